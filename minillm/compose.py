@@ -1,0 +1,146 @@
+"""From `configs/` and the command line to one typed `Config`, with Hydra.
+
+An override is `key=value` (`method.alpha=0.1`), or picks a file of a group (`method=kd`,
+`data=e2e`, `experiment=embedded/minillm`). What is unknown is refused with the nearest valid name.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from minillm.config import METHOD_CONFIGS, Config, validate
+from minillm.errors import InputError, unknown_name
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def register_schemas() -> None:
+    """Tell Hydra the types: one schema for the whole, one for each method."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, schema in METHOD_CONFIGS.items():
+        store.store(group="method", name=f"schema_{name}", node=schema)
+
+
+# Sections that a model trained here brings along when it is scored again.
+SAVED_SECTIONS = ("data", "teacher", "evaluation", "runtime")
+
+
+def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
+    """Compose, check and return the settings of a command.
+
+    Args:
+        overrides: of the command line.
+        saved: settings of an earlier run, whose data, teacher and evaluation stand where the
+            command line does not pick others.
+
+    Raises:
+        InputError: an override is malformed, names nothing, or has a value of the wrong type; or
+            settings contradict each other.
+    """
+    register_schemas()
+    if not CONFIGS.is_dir():
+        raise InputError(f"{CONFIGS} is missing: install the checkout itself (pip install -e .).")
+    picks, values = _parse(overrides)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = _compose([override.input_line for override in picks])
+    keys = _dotted_keys(config)
+    picked = {override.key_or_group for override in picks}
+    try:
+        for section in SAVED_SECTIONS if saved else ():
+            if not picked & {section, "experiment"}:
+                config[section] = OmegaConf.merge(config[section], saved[section])
+        for override in values:
+            key = override.key_or_group
+            if key not in keys and not key.startswith("data.columns."):
+                raise _unknown_setting(key, keys)
+            OmegaConf.update(config, key, override.value(), force_add=True)
+        typed = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{_message(error)}.") from error
+    validate(typed)
+    return typed
+
+
+def _compose(picks: Sequence[str]) -> DictConfig:
+    try:
+        return compose("config", overrides=list(picks))
+    except (HydraException, OmegaConfBaseException) as error:
+        text = f"{_message(error)}: {_message(error.__cause__)}" if error.__cause__ else str(error)
+        raise InputError(f"{text}.") from error
+
+
+def _message(error: BaseException) -> str:
+    """Hydra's and OmegaConf's own words on one line: what is wrong, and the key."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    keys = [line.partition(":")[2].strip() for line in lines if line.startswith("full_key")]
+    return (f"{keys[0]}: " if keys else "") + lines[0].rstrip(".")
+
+
+def groups() -> dict[str, list[str]]:
+    """The config groups and the files of each: {"method": ["kd", ...], ...}."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        relative = path.relative_to(CONFIGS).with_suffix("")
+        if len(relative.parts) > 1:
+            found.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
+    return found
+
+
+def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
+    """Split overrides into those that pick a group's file and those that set a value."""
+    known, picks, values = groups(), [], []
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException as error:
+            raise InputError(
+                f"{text!r} is not an override. Write key=value, such as method.alpha=0.1, or "
+                f"group=file, such as experiment=embedded/minillm."
+            ) from error
+        if override.key_or_group not in known:
+            values.append(override)
+            continue
+        if override.value() not in known[override.key_or_group]:
+            raise unknown_name(
+                override.key_or_group, str(override.value()), known[override.key_or_group]
+            )
+        picks.append(override)
+    return picks, values
+
+
+def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
+    """Names the nearest of the settings that stand beside the one that is not there."""
+    parent = key.rpartition(".")[0]
+    depth = key.count(".") if parent in keys else 0
+    beside = [name for name in keys if name.count(".") == depth]
+    return unknown_name("setting", key, [x for x in beside if not depth or x.startswith(parent)])
+
+
+def _dotted_keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys = []
+    for name in config:
+        key = f"{prefix}{name}"
+        keys.append(key)
+        if not OmegaConf.is_missing(config, name) and OmegaConf.is_dict(config._get_node(name)):
+            keys += _dotted_keys(config[name], f"{key}.")
+    return keys
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the resolved settings as YAML."""
+    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
+
+
+def read_config(path: Path) -> dict:
+    """The settings that a run was made with."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,0 +1,20 @@
+"""The error of a user's input: the command shows its message alone, without a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Something given from outside is wrong: the message says what, what is allowed, what to do."""
+
+
+def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InputError:
+    """The error for a name that is none of `allowed`, with the nearest valid one in front."""
+    allowed = sorted(allowed)
+    near = get_close_matches(given, allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(allowed)}.")
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the message says why, what is kept and what to try."""

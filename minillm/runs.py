@@ -1,0 +1,107 @@
+"""A run's folder: never another run's, and beside every output what it was made with.
+
+RUN/config.yaml       the fully resolved settings
+RUN/provenance.json   command, git revision, package versions, machine, date
+RUN/metrics.jsonl     what was logged, a step a line
+RUN/best, RUN/last    checkpoints in Hugging Face format
+RUN/summary.json      steps, seconds and best score; there once the run is through
+RUN/evaluation/       result files
+"""
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minillm.errors import InputError
+
+PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
+            "rouge-score", "numpy")  # fmt: skip
+CONFIG = "config.yaml"
+SUMMARY = "summary.json"
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a folder that is another run's, before anything is computed.
+
+    Raises:
+        InputError: it holds a run already, or files that no run of ours wrote.
+    """
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    names = {path.name for path in output.iterdir()}
+    if CONFIG not in names:
+        raise InputError(
+            f"output={output} holds files that are not a run's ({', '.join(sorted(names)[:3])}): "
+            f"nothing is written there. Give another output=FOLDER."
+        )
+    if not overwrite:
+        raise InputError(
+            f"output={output} holds another run: it is not overwritten. Give another "
+            f"output=FOLDER, or overwrite=true to delete that run first."
+        )
+
+
+def create_output(output: Path) -> None:
+    """Make the folder of a new run, in place of one that `check_output` let be overwritten."""
+    if output.is_dir():
+        shutil.rmtree(output)
+    output.mkdir(parents=True)
+
+
+def provenance() -> dict[str, Any]:
+    """What made an output: command, code, packages, machine and date."""
+    revision, dirty = git_state()
+    return {
+        "command": shlex.join(["minillm", *sys.argv[1:]]),
+        "git_revision": revision,
+        "git_dirty": dirty,
+        "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Revision of the code, and whether it was changed since; None outside a checkout."""
+
+    def git(*command: str) -> str:
+        root = Path(__file__).parent
+        return subprocess.run(
+            ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def machine() -> str:
+    """Processor and accelerators, in words."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].split(":", 1)[1].strip() if names else processor
+    text = f"{processor}, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        text += f"; {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return text
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside and rename it into place: a reader finds the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
