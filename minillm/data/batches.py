@@ -1,0 +1,84 @@
+"""Tensors of a batch: prompts padded on the left, responses on the right, masks beside them.
+
+A mask is 1 where a token is real. Padding is never told by its id: pad and EOS may share one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids and mask `[B, P]`, the rows flush right."""
+    width = max(map(len, rows))
+    ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids and mask `[B, T]`, the rows flush left."""
+    width = max(map(len, rows))
+    ids = [list(row) + [pad_id] * (width - len(row)) for row in rows]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Left-padded prompts: `ids` and `mask` are int64 `[B, P]`."""
+
+    ids: Tensor
+    mask: Tensor
+
+    @staticmethod
+    def pad(prompts: Sequence[Sequence[int]], pad_id: int) -> "PromptBatch":
+        return PromptBatch(*pad_left(prompts, pad_id))
+
+    def to(self, device: torch.device) -> "PromptBatch":
+        return PromptBatch(self.ids.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Prompts with responses: int64 `[B, P]` and `[B, T]`, the response mask with its EOS."""
+
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    response_ids: Tensor
+    response_mask: Tensor
+
+    @staticmethod
+    def pad(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> "SequenceBatch":
+        prompts, responses = zip(*pairs, strict=True)
+        return SequenceBatch(*pad_left(prompts, pad_id), *pad_right(responses, pad_id))
+
+    def to(self, device: torch.device) -> "SequenceBatch":
+        return SequenceBatch(
+            self.prompt_ids.to(device),
+            self.prompt_mask.to(device),
+            self.response_ids.to(device),
+            self.response_mask.to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids)
+
+    @property
+    def tokens(self) -> int:
+        """Response tokens, EOS included."""
+        return int(self.response_mask.sum())
+
+    def select(self, rows: Tensor) -> "SequenceBatch":
+        """Some rows, cut to their longest prompt and response."""
+        prompt_mask, response_mask = self.prompt_mask[rows], self.response_mask[rows]
+        first = self.prompt_mask.shape[1] - int(prompt_mask.sum(-1).max())
+        length = int(response_mask.sum(-1).max())
+        return SequenceBatch(
+            self.prompt_ids[rows, first:],
+            prompt_mask[:, first:],
+            self.response_ids[rows, :length],
+            response_mask[:, :length],
+        )

@@ -1,0 +1,47 @@
+"""Prompt templates: named functions from a record to the text of its prompt.
+
+`alpaca` is the text that the paper's data sets carry in their `prompt` field (Stanford Alpaca's
+wording); `plain` is for task data such as E2E, whose input is its own instruction; `chat` is the
+template that comes with a model's tokenizer.
+"""
+
+from transformers import PreTrainedTokenizerBase
+
+from minillm.data.records import Record
+
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+ALPACA_WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes "
+    "the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
+)
+
+
+def alpaca(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The Alpaca prompt, with or without an input section."""
+    template = ALPACA_WITH_INPUT if record.input else ALPACA_WITHOUT_INPUT
+    return template.format(instruction=record.instruction, input=record.input)
+
+
+def plain(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Instruction and input, a line each."""
+    return "".join(f"{part}\n" for part in (record.instruction, record.input) if part)
+
+
+def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """One user turn in the tokenizer's own chat template, ready for the assistant's turn."""
+    content = "\n\n".join(part for part in (record.instruction, record.input) if part)
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+
+
+TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat}
+
+
+def prompt_text(record: Record, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The ready prompt where the record brings one, else what the named template makes of it."""
+    return record.prompt if record.prompt is not None else TEMPLATES[template](record, tokenizer)
