@@ -1,0 +1,123 @@
+"""The sampler against enumeration and against full forward passes."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+import torch
+
+from minillm.data.batches import PromptBatch
+from minillm.sampling import sampler
+from minillm.sampling.generate import generate
+from minillm.sampling.sampler import Decoding, mix, sample
+from tests.tiny import EOS, all_responses, chi_square_p, log_prob_table, tiny_model
+
+PROMPTS = [[1, 2, 3, 1], [3], [2, 2], [1, 3, 2]]  # of different lengths: padded on the left
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rollout(alpha: float, kind: str = "gpt2", length: int = 12, **decoding):
+    student, teacher = tiny_model(1, kind=kind), tiny_model(2, kind=kind)
+    prompts = PromptBatch.pad(PROMPTS * 8, EOS)
+    result = sample(student, prompts, Decoding(length, **decoding), generator(), teacher, alpha)
+    return result, student, teacher
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 1.0])
+def test_log_probs_equal_those_of_full_forward_passes(kind, alpha):
+    result, student, teacher = rollout(alpha, kind)
+    expected_student = log_prob_table(student, result.sequences)
+    expected_teacher = log_prob_table(teacher, result.sequences)
+    torch.testing.assert_close(result.student_log_probs, expected_student, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.teacher_log_probs, expected_teacher, atol=1e-10, rtol=0)
+    p, q = expected_teacher.exp(), expected_student.exp()
+    mixture = torch.where(result.mask.bool(), (alpha * p + (1 - alpha) * q).log(), 0.0)
+    torch.testing.assert_close(result.mixture_log_probs, mixture, atol=1e-10, rtol=0)
+
+
+def test_the_teacher_is_called_at_heads_and_once_at_the_end(monkeypatch):
+    coins = iter([False, True, False, False, True, False])
+    monkeypatch.setattr(sampler, "_flip", lambda *_: next(coins, False))
+    result, _, _ = rollout(0.2, length=6)
+    assert result.student_calls == 6
+    assert result.teacher_calls == 3
+    assert rollout(0.0)[0].teacher_calls == 1
+
+
+def test_drawn_sequences_follow_the_sources_that_the_coins_name(monkeypatch):
+    """For every pattern of coins; mixed with alpha^heads (1-alpha)^tails these are p~ exactly."""
+    length, rows, prompt = 3, 4_000, [1, 2]
+    student, teacher = tiny_model(1), tiny_model(2)
+    responses = all_responses(prompt, 4, length)
+    q, p = log_prob_table(student, responses), log_prob_table(teacher, responses)
+    names = [tuple(ids) for ids in responses.response_ids.tolist()]
+    mixture = torch.zeros(len(names), dtype=torch.float64)
+    for pattern in product([False, True], repeat=length):
+        coins = iter(pattern)
+        monkeypatch.setattr(sampler, "_flip", lambda *_, coins=coins: next(coins))
+        expected = torch.where(torch.tensor(pattern), p, q).sum(-1).exp()
+        mixture += 0.3 ** sum(pattern) * 0.7 ** (length - sum(pattern)) * expected
+        prompts = PromptBatch.pad([prompt] * rows, EOS)
+        drawn = sample(student, prompts, Decoding(length), generator(3), teacher, 0.3)
+        counts = Counter(map(tuple, drawn.sequences.response_ids.tolist()))
+        observed = torch.tensor([counts[name] for name in names], dtype=torch.float64)
+        assert observed.sum() == rows  # nothing but these sequences is drawn
+        assert chi_square_p(observed, expected) > 1e-3
+    torch.testing.assert_close(mixture, mix(p, q, 0.3).sum(-1).exp(), atol=1e-12, rtol=0)
+
+
+def test_masks_end_with_the_first_eos_and_unfinished_rows_fill_the_limit():
+    result, _, _ = rollout(0.2, length=5)
+    for ids, mask, finished in zip(
+        result.sequences.response_ids, result.mask, result.finished, strict=True
+    ):
+        response = ids[: mask.sum()].tolist()
+        assert EOS not in response[:-1]
+        assert bool(finished) == (response[-1] == EOS)
+        assert finished or len(response) == 5
+    assert 0 < result.finished.sum() < len(result)
+
+
+def test_temperature_and_truncation_shape_the_students_part_and_enter_the_mixture():
+    result, student, teacher = rollout(0.5, temperature=0.7, top_k=2)
+    q, p = log_prob_table(student, result.sequences), log_prob_table(teacher, result.sequences)
+    torch.testing.assert_close(result.student_log_probs, q, atol=1e-10, rtol=0)  # untempered
+    real = result.mask.bool()
+    drawn = (result.mixture_log_probs.exp() - 0.5 * p.exp()) / 0.5  # the student's part
+    # Two tokens stay of four, so many teacher tokens have no student part at all.
+    assert (drawn[real].abs() < 1e-9).any()
+    assert (drawn[real] < 1 + 1e-9).all()
+    warped = Decoding(1, temperature=0.7, top_k=2).log_probs(torch.tensor([[0.5, 0.3, 0.15, 0.05]])
+                                                             .double().log())  # fmt: skip
+    powers = torch.tensor([0.5, 0.3]).double() ** (1 / 0.7)
+    torch.testing.assert_close(warped.exp()[0, :2], powers / powers.sum())
+    assert (warped.exp()[0, 2:] == 0).all()
+
+
+def test_greedy_takes_the_likeliest_token():
+    student = tiny_model(1)
+    prompts = PromptBatch.pad(PROMPTS, EOS)
+    result = sample(student, prompts, Decoding(6, temperature=0), generator())
+    best = log_prob_table(student, result.sequences)
+    for token in range(4):
+        other = result.sequences.response_ids.clone()
+        other[:, 0] = token
+        changed = result.sequences.__class__(
+            prompts.ids, prompts.mask, other, result.sequences.response_mask
+        )
+        assert (log_prob_table(student, changed)[:, 0] <= best[:, 0] + 1e-12).all()
+
+
+def test_batches_can_be_drawn_again_alone():
+    student = tiny_model(1)
+    whole = list(generate(student, PROMPTS, Decoding(6), batch_size=1, seed=5))
+    tail = list(generate(student, PROMPTS, Decoding(6), batch_size=1, seed=5, first_batch=2))
+    assert len(whole) == 4
+    assert len(tail) == 2
+    for (indices, one), (other_indices, other) in zip(whole[2:], tail, strict=True):
+        assert indices == other_indices
+        assert torch.equal(one.sequences.response_ids, other.sequences.response_ids)

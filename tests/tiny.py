@@ -1,0 +1,67 @@
+"""Tiny random models in float64 that can be enumerated."""
+
+from itertools import product
+from types import SimpleNamespace
+
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+
+from minillm.data.batches import SequenceBatch
+from minillm.models.forward import response_logits
+from minillm.models.language_model import LanguageModel
+
+EOS = 0
+
+
+def tiny_model(seed: int, vocab_size: int = 4, kind: str = "gpt2") -> LanguageModel:
+    """Two layers of width 8; token 0 ends a sequence and pads. Peaked enough to be told apart."""
+    shared = {"vocab_size": vocab_size, "bos_token_id": EOS, "eos_token_id": EOS}
+    if kind == "gpt2":
+        config = GPT2Config(n_embd=8, n_layer=2, n_head=2, n_positions=32, **shared)
+    else:
+        config = LlamaConfig(
+            hidden_size=8,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=32,
+            **shared,
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
+        for parameter in module.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.7)
+    tokenizer = SimpleNamespace(pad_token_id=EOS, eos_token_id=EOS)
+    return LanguageModel(module, tokenizer, vocab_size, (EOS,))
+
+
+def all_responses(prompt: list[int], vocab_size: int, length: int) -> SequenceBatch:
+    """Every response of at most `length` tokens that ends in EOS or fills the limit."""
+    responses = [
+        ids
+        for size in range(1, length + 1)
+        for ids in product(range(vocab_size), repeat=size)
+        if EOS not in ids[:-1] and (ids[-1] == EOS or size == length)
+    ]
+    return SequenceBatch.pad([(prompt, list(ids)) for ids in responses], EOS)
+
+
+@torch.no_grad()
+def log_prob_table(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
+    """log-probability `[B, T]` of each response token from one full forward pass; 0 on padding."""
+    log_probs = response_logits(model.module, batch, model).log_softmax(-1)
+    chosen = log_probs.gather(-1, batch.response_ids[..., None])[..., 0]
+    return chosen.masked_fill(batch.response_mask == 0, 0.0)
+
+
+def chi_square_p(observed: torch.Tensor, probabilities: torch.Tensor) -> float:
+    """How likely counts so far from `probabilities` are by chance; rare outcomes are pooled."""
+    expected = probabilities * observed.sum()
+    rare = expected < 5
+    observed = torch.cat([observed[~rare], observed[rare].sum()[None]])
+    expected = torch.cat([expected[~rare], expected[rare].sum().clamp(min=1e-9)[None]])
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    freedom = torch.tensor(len(expected) - 1, dtype=torch.float64)
+    return float(torch.special.gammaincc(freedom / 2, statistic / 2))
