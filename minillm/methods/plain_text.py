@@ -1,0 +1,61 @@
+"""The corpus D_PT of L_PT: a text file, a document a line, cut into blocks of tokens."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minillm.errors import InputError
+from minillm.methods.pairs import PairSource
+from minillm.methods.setup import Setup
+from minillm.training.method import MicroBatch
+
+
+def blocks(setup: Setup) -> list[list[int]]:
+    """All documents, each ended by EOS, joined and cut into blocks of `method.lm_length` tokens.
+
+    Raises:
+        InputError: the file is not named, missing, or too short for one block.
+    """
+    name = setup.config.data.plain_text
+    if name is None:
+        raise InputError(
+            f"method.lm_coef={setup.config.method.lm_coef} asks for L_PT, which needs plain text: "
+            f"add data.plain_text=FILE (a document a line), or set method.lm_coef=0."
+        )
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}. Check data.plain_text.")
+    tokenizer, length = setup.student.tokenizer, setup.config.method.lm_length
+    documents = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    ids: list[int] = []
+    for document in tokenizer(documents, add_special_tokens=False)["input_ids"]:
+        ids += [*document, tokenizer.eos_token_id]
+    whole = [ids[start : start + length] for start in range(0, len(ids) - length + 1, length)]
+    if not whole:
+        raise InputError(
+            f"{path} holds {len(ids)} tokens, too few for one block of method.lm_length={length}. "
+            f"Give more text or a smaller method.lm_length."
+        )
+    return whole
+
+
+class PlainText:
+    """Micro-batches of plain text, one list for each optimiser step."""
+
+    def __init__(self, setup: Setup) -> None:
+        eos = setup.student.tokenizer.eos_token_id
+        self.source = PairSource(
+            [([eos], block) for block in blocks(setup)],
+            setup.student.pad_id,
+            setup.config.method.lm_batch_size,
+            setup.config.training.micro_batch_size,
+            setup.seed("plain text"),
+            setup.rank,
+            setup.world,
+        )
+
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
+        for batch in self.source:
+            yield [
+                MicroBatch(micro_batch.data, {"plain_tokens": micro_batch.counts["tokens"]})
+                for micro_batch in batch.micro_batches
+            ]

@@ -1,0 +1,32 @@
+"""Divergences between student q and teacher p at each position, exact over the vocabulary V.
+
+Log-probabilities `[..., V]` in, nats `[...]` out. Tokens that a model excludes (-inf logits, or
+underflow) are handled as limits: 0 log 0 = 0, and what p excludes costs a large finite value.
+"""
+
+import torch
+from torch import Tensor
+
+# log p is cut here: a teacher that excludes a token costs the student at most so many nats.
+LOG_ZERO = -1e4
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities `[..., V]`, at least float32 and never below `LOG_ZERO`."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return logits.log_softmax(-1, dtype=dtype).clamp(min=LOG_ZERO)
+
+
+def token_log_probs(log_q: Tensor, ids: Tensor) -> Tensor:
+    """Log-probability `[B, T]` of each token of `ids` `[B, T]` under `log_q` `[B, T, V]`."""
+    return log_q.gather(-1, ids[..., None])[..., 0]
+
+
+def reverse_kl(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """KL[q || p] = sum over V of q (log q - log p): the single-step term's -E_q[r_t] (eq. 3)."""
+    return (log_q.exp() * (log_q - log_p)).sum(-1)
+
+
+def forward_kl(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """KL[p || q] = sum over V of p (log p - log q): the term of word-level distillation."""
+    return reverse_kl(log_p, log_q)

@@ -1,0 +1,126 @@
+"""MiniLLM's loss put together from its parts, in the variants that the settings name.
+
+    grad L = -E_{y~p~} sum_t w_t [ grad sum_V q log(p / q) + R^Norm_{t+1} grad log q(y_t) ]  (eq. 7)
+
+`advantages_and_weights` is computed once for a mini-batch, from what the sampler knew; `losses`
+in each inner epoch, with gradient.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minillm.objectives import divergences, policy_gradient, returns, weights
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices in which the paper and the official code differ, and the ablations.
+
+    Attributes:
+        gamma: discount of rewards ahead.
+        clip_range: eps of the surrogate.
+        single_step: whether the exact single-step term is added.
+        single_step_weighted: whether w_t weights it.
+        return_from_next: R_{t+1} (paper) or R_t (official).
+        length_normalization: divide a return by the steps that it sums.
+        importance_weights: `per_step` or `none`.
+        whitening: `none`, `masked`, or `all` positions with padding.
+        reward_scaling: rewards are divided by it.
+        reward_clip: and then clipped to +- this.
+    """
+
+    gamma: float = 1.0
+    clip_range: float | None = 0.2
+    single_step: bool = True
+    single_step_weighted: bool = True
+    return_from_next: bool = True
+    length_normalization: bool = True
+    importance_weights: str = "per_step"
+    whitening: str = "none"
+    reward_scaling: float = 1.0
+    reward_clip: float | None = None
+
+
+# What each variant takes where the user says nothing (the table in docs/method.md).
+VARIANTS = {
+    "paper": Settings(),
+    "official": Settings(
+        single_step_weighted=False,
+        return_from_next=False,
+        whitening="all",
+        reward_scaling=0.5,
+        reward_clip=100.0,
+    ),
+}
+
+
+def importance_weights(
+    student_log_probs: Tensor, mixture_log_probs: Tensor, mask: Tensor, settings: Settings
+) -> Tensor:
+    """w_t `[B, T]`, 0 on padding."""
+    if settings.importance_weights == "none":
+        return mask.to(student_log_probs.dtype)
+    return weights.per_step_weights(student_log_probs, mixture_log_probs) * mask
+
+
+def advantages(
+    student_log_probs: Tensor, teacher_log_probs: Tensor, mask: Tensor, settings: Settings
+) -> Tensor:
+    """What multiplies grad log q(y_t), `[B, T]`: the (normalised, whitened) return."""
+    reward = returns.rewards(
+        teacher_log_probs, student_log_probs, mask, settings.reward_scaling, settings.reward_clip
+    )
+    value = returns.returns(reward, settings.gamma, settings.return_from_next)
+    if settings.length_normalization:
+        value = returns.normalize_length(value, mask, settings.return_from_next)
+    if settings.whitening == "none":
+        return value * mask
+    return returns.whiten(value, mask if settings.whitening == "masked" else None)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Per token `[B, T]`, not masked: the two parts, log q(y_t), and the exact reverse KL."""
+
+    long: Tensor
+    single_step: Tensor
+    clipped: Tensor
+    log_probs: Tensor
+    reverse_kl: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.long + self.single_step
+
+
+def losses(
+    log_q: Tensor,
+    log_p: Tensor,
+    ids: Tensor,
+    old_log_probs: Tensor,
+    weights: Tensor,
+    advantages: Tensor,
+    settings: Settings,
+) -> Losses:
+    """Both parts of the loss for each token.
+
+    Args:
+        log_q: log-probabilities `[B, T, V]` of the student now, with gradient.
+        log_p: the teacher's.
+        ids: response tokens `[B, T]`.
+        old_log_probs: log q(y_t) `[B, T]` when sampled.
+        weights: w_t `[B, T]`.
+        advantages: `[B, T]`.
+        settings: the variant.
+    """
+    log_probs = divergences.token_log_probs(log_q, ids)
+    long, clipped = policy_gradient.clipped_surrogate(
+        log_probs, old_log_probs, weights, advantages, settings.clip_range
+    )
+    reverse_kl = divergences.reverse_kl(log_q, log_p)
+    single_step = torch.zeros_like(reverse_kl)
+    if settings.single_step:
+        single_step = reverse_kl * weights if settings.single_step_weighted else reverse_kl
+    return Losses(long, single_step, clipped, log_probs, reverse_kl)

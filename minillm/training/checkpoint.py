@@ -1,0 +1,37 @@
+"""Checkpoints in Hugging Face format, written aside and renamed: `best` and `last` of a run.
+
+Beside the weights lies `minillm.json`: which method trained them, for how long, with which seed.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from minillm.models.language_model import LanguageModel
+from minillm.runs import write_json
+
+DETAILS = "minillm.json"
+
+
+def save_checkpoint(
+    model: LanguageModel, folder: Path, details: dict[str, Any], state_dict: dict | None = None
+) -> None:
+    """Write the model, its tokenizer and `details`; an older checkpoint there is replaced last."""
+    aside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.module.save_pretrained(aside, state_dict=state_dict)
+    model.tokenizer.save_pretrained(aside)
+    write_json(aside / DETAILS, details)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoint_details(folder: Path) -> dict[str, Any] | None:
+    """What `minillm.json` says, or None for a model that was not trained here."""
+    path = folder / DETAILS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,0 +1,224 @@
+"""The one training loop: batches from a method, steps, logs, validation, checkpoints.
+
+It knows nothing of any one method. A step's loss is a sum over the whole step (all micro-batches,
+all processes) divided by counts over the whole step, so cutting a step up changes nothing.
+"""
+
+import contextlib
+import logging
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from minillm.config import TrainingConfig
+from minillm.errors import TrainingError
+from minillm.models.language_model import LanguageModel
+from minillm.training.checkpoint import save_checkpoint
+from minillm.training.meter import Meter
+from minillm.training.method import Method, StepBatch
+from minillm.training.optimization import build_optimizer, build_schedule
+from minillm.training.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+# On the bar: what a glance should tell. The names are those of metrics.jsonl.
+SHOWN = {
+    "policy/reverse_kl": "reverse KL",
+    "validation/rougeL": "ROUGE-L",
+    "rollout/length": "length",
+    "speed/tokens_per_second": "tokens/s",
+}
+
+
+class Clock:
+    """Seconds spent in each phase."""
+
+    def __init__(self) -> None:
+        self.total: defaultdict[str, float] = defaultdict(float)
+        self.taken: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.total[name] += time.perf_counter() - start
+
+    def take(self) -> dict[str, float]:
+        """Seconds of each phase since the last call."""
+        passed = {name: self.total[name] - self.taken[name] for name in self.total}
+        self.taken = Counter(self.total)
+        return passed
+
+    @property
+    def training_seconds(self) -> float:
+        """Collection and optimisation; validation does not count."""
+        return self.total["collect"] + self.total["optimize"]
+
+
+@dataclass
+class Trainer:
+    """One training run.
+
+    Attributes:
+        accelerator: processes, devices, precision.
+        student: the model that is trained.
+        method: batches and loss.
+        training: settings of the loop.
+        steps: optimiser steps.
+        validate: scores the student as it is: `loss`, `rougeL` and more.
+        tracker: where figures go.
+        output: the run's folder.
+        details: written beside each checkpoint.
+    """
+
+    accelerator: Accelerator
+    student: LanguageModel
+    method: Method
+    training: TrainingConfig
+    steps: int
+    validate: Callable[[], dict[str, float]]
+    tracker: Tracker
+    output: Path
+    details: dict
+    clock: Clock = field(default_factory=Clock)
+    history: list[dict[str, float]] = field(default_factory=list)
+    shown: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Train to the last step; `best` and `last` lie in the output folder then."""
+        optimizer = build_optimizer(self.student.module, self.training)
+        schedule = build_schedule(optimizer, self.training, self.steps)
+        module, optimizer = self.accelerator.prepare(self.student.module, optimizer)
+        batches = self.method.batches()
+        meter, counts = Meter(), Counter()
+        self._evaluate(step=0)
+        bar = tqdm(total=self.steps, desc=self.output.name, disable=None, dynamic_ncols=True)
+        with logging_redirect_tqdm(), bar:
+            for step in range(1, self.steps + 1):
+                with self.clock.phase("collect"):
+                    batch = next(batches)
+                with self.clock.phase("optimize"):
+                    totals = self._totals(batch)
+                    norm = self._step(module, optimizer, batch, totals, meter, step)
+                    lr = schedule.get_last_lr()[0]
+                    schedule.step()
+                counts.update(totals)
+                meter.add(batch.metrics | {"optimizer/grad_norm": (norm, 1)})
+                if step % self.training.log_every == 0 or step == self.steps:
+                    self._log(step, meter.take(self.accelerator), counts, lr)
+                    counts.clear()
+                if step % self.training.evaluate_every == 0 or step == self.steps:
+                    self._evaluate(step)
+                bar.set_postfix(self.shown, refresh=False)
+                bar.update()
+
+    def _totals(self, batch: StepBatch) -> dict[str, float]:
+        """The counts that a step's sums are divided by, over all micro-batches and processes."""
+        counts: Counter[str] = Counter()
+        for micro_batch in batch.micro_batches:
+            counts.update(micro_batch.counts)
+        names = sorted(counts)
+        values = torch.tensor([counts[name] for name in names], dtype=torch.float64)
+        values = self.accelerator.reduce(values.to(self.accelerator.device), "sum").tolist()
+        return dict(zip(names, values, strict=True))
+
+    def _step(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batch: StepBatch,
+        totals: dict[str, float],
+        meter: Meter,
+        step: int,
+    ) -> float:
+        """Backward over every micro-batch and one optimiser step; the gradient's norm."""
+        module.train(self.method.dropout)
+        last = len(batch.micro_batches) - 1
+        value = 0.0
+        for number, micro_batch in enumerate(batch.micro_batches):
+            sync = contextlib.nullcontext() if number == last else self.accelerator.no_sync(module)
+            with sync:
+                loss, metrics = self.method.loss(module, micro_batch, totals)
+                # Gradients are averaged over processes, but each loss is a share of one sum.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            value += float(loss.detach())
+            meter.add(metrics)
+        norm = float(
+            self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
+        )
+        # A non-finite loss on any process makes the common gradient non-finite on all of them.
+        # Half precision skips a step whose scale was too large, and lowers the scale.
+        if not math.isfinite(norm) and self.accelerator.mixed_precision != "fp16":
+            raise TrainingError(
+                f"loss or gradient is not finite at step {step} (loss {value}): "
+                f"stopped. The last good checkpoints are kept in {self.output}: best and last. "
+                f"Try a smaller training.lr, more training.warmup_steps or another precision."
+            )
+        optimizer.step()
+        optimizer.zero_grad()
+        return norm
+
+    def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
+        seconds = self.clock.take()
+        spent = seconds["collect"] + seconds["optimize"]
+        values["speed/tokens_per_second"] = sum(counts.values()) / max(spent, 1e-9)
+        values["optimizer/lr"] = lr
+        values |= {f"seconds/{phase}": value for phase, value in seconds.items()}
+        values["seconds/training"] = self.clock.training_seconds
+        self._track(step, values)
+
+    def _track(self, step: int, values: dict[str, float]) -> None:
+        self.tracker.log(step, values)
+        self.shown |= {
+            text: float(f"{values[name]:.3g}") for name, text in SHOWN.items() if name in values
+        }
+
+    def _evaluate(self, step: int) -> None:
+        """Validate, keep the checkpoint as the last, and as the best where it is."""
+        self.student.module.eval()
+        with self.clock.phase("validate"):
+            scores = self.validate()
+        seconds = self.clock.training_seconds
+        self.history.append({"step": step, "seconds": seconds} | scores)
+        self._track(step, {f"validation/{name}": value for name, value in scores.items()})
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+        log.info("step %d of %d (%.0f s): %s", step, self.steps, seconds, shown)
+        details = self.details | {
+            "step": step,
+            "seconds": seconds,
+            "selected_by": self.training.select_by,
+            "history": self.history,
+        }
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.student, self.output / "last", details)
+            if self._is_best(scores):
+                save_checkpoint(self.student, self.output / "best", details)
+
+    def summary(self) -> dict:
+        """What the run came to."""
+        name = self.training.select_by
+        best = self.history[-1]
+        if name != "last":
+            best = (min if name == "loss" else max)(self.history, key=lambda point: point[name])
+        return {
+            "steps": self.steps,
+            "seconds": dict(self.clock.total) | {"training": self.clock.training_seconds},
+            "best": best,
+        }
+
+    def _is_best(self, scores: dict[str, float]) -> bool:
+        """Whether no earlier validation was better by the score that selects."""
+        name = self.training.select_by
+        if name == "last":
+            return True
+        sign = -1 if name == "loss" else 1
+        return all(sign * scores[name] > sign * point[name] for point in self.history[:-1])

@@ -1,0 +1,40 @@
+"""Optimiser and learning-rate schedule."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from minillm.config import TrainingConfig
+
+
+def build_optimizer(module: nn.Module, training: TrainingConfig) -> AdamW:
+    """AdamW; biases, norms and other vectors are not decayed."""
+    decayed, plain = [], []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            (decayed if parameter.dim() >= 2 else plain).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": training.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=training.lr, betas=tuple(training.betas))
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, training: TrainingConfig, steps: int
+) -> LambdaLR:
+    """Linear warm-up from 0, then constant, or down to 0 along a line or half a cosine."""
+
+    def factor(step: int) -> float:
+        if step < training.warmup_steps:
+            return (step + 1) / training.warmup_steps
+        if training.schedule == "constant":
+            return 1.0
+        done = (step - training.warmup_steps) / max(steps - training.warmup_steps, 1)
+        linear = max(0.0, 1.0 - done)
+        return linear if training.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * linear))
+
+    return LambdaLR(optimizer, factor)
