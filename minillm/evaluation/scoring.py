@@ -1,0 +1,100 @@
+"""One pass of sampling over a set of inputs, and all that is scored on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from minillm.data.batches import SequenceBatch
+from minillm.data.encoding import Example
+from minillm.evaluation.rouge import rouge_l
+from minillm.models.forward import response_logits
+from minillm.models.language_model import LanguageModel
+from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.sampling.generate import generate, length_batches, response_texts
+from minillm.sampling.sampler import Decoding
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The responses to N inputs, in the order of the inputs, and their scores.
+
+    Attributes:
+        responses: N texts.
+        rouge_l: F1 of 0 to 100, best over the references, `[N]`.
+        lengths: tokens with EOS, `[N]`.
+        finished: whether EOS came before the limit, `[N]`.
+        reverse_kl: exact KL[q || p] summed over the tokens of a response, nats, `[N]`; or None.
+    """
+
+    responses: list[str]
+    rouge_l: np.ndarray
+    lengths: np.ndarray
+    finished: np.ndarray
+    reverse_kl: np.ndarray | None
+
+    def summary(self) -> dict[str, float]:
+        """Means over the inputs; `reverse_kl` is that of a token."""
+        means = {
+            "rougeL": float(self.rouge_l.mean()),
+            "length": float(self.lengths.mean()),
+            "unfinished": float(1 - self.finished.mean()),
+            "empty": float((self.lengths <= 1).mean()),
+        }
+        if self.reverse_kl is not None:
+            means["reverse_kl"] = float(self.reverse_kl.sum() / self.lengths.sum())
+        return means
+
+
+def score(
+    model: LanguageModel,
+    teacher: LanguageModel | None,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    seed: int,
+    batch_size: int,
+) -> Scores:
+    """Respond to every input once and score the responses."""
+    texts = [""] * len(examples)
+    lengths = np.zeros(len(examples), dtype=int)
+    finished = np.zeros(len(examples), dtype=bool)
+    divergences = np.zeros(len(examples)) if teacher else None
+    prompts = [example.prompt_ids for example in examples]
+    for indices, rollout in generate(model, prompts, decoding, batch_size, seed):
+        for i, text in zip(indices, response_texts(model, rollout), strict=True):
+            texts[i] = text
+        lengths[indices] = rollout.mask.sum(-1).cpu()
+        finished[indices] = rollout.finished.cpu()
+        if divergences is not None:
+            divergences[indices] = exact_reverse_kl(model, teacher, rollout.sequences).cpu()
+    references = [example.references for example in examples]
+    return Scores(texts, rouge_l(texts, references), lengths, finished, divergences)
+
+
+@torch.no_grad()
+def exact_reverse_kl(
+    student: LanguageModel, teacher: LanguageModel, batch: SequenceBatch
+) -> torch.Tensor:
+    """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
+
+    Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
+    """
+    log_q = log_softmax(response_logits(student.module, batch, student))
+    log_p = log_softmax(response_logits(teacher.module, batch, teacher))
+    return (reverse_kl(log_q, log_p) * batch.response_mask).sum(-1)
+
+
+@torch.no_grad()
+def language_model_loss(
+    model: LanguageModel, examples: Sequence[Example], batch_size: int
+) -> float:
+    """Mean cross-entropy, nats a token, of the first reference of each input."""
+    pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
+    total = tokens = 0.0
+    for indices in length_batches([prompt + response for prompt, response in pairs], batch_size):
+        batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
+        log_q = log_softmax(response_logits(model.module, batch, model))
+        log_probs = token_log_probs(log_q, batch.response_ids) * batch.response_mask
+        total, tokens = total - float(log_probs.sum()), tokens + batch.tokens
+    return total / tokens

@@ -1,0 +1,26 @@
+"""Scores during training: loss on the gold responses, sampled ROUGE-L, reverse KL, length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minillm.data.encoding import Example
+from minillm.evaluation.scoring import language_model_loss, score
+from minillm.models.language_model import LanguageModel
+from minillm.sampling.sampler import Decoding
+
+
+def validate(
+    student: LanguageModel,
+    teacher: LanguageModel | None,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    seeds: Sequence[int],
+    batch_size: int,
+) -> dict[str, float]:
+    """Means over inputs and seeds of the student as it is; `reverse_kl` only with a teacher."""
+    summaries = [
+        score(student, teacher, examples, decoding, seed, batch_size).summary() for seed in seeds
+    ]
+    means = {name: float(np.mean([one[name] for one in summaries])) for name in summaries[0]}
+    return {"loss": language_model_loss(student, examples, batch_size)} | means

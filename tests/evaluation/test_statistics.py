@@ -1,0 +1,60 @@
+"""Intervals must cover as often as they say, and pairing must cancel what two models share."""
+
+import numpy as np
+import pytest
+
+from minillm.evaluation import statistics
+from minillm.evaluation.statistics import bootstrap_interval, mean_and_std, paired_bootstrap
+
+
+def test_mean_and_std_over_seeds():
+    mean, std = mean_and_std(np.array([[0.0, 2.0], [2.0, 4.0]]))  # means of seeds: 1 and 3
+    assert mean == 2.0
+    assert std == pytest.approx(2**0.5)
+    assert mean_and_std(np.array([[1.0, 2.0]])) == (1.5, None)
+
+
+def test_bootstrap_interval_covers_the_true_mean():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for seed in range(100):
+        interval = bootstrap_interval(generator.normal(50, 10, (1, 60)), seed, resamples=500)
+        assert interval.low < interval.mean < interval.high
+        covered += interval.low < 50 < interval.high
+    assert 88 <= covered <= 100
+
+
+def test_bootstrap_width_is_that_of_inputs_not_seeds():
+    inputs = np.random.default_rng(0).normal(50, 10, 400)
+    one, five = bootstrap_interval(inputs[None]), bootstrap_interval(np.tile(inputs, (5, 1)))
+    assert (five.low, five.high) == pytest.approx((one.low, one.high))
+    assert one.high - one.low == pytest.approx(2 * 1.96 * inputs.std() / 20, rel=0.1)
+    assert one == bootstrap_interval(inputs[None])
+    assert one != bootstrap_interval(inputs[None], seed=1)
+
+
+def test_blocks_only_bound_memory(monkeypatch):
+    inputs = np.random.default_rng(0).normal(50, 10, (1, 50))
+    whole = bootstrap_interval(inputs)
+    monkeypatch.setattr(statistics, "BLOCK", 333)
+    assert bootstrap_interval(inputs).low == pytest.approx(whole.low, abs=0.3)
+    monkeypatch.setattr(statistics, "BLOCK", 1)
+    assert bootstrap_interval(inputs).high == pytest.approx(whole.high, abs=0.3)
+
+
+def test_paired_bootstrap_cancels_what_is_shared():
+    generator = np.random.default_rng(0)
+    hardness, gain = generator.normal(50, 20, 300), generator.normal(1, 2, 300)
+    paired = paired_bootstrap(hardness + gain, hardness)
+    assert paired.mean == pytest.approx(gain.mean())
+    assert 0 < paired.low < paired.high < 2  # far narrower than either model's own interval
+    mirrored = paired_bootstrap(hardness, hardness + gain)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-paired.high, -paired.low))
+
+
+@pytest.mark.parametrize("scores", [[], [[]], [1.0, 2.0], [[1.0, float("nan")]]])
+def test_refuses_what_cannot_be_averaged(scores):
+    with pytest.raises(ValueError, match="scores"):
+        bootstrap_interval(np.array(scores))
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_bootstrap(np.ones(2), np.ones(3))
