@@ -1,0 +1,1 @@
+"""Tables and figures from result files; needs neither torch nor a model."""

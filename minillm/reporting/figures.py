@@ -1,0 +1,228 @@
+"""Results as figures: scores with their intervals, and validation over training.
+
+A method has one colour in all figures of a report (Okabe and Ito's palette, safe for colour-blind
+readers); of several models or runs of a method, each has its own line style and marker. Figures
+are drawn without a display and without global state, and returned as PNG bytes.
+"""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from minillm.reporting.groups import TEACHER, Group, method_order, unique, value_at
+
+DPI = 150
+_COLORS = {
+    TEACHER: "#000000",
+    "init": "#8C8C8C",
+    "sft": "#E69F00",
+    "kd": "#56B4E9",
+    "seqkd": "#009E73",
+    "minillm": "#D55E00",
+}
+_OTHER_COLORS = ("#0072B2", "#CC79A7", "#6A3D9A", "#B3A100", "#004D40")
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D")
+_PANELS_IN_A_ROW = 3
+_POINTS_MARKED = 30
+_TEXT_HEIGHT = 11  # points, of one line of small text
+_SERIES = {
+    "rougeL": "validation ROUGE-L (0–100)",
+    "reverse_kl": "validation reverse KL (nats per token)",
+}
+_LOOK = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+}
+
+
+def rouge_figure(groups: Sequence[Group]) -> bytes:
+    """ROUGE-L of each method with its 95% interval, as a PNG; one panel for each data set.
+
+    Several training runs show as small open dots under their mean. Teachers are vertical lines.
+    """
+    panels = unique(group.data for group in groups)
+    students = [group for group in groups if group.method != TEACHER]
+    styles = _styles(groups)
+    labels = [label for label in styles if label in {group.label for group in students}]
+    columns = min(len(panels), _PANELS_IN_A_ROW)
+    rows = -(-len(panels) // columns)
+    label_width = 0.5 + 0.07 * max(map(len, labels), default=0)  # inches
+    width = label_width + (3.4 if columns > 1 else 4.8) * columns
+    with rc_context(_LOOK):
+        figure = Figure(figsize=(width, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
+        for ax, data in zip(axes, panels, strict=False):
+            teachers = [group for group in groups if group.data == data and group.method == TEACHER]
+            _draw_scores(ax, [g for g in students if g.data == data], labels, styles)
+            _draw_teachers(ax, teachers)
+            ax.set_title(data, loc="left", fontweight="bold", pad=7 + _TEXT_HEIGHT * len(teachers))
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        caption = "ROUGE-L (0–100) with 95% interval over inputs"
+        if any(len(group.results) > 1 for group in students):
+            caption += "; open dots: single training runs"
+        figure.supxlabel(caption, fontsize="medium")
+        return _png(figure)
+
+
+def training_figure(groups: Sequence[Group]) -> bytes | None:
+    """Validation ROUGE-L and reverse KL over training, as a PNG; one line for each run.
+
+    Time is wall time where every run has it, else training steps. None if no run has a history.
+    """
+    rows = _runs_with_history(groups)
+    runs = [run for row in rows.values() for _, run in row]
+    series = [key for key in _SERIES if any(_points(run, key) for run in runs)]
+    if not series:
+        return None
+    time = _time_axis(runs)
+    styles = _styles(groups)
+    width = 3.9 * len(series) if len(series) > 1 else 5.2
+    with rc_context(_LOOK):
+        figure = Figure(figsize=(width, 0.6 + 3.1 * len(rows)), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.08)
+        lines = {}
+        panels = figure.subplots(len(rows), len(series), squeeze=False)
+        for row, data in zip(panels, rows, strict=True):
+            if len(rows) > 1:
+                row[0].set_title(data, loc="left", fontweight="bold")
+            for ax, key in zip(row, series, strict=True):
+                lines |= _draw_runs(ax, rows[data], key, time, styles)
+        order = [label for label in styles if label in lines]
+        columns = int(width / (0.6 + 0.065 * max(map(len, order))))  # inches
+        place = {"loc": "outside upper center", "ncols": min(max(columns, 1), len(order))}
+        figure.legend([lines[label] for label in order], order, **place)
+        return _png(figure)
+
+
+def _draw_scores(ax: Axes, groups: Sequence[Group], labels: list[str], styles: dict) -> None:
+    """A dot with its interval and value for each group, one row for each label, from the top."""
+    for group in groups:
+        row, style, interval = labels.index(group.label), styles[group.label], group.interval()
+        color = style["color"]
+        ax.plot([interval.low, interval.high], [row, row], color=color, linewidth=2.2)
+        ax.plot(interval.mean, row, marker=style["marker"], color=color, markersize=6.5)
+        if len(group.results) > 1:
+            runs = [value_at(result, "rougeL.mean") for result in group.results]
+            open_dot = {"marker": "o", "markersize": 3.5, "markerfacecolor": "none"}
+            ax.plot(runs, [row + 0.28] * len(runs), linestyle="none", color=color, **open_dot)
+        ax.annotate(
+            f"{interval.mean:.1f}",
+            (interval.high, row),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
+    ax.set_yticks(range(len(labels)), labels)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_ylim(max(len(labels), 1) - 0.4, -0.6)
+    ax.margins(x=0.14)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+
+
+def _draw_teachers(ax: Axes, groups: Sequence[Group]) -> None:
+    """A dashed vertical line for each teacher, named above the panel."""
+    for i, group in enumerate(groups):
+        mean = group.interval().mean
+        ax.axvline(mean, color=_COLORS[TEACHER], linewidth=1.2, linestyle=_DASHES[1], zorder=1)
+        ax.annotate(
+            f"{group.label} {mean:.1f}",
+            (mean, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3 + _TEXT_HEIGHT * i),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+
+
+def _draw_runs(ax: Axes, runs: Sequence[tuple], key: str, time: tuple, styles: dict) -> dict:
+    """One line for each run that has the series; returns a line of each label."""
+    time_key, time_label, scale = time
+    lines = {}
+    for label, run in runs:
+        points = _points(run, key)
+        if points:
+            x, y = [point[time_key] / scale for point in points], [point[key] for point in points]
+            size = 3.5 if len(points) <= _POINTS_MARKED else 0
+            (lines[label],) = ax.plot(x, y, markersize=size, linewidth=1.6, **styles[label])
+    ax.set_xlabel(time_label)
+    ax.set_ylabel(_SERIES[key])
+    return lines
+
+
+def _styles(groups: Sequence[Group]) -> dict[str, dict]:
+    """Colour (by method), line style and marker of each label, labels in the order of methods."""
+    methods = sorted(unique(group.method for group in groups), key=method_order)
+    others = [method for method in methods if method not in _COLORS]
+    styles = {}
+    for method in methods:
+        # Beyond the palette, colours come again with the next line style.
+        turn, place = divmod(others.index(method) if method in others else 0, len(_OTHER_COLORS))
+        labels = unique(group.label for group in groups if group.method == method)
+        for i, label in enumerate(labels, start=turn):
+            styles[label] = {
+                "color": _COLORS.get(method, _OTHER_COLORS[place]),
+                "linestyle": _DASHES[i % len(_DASHES)],
+                "marker": _MARKERS[i % len(_MARKERS)],
+            }
+    return styles
+
+
+def _runs_with_history(groups: Sequence[Group]) -> dict[str, list[tuple[str, dict]]]:
+    """Labels and runs by data set, each run once: every data set's result holds its history."""
+    rows, seen = {}, []
+    for group in groups:
+        for result in group.results:
+            run = group.label, result["run"]
+            if value_at(result, "run.history") and run not in seen:
+                seen.append(run)
+                rows.setdefault(group.data, []).append(run)
+    return rows
+
+
+def _points(run: dict, key: str) -> list[dict]:
+    """The points of a run's history that have a value, in the order of their steps."""
+    points = [point for point in run["history"] if point.get(key) is not None]
+    return sorted(points, key=lambda point: point["step"])
+
+
+def _time_axis(runs: Sequence[dict]) -> tuple[str, str, int]:
+    """The key of time in histories, its label, and what to divide it by."""
+    points = [point for run in runs for point in run["history"]]
+    if any(point.get("seconds") is None for point in points):
+        return "step", "training steps", 1
+    longest = max(point["seconds"] for point in points)
+    units = {"s": 1, "min": 60, "h": 3600}
+    unit = next((u for u, size in units.items() if longest < 300 * size), "h")
+    return "seconds", f"training time ({unit})", units[unit]
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as a PNG with a palette, a third of the size; the same bytes each time."""
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    image = Image.open(drawn).convert("RGB")
+    # With a step of k-means, full colours stay exact; without, they are off by up to 13 of 255.
+    look = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 1, "dither": Image.Dither.NONE}
+    image.quantize(256, **look).save(content, format="png", optimize=True, dpi=(DPI, DPI))
+    return content.getvalue()
