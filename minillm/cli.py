@@ -1,0 +1,110 @@
+"""The command `minillm`: train, evaluate, generate, data, report. Thin: each verb is in commands/.
+
+Libraries are imported by the verb that needs them, so that `--help` and errors come at once.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from minillm.errors import InputError, TrainingError
+
+OVERRIDES = """\
+Settings are given as key=value; group=file picks a file of configs/:
+  experiment=embedded/minillm   all settings of a run; what follows changes some
+  method=sft|kd|seqkd|minillm   data=embedded|e2e|...
+  teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
+  method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
+All settings with their meaning are in minillm/config.py; a run writes all of its own to
+OUTPUT/config.yaml.
+"""
+EXAMPLES = """\
+  minillm train experiment=embedded/teacher output=runs/teacher
+  minillm train experiment=embedded/minillm teacher.path=runs/teacher/best \\
+      student.path=runs/init/best output=runs/minillm
+  minillm evaluate runs/minillm
+  minillm report runs --output results/mine
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Verbs and their arguments."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog="minillm",
+        description="Distil language models: MiniLLM (arXiv 2306.08543), KD, SeqKD, SFT.",
+        epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` says more.",
+        formatter_class=raw,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            name, help=text, description=text, epilog=OVERRIDES, formatter_class=raw
+        )
+
+    model = "a run's folder, a causal LM folder, or a Hub name"
+    train = verb("train", "Train a student (or a teacher) by a method.")
+    evaluate = verb("evaluate", "Score a model on a data set: ROUGE-L, length, reverse KL.")
+    evaluate.add_argument("model", help=model)
+    generate = verb("generate", "Print a model's responses as JSON lines.")
+    generate.add_argument("model", help=model)
+    generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
+                          "(repeatable); without it, the inputs of the test split")  # fmt: skip
+    data = verb("data", "Show a data set as training sees it; export it as jsonl.")
+    data.add_argument("--export", metavar="FOLDER", help="write train, validation and test there")
+    for command in (train, evaluate, generate, data):
+        command.add_argument("overrides", nargs="*", metavar="key=value", help="settings")
+    report = verbs.add_parser("report", help="Write tables and figures from result files.")
+    report.add_argument("paths", nargs="+", type=Path, metavar="PATH",
+                        help="runs, folders of runs, result files, or an earlier report's "
+                        "results.json")  # fmt: skip
+    report.add_argument("--output", required=True, type=Path, help="folder, such as results/mine")
+    report.add_argument("--title", help="heading of the table")
+    return top
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Carry out one verb."""
+    if arguments.verb == "report":
+        from minillm.reporting.report import write_report
+
+        print(write_report(arguments.paths, arguments.output, arguments.title))
+        return
+    if arguments.verb == "evaluate":
+        from minillm.commands.evaluate import evaluate_model
+
+        evaluate_model(arguments.model, arguments.overrides)
+        return
+    if arguments.verb == "generate":
+        from minillm.commands.generate import generate_responses
+
+        generate_responses(arguments.model, arguments.prompt, arguments.overrides)
+        return
+    from minillm.compose import load_config
+
+    config = load_config(arguments.overrides)
+    if arguments.verb == "train":
+        from minillm.commands.train import train
+
+        train(config)
+    else:
+        from minillm.commands.data import show_data
+
+        show_data(config, arguments.export)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit status: 0 done, 2 wrong input, 3 training cannot go on, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("minillm").setLevel(logging.INFO)
+    try:
+        run(parser().parse_args(arguments))
+    except (InputError, TrainingError) as error:
+        print(f"minillm: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 3)
+    except KeyboardInterrupt:
+        print("minillm: interrupted; checkpoints that were written are whole", file=sys.stderr)
+        sys.exit(130)

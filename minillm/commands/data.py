@@ -1,0 +1,60 @@
+"""`minillm data`: look at a data set as training will see it, and export it as jsonl."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from minillm.commands.prepare import encode_splits, make_tokenizer, read_records
+from minillm.config import Config
+from minillm.data.encoding import Encoded
+from minillm.data.records import Record
+from minillm.errors import InputError
+
+
+def show_data(config: Config, export: str | None) -> None:
+    """Print sizes, lengths in tokens and an example of each split; write them where asked to.
+
+    Raises:
+        InputError: an input is wrong, or the export's folder is not empty.
+    """
+    splits = ["train", "validation", "test"]
+    if config.data.kind != "embedded" and config.data.test is None:
+        splits.remove("test")
+    records = read_records(config, splits)
+    if export:
+        write_records(records, Path(export))
+    tokenizer = make_tokenizer(config, records["train"])
+    print(f"tokenizer: {len(tokenizer)} tokens")
+    for split, encoded in encode_splits(records, tokenizer, config).items():
+        print(f"\n{split}: {encoded.summary()}\n{lengths(encoded)}")
+    example = encoded.examples[0]
+    print(f"\nfirst of {split}, as a model reads it:\n{example.prompt}", end="")
+    print("\n".join(f"=> {reference}" for reference in example.references))
+
+
+def lengths(encoded: Encoded) -> str:
+    """Token lengths, in words."""
+    prompts = [len(example.prompt_ids) for example in encoded.examples]
+    responses = [len(ids) for example in encoded.examples for ids in example.response_ids]
+
+    def text(values: list[int]) -> str:
+        return f"mean {np.mean(values):.1f}, 99% {np.percentile(values, 99):.0f}, max {max(values)}"
+
+    return f"prompt tokens: {text(prompts)}\nresponse tokens: {text(responses)}"
+
+
+def write_records(records: dict[str, list[Record]], folder: Path) -> None:
+    """One jsonl file a split, which `data.kind=jsonl` reads back."""
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty: nothing is written there. Give a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in records.items():
+        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+            for record in rows:
+                line = {"topic": record.topic, "instruction": record.instruction,
+                        "input": record.input, "output": list(record.references)}  # fmt: skip
+                if record.prompt is not None:
+                    line["prompt"] = record.prompt
+                print(json.dumps(line, ensure_ascii=False), file=file)
+    print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")

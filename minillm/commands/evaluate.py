@@ -1,0 +1,76 @@
+"""`minillm evaluate`: the full score of a model on a data set, as a result file.
+
+FOLDER/evaluation/DATA.json              scores with all that they were made with
+FOLDER/evaluation/DATA.responses.jsonl   every response
+"""
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.config import Config
+from minillm.errors import InputError
+from minillm.evaluation.evaluate import Evaluation, evaluate, response_rows, result
+from minillm.runs import provenance, write_json
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_model(folder: str, overrides: list[str]) -> Path:
+    """Score the model of a folder or Hub name on the test split; returns the result file.
+
+    Raises:
+        InputError: an input is wrong, or the result is there already.
+    """
+    config, path, output = resolve(folder, overrides)
+    file = output / "evaluation" / f"{config.data.name}.json"
+    if file.exists() and not config.overwrite:
+        raise InputError(
+            f"{file} is there already: it is not overwritten. Add overwrite=true to replace it, "
+            f"output=FOLDER to write elsewhere, or data.name=NAME to name this data set."
+        )
+    scored = load_scored_model(config, path)
+    examples = scored.examples[: config.evaluation.limit]
+    log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
+    evaluation = evaluate(
+        scored.model,
+        scored.teacher,
+        examples,
+        config.evaluation,
+        config.data.max_response_length,
+        log.info,
+    )
+    rows = response_rows(evaluation, examples)
+    responses = file.with_suffix(".responses.jsonl")
+    responses.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    responses.write_text("".join(lines), encoding="utf-8")
+    write_json(file, result_file(config, scored, evaluation))
+    log.info("written: %s and %s", file, responses.name)
+    return file
+
+
+def result_file(config: Config, scored: ScoredModel, evaluation: Evaluation) -> dict[str, Any]:
+    """All of a result file; `minillm/reporting/results.py` describes and reads it."""
+    details = scored.details or {}
+    training = run = None
+    if details:
+        training = {key: details[key] for key in ("seconds", "steps", "seed")}
+        run = {"name": details["run"], "history": details["history"]}
+    measured = result(evaluation)
+    return {
+        "format": 1,
+        "data": config.data.name,
+        "method": config.evaluation.name or details.get("method") or scored.path.name,
+        "model": scored.model.description,
+        "parameters": scored.model.parameters,
+        **measured,
+        "temperature": config.evaluation.temperature,
+        "training": training,
+        "run": run,
+        "provenance": provenance(),
+        "config": asdict(config),
+    }

@@ -1,0 +1,75 @@
+"""The model that `evaluate` and `generate` are given: a run of ours, or any causal LM folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import set_seed
+
+from minillm.commands.prepare import (
+    encode_splits,
+    make_model,
+    make_teacher,
+    read_records,
+    start_accelerator,
+)
+from minillm.compose import load_config, read_config
+from minillm.config import Config
+from minillm.data.encoding import Example
+from minillm.data.tokenizers import load_tokenizer
+from minillm.errors import InputError
+from minillm.models.fit import fit
+from minillm.models.language_model import LanguageModel
+from minillm.runs import CONFIG
+from minillm.training.checkpoint import checkpoint_details
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """A model ready to answer, its teacher where one is named, and the test inputs."""
+
+    path: Path
+    model: LanguageModel
+    teacher: LanguageModel | None
+    examples: list[Example]
+    details: dict[str, Any] | None  # of its training, where it was trained here
+
+
+def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
+    """The settings, the model's folder or Hub name, and the folder for results.
+
+    A run's folder stands for its best checkpoint. The run's data, teacher and evaluation settings
+    stand where the command line does not pick others, and its results go beside it.
+    """
+    path = Path(folder)
+    if (path / CONFIG).is_file():
+        path = path / "best"
+        if not path.is_dir():
+            raise InputError(f"{folder} is a run without a checkpoint: train it first.")
+    saved = path.parent / CONFIG
+    is_run = path.is_dir() and saved.is_file()
+    config = load_config(overrides, read_config(saved) if is_run else None)
+    output = path.parent if is_run else Path("runs") / path.name
+    if any(text.startswith("output=") for text in overrides):
+        output = Path(config.output)
+    student = replace(config.student, path=str(path), architecture=None)
+    return replace(config, student=student), path, output
+
+
+def load_scored_model(config: Config, path: Path) -> ScoredModel:
+    """Load model, teacher and test split.
+
+    Raises:
+        InputError: one of them cannot be had, or they do not fit.
+    """
+    accelerator = start_accelerator(config)
+    set_seed(config.runtime.seed)
+    records = read_records(config, ["test"])
+    tokenizer = load_tokenizer(config.student.tokenizer or str(path))
+    examples = encode_splits(records, tokenizer, config)["test"].examples
+    model = make_model(config, config.student, tokenizer).to(accelerator.device)
+    model.module.eval()
+    teacher = make_teacher(config)
+    if teacher:
+        model, teacher = fit(model, teacher.to(accelerator.device))
+    return ScoredModel(path, model, teacher, examples, checkpoint_details(path))

@@ -1,0 +1,107 @@
+"""What the commands share: device, tokenizer, data and models, ready for use."""
+
+import logging
+import os
+from collections.abc import Iterable
+
+import torch
+from accelerate import Accelerator, PartialState
+from transformers.utils import logging as transformers_logging
+
+from minillm.config import Config, ModelConfig
+from minillm.data.encoding import Encoded, encode
+from minillm.data.records import Record
+from minillm.data.sources import load_records
+from minillm.data.templates import prompt_text
+from minillm.data.tokenizers import load_tokenizer, train_tokenizer
+from minillm.errors import InputError
+from minillm.models.language_model import (
+    LanguageModel,
+    build_model,
+    check_length,
+    load_model,
+)
+
+log = logging.getLogger(__name__)
+
+
+def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
+    """Processes, device and precision as `runtime` asks; trackers where there is an output."""
+    if config.runtime.threads:
+        torch.set_num_threads(config.runtime.threads)
+    transformers_logging.disable_progress_bar()  # one bar for the run is ours
+    if config.runtime.device == "cpu" or not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
+    if config.runtime.device == "cpu":
+        PartialState(cpu=True)  # before Accelerator(), so that DeepSpeed sees all ranks
+    return Accelerator(
+        mixed_precision=config.runtime.mixed_precision,
+        log_with=config.runtime.trackers if output else None,
+        project_dir=output,
+    )
+
+
+def encode_splits(
+    records: dict[str, list[Record]], model_tokenizer, config: Config
+) -> dict[str, Encoded]:
+    """Encode every split, with a line in the log for each."""
+    encoded = {}
+    for split, rows in records.items():
+        encoded[split] = encode(rows, model_tokenizer, config.data)
+        log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
+    return encoded
+
+
+def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
+    """The splits in the order in which they were named."""
+    splits = list(splits)
+    records = load_records(config.data, splits)
+    return {split: records[split] for split in splits}
+
+
+def make_tokenizer(config: Config, train: list[Record]):
+    """The student's tokenizer: named, its own, the teacher's, or trained on the text."""
+    for path in (config.student.tokenizer, config.student.path, config.teacher.path):
+        if path is not None:
+            return load_tokenizer(path)
+    if config.data.template == "chat":
+        raise InputError(
+            "data.template=chat needs a tokenizer with a chat template, but the student is built "
+            "from a config. Set student.tokenizer, or take data.template=plain or alpaca."
+        )
+    texts = [prompt_text(record, config.data.template, None) for record in train]
+    texts += [reference for record in train for reference in record.references]
+    return train_tokenizer(texts, config.student.vocab_size)
+
+
+def max_length(config: Config) -> int:
+    """Tokens of the longest sequence."""
+    return config.data.max_prompt_length + config.data.max_response_length
+
+
+def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
+    """Load or build one model, refusing one with too few positions.
+
+    Raises:
+        InputError: neither a path nor an architecture is given, or the model cannot be loaded.
+    """
+    if model.path is not None:
+        loaded = load_model(model, tokenizer)
+        check_length(loaded.module.config, model.path, max_length(config))
+        return loaded
+    if model.architecture is None:
+        raise InputError(
+            "no student is given: set student.path=FOLDER_OR_HUB_NAME to load one, or "
+            "student.architecture=gpt2 (or llama) to build one."
+        )
+    return build_model(model, tokenizer, max_length(config), config.runtime.seed)
+
+
+def make_teacher(config: Config) -> LanguageModel | None:
+    """The frozen teacher, where one is named."""
+    if config.teacher.path is None:
+        return None
+    tokenizer = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
+    teacher = make_model(config, config.teacher, tokenizer)
+    teacher.module.requires_grad_(False).eval()
+    return teacher

@@ -1,0 +1,119 @@
+"""`minillm train`: from settings to a run's folder with its best checkpoint."""
+
+import logging
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from minillm.commands.prepare import (
+    encode_splits,
+    make_model,
+    make_teacher,
+    make_tokenizer,
+    read_records,
+    start_accelerator,
+)
+from minillm.compose import write_config
+from minillm.config import Config
+from minillm.errors import InputError
+from minillm.evaluation.validation import validate
+from minillm.methods import NEED_TEACHER, Setup, build_method
+from minillm.methods.pairs import pairs_of
+from minillm.models.fit import fit
+from minillm.runs import (
+    CONFIG,
+    SUMMARY,
+    check_output,
+    create_output,
+    provenance,
+    write_json,
+)
+from minillm.sampling.sampler import Decoding
+from minillm.training.loop import Trainer
+from minillm.training.tracking import start_tracking
+
+log = logging.getLogger(__name__)
+
+
+def train(config: Config) -> None:
+    """Train a student as the settings say.
+
+    Raises:
+        InputError: an input is wrong, found before anything is computed.
+        TrainingError: the loss is no number any more.
+    """
+    output = Path(config.output)
+    check_output(output, config.overwrite)
+    if config.method.name in NEED_TEACHER and config.teacher.path is None:
+        raise InputError(
+            f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
+        )
+    accelerator = start_accelerator(config, config.output)
+    set_seed(config.runtime.seed)
+    records = read_records(config, ["train", "validation"])
+    tokenizer = make_tokenizer(config, records["train"])
+    data = encode_splits(records, tokenizer, config)
+    student = make_model(config, config.student, tokenizer).to(accelerator.device)
+    teacher = make_teacher(config)
+    if teacher:
+        student, teacher = fit(student, teacher.to(accelerator.device))
+    if accelerator.is_main_process:
+        create_output(output)
+        write_config(config, output / CONFIG)
+        write_json(output / "provenance.json", provenance())
+    accelerator.wait_for_everyone()
+    setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
+                  accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
+    run(setup, data["validation"].examples, accelerator)
+
+
+def run(setup: Setup, validation: list, accelerator: Accelerator) -> None:
+    """Build the method and the loop, train, and sum the run up."""
+    config, training = setup.config, setup.config.training
+    describe(setup)
+    method = build_method(setup)
+    scoring = partial(
+        validate,
+        setup.student,
+        setup.teacher,
+        validation[: training.validation_inputs],
+        Decoding(config.data.max_response_length),
+        training.validation_seeds,
+        config.evaluation.batch_size,
+    )
+    settings = asdict(config)
+    tracker = start_tracking(
+        accelerator, setup.output, config.runtime.project, config.runtime.trackers, settings
+    )
+    details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
+               "run": setup.output.name, "config": settings}  # fmt: skip
+    trainer = Trainer(accelerator, setup.student, method, training, total_steps(setup), scoring,
+                      tracker, setup.output, details)  # fmt: skip
+    try:
+        trainer.run()
+    finally:
+        tracker.close()
+    if accelerator.is_main_process:
+        write_json(setup.output / SUMMARY, trainer.summary())
+        log.info("done: the best checkpoint is %s/best", setup.output)
+
+
+def describe(setup: Setup) -> None:
+    """Say what will happen."""
+    student, teacher = setup.student, setup.teacher
+    text = f"{setup.config.method.name}: student {student.description}, {student.parameters:,} "
+    text += f"parameters, {student.vocab_size} tokens"
+    if teacher:
+        text += f"; teacher {teacher.description}, {teacher.parameters:,} parameters"
+    log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)
+
+
+def total_steps(setup: Setup) -> int:
+    """Optimiser steps: as set, or as many as the epochs over the training pairs take."""
+    training = setup.config.training
+    if training.steps is not None:
+        return training.steps
+    return max(1, round(training.epochs * len(pairs_of(setup.train)) / training.batch_size))
