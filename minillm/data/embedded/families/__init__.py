@@ -1,0 +1,37 @@
+"""The families of tasks. A family is a function that draws a `Task`; its name is the topic.
+
+To add one, write the function and name it here.
+"""
+
+from minillm.data.embedded.families.reading import extract, fare, summarise, verify
+from minillm.data.embedded.families.reasoning import (
+    compare,
+    count,
+    odd_one_out,
+    rank,
+    recommend,
+    route,
+    schedule,
+    timeline,
+)
+from minillm.data.embedded.families.writing import advise, describe, invite, rewrite
+from minillm.data.embedded.task import Family
+
+FAMILIES: tuple[Family, ...] = (
+    describe,
+    invite,
+    rewrite,
+    advise,
+    extract,
+    fare,
+    summarise,
+    verify,
+    compare,
+    count,
+    odd_one_out,
+    rank,
+    recommend,
+    route,
+    schedule,
+    timeline,
+)
