@@ -11,13 +11,14 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from minillm.config import METHOD_CONFIGS, Config, validate
-from minillm.errors import InputError, unknown_name
+from minillm.config import METHOD_CONFIGS, Config
+from minillm.config_checks import validate
+from minillm.errors import InputError, first_line, unknown_name
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -90,7 +91,8 @@ def groups() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
         relative = path.relative_to(CONFIGS).with_suffix("")
-        if len(relative.parts) > 1:
+        relative = path.relative_to(CONFIGS).with_suffix("")
+        if len(relative.parts) > 1 and not relative.name.startswith("_"):  # _ is a shared part
             found.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
     return found
 
@@ -100,13 +102,17 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
     known, picks, values = groups(), [], []
     parser = OverridesParser.create()
     for text in overrides:
+        malformed = InputError(
+            f"{text!r} is not an override. Write key=value, such as method.alpha=0.1 or "
+            f"evaluation.seeds=[1,2], or group=file, such as experiment=embedded/minillm."
+        )
         try:
             override = parser.parse_override(text)
         except HydraException as error:
-            raise InputError(
-                f"{text!r} is not an override. Write key=value, such as method.alpha=0.1, or "
-                f"group=file, such as experiment=embedded/minillm."
-            ) from error
+            raise malformed from error
+        plain = override.type is OverrideType.CHANGE and not override.package
+        if not plain or override.is_sweep_override():
+            raise malformed
         if override.key_or_group not in known:
             values.append(override)
             continue
@@ -119,11 +125,18 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
 
 
 def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
-    """Names the nearest of the settings that stand beside the one that is not there."""
-    parent = key.rpartition(".")[0]
-    depth = key.count(".") if parent in keys else 0
-    beside = [name for name in keys if name.count(".") == depth]
-    return unknown_name("setting", key, [x for x in beside if not depth or x.startswith(parent)])
+    """Names the setting of that name elsewhere, or the nearest of those beside it."""
+    parent, _, name = key.rpartition(".")
+    methods = [method for method, schema in METHOD_CONFIGS.items() if hasattr(schema, name)]
+    if parent == "method" and methods:
+        return InputError(f"{key} is a setting of method={' or '.join(methods)} alone. Pick that "
+                          f"method, or leave {key} out.")  # fmt: skip
+    homes = [other for other in keys if other.endswith(f".{name}")]
+    if homes and parent not in keys:
+        return InputError(f"unknown setting {key!r}. Did you mean {' or '.join(homes)}?")
+    start = f"{parent}." if parent in keys else ""
+    beside = [x for x in keys if x.startswith(start) and x.count(".") == start.count(".")]
+    return unknown_name("setting", key, beside)
 
 
 def _dotted_keys(config: DictConfig, prefix: str = "") -> list[str]:
@@ -143,4 +156,10 @@ def write_config(config: Config, path: Path) -> None:
 
 def read_config(path: Path) -> dict:
     """The settings that a run was made with."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}.") from error
+    if not isinstance(saved, dict) or not saved.keys() >= {*SAVED_SECTIONS}:
+        raise InputError(f"{path} is not the config of a run. Give another folder.")
+    return saved

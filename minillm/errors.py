@@ -16,5 +16,11 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(allowed)}.")
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says is wrong, without the rest of its advice and the closing mark."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". :!")
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on: the message says why, what is kept and what to try."""

@@ -1,0 +1,93 @@
+"""Settings that are refused: the message names what was given, what is allowed and what to do."""
+
+import pytest
+
+from tests.conftest import BUILT
+
+REFUSED = {
+    # Names that are not there, with the nearest that is.
+    "training.stepz=3": ["training.stepz", "training.steps", "training.lr"],
+    "trainig.stepz=3": ["trainig.stepz", "'training'", "method"],
+    "steps=3": ["'steps'", "training.steps"],
+    "method.alpha=0.2": ["method.alpha", "method=minillm", "leave"],
+    "method.name=kd": ["method.name=kd", "method=kd"],
+    "method=minilm": ["'minilm'", "'minillm'", "kd, minillm, seqkd, sft"],
+    "experiment=e2e/minilm": ["'e2e/minilm'", "'e2e/minillm'", "e2e/kd"],
+    "data=embeded": ["'embeded'", "'embedded'", "e2e"],
+    "data.kind=cvs": ["data.kind 'cvs'", "'csv'", "jsonl"],
+    "data.template=alpacca": ["'alpacca'", "'alpaca'", "chat, plain"],
+    "data.columns.reference=ref": ["'reference'", "'references'", "instruction"],
+    "runtime.trackers=[tensorbord]": ["'tensorbord'", "'tensorboard'", "wandb"],
+    "runtime.device=gpu": ["'gpu'", "auto, cpu, cuda"],
+    # Texts that are no override.
+    "training.steps": ["'training.steps'", "key=value"],
+    "training.lr=[1": ["'training.lr=[1'", "key=value"],
+    "~training.lr": ["'~training.lr'", "key=value"],
+    "training.steps=1,2": ["'training.steps=1,2'", "key=value", "[1,2]"],
+    # Types.
+    "training.steps=many": ["training.steps", "'many'", "Integer"],
+    "training.lr=fast": ["training.lr", "'fast'", "Float"],
+    "runtime.trackers=wandb": ["runtime.trackers", "list"],
+    "training={stepz: 3}": ["training", "stepz"],
+    # Ranges.
+    "training.steps=0": ["training.steps=0", "1 or more"],
+    "training.micro_batch_size=0": ["training.micro_batch_size=0", "1 or more"],
+    "training.lr=nan": ["training.lr=nan", "above 0"],
+    "training.lr=inf": ["training.lr=inf", "above 0"],
+    "training.betas=[0.9]": ["training.betas=[0.9]", "two numbers"],
+    "training.betas=[0.9,1.5]": ["training.betas=1.5", "below 1"],
+    "training.validation_seeds=[]": ["training.validation_seeds=[]", "at least one seed"],
+    "evaluation.seeds=[-1]": ["evaluation.seeds=-1", "from 0"],
+    "evaluation.top_p=0": ["evaluation.top_p=0", "above 0"],
+    "evaluation.limit=0": ["evaluation.limit=0", "1 or more"],
+    "runtime.threads=0": ["runtime.threads=0", "1 or more"],
+    "runtime.seed=-1": ["runtime.seed=-1", "from 0"],
+    "student.heads=3": ["student.heads=3", "divisor of 16"],
+    "student.vocab_size=20": ["student.vocab_size=20", "300 or more"],
+    "student.dropout=1": ["student.dropout=1", "below 1"],
+    "data.max_prompt_length=0": ["data.max_prompt_length=0", "1 or more"],
+    "data.name=a/b": ["data.name=a/b", "without '/'"],
+    # Settings that contradict each other.
+    "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
+    "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
+    "student.path=gpt2": ["student.path=gpt2", "student.architecture=gpt2", "null"],
+    "student.architecture=null": ["no student", "student.path=", "student.architecture=gpt2"],
+    "teacher.architecture=gpt2": ["teacher.architecture=gpt2", "teacher.path="],
+    "method=kd": ["method=kd", "teacher.path="],
+    "method=seqkd": ["method=seqkd", "teacher.path="],
+    "method=minillm": ["method=minillm", "teacher.path="],
+    "data.path=null": ["data.path", "data.kind=jsonl", "data.path=PATH"],
+    "data.train=null": ["data.train", "data.train=FILE"],
+}
+
+
+@pytest.mark.parametrize(("override", "parts"), REFUSED.items(), ids=REFUSED.keys())
+def test_refused(refused, override, parts):
+    message = refused(*BUILT, override)
+    assert [part for part in parts if part not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    {
+        "method.alpha=1.2": "from 0 to 1",
+        "method.clip_range=0": "above 0",
+        "method.inner_epochs=0": "1 or more",
+        "method.lm_coef=-1": "0 or more",
+        "method.variant=papers": "official, paper",
+    }.items(),
+)
+def test_settings_of_minillm_are_refused(refused, override, allowed):
+    message = refused(*BUILT, "method=minillm", "teacher.path=gpt2", override)
+    key, _, given = override.partition("=")
+    assert key in message and given in message and allowed in message
+
+
+def test_a_setting_of_another_method_is_refused_by_the_name_of_its_own(refused):
+    message = refused(*BUILT, "method=kd", "teacher.path=gpt2", "method.alpha=0.1")
+    assert "method.alpha is a setting of method=minillm" in message
+
+
+def test_what_replaces_a_group_comes_before_what_sets_a_value(command):
+    outcome = command("data", "data.seed=3", "data.path=nowhere.csv", "data=e2e")
+    assert outcome.status == 2 and "nowhere.csv" in outcome.err  # and not the embedded data
