@@ -17,6 +17,7 @@ from minillm.methods.pairs import shuffled, split
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
 from minillm.models.forward import response_logits
+from minillm.models.heads import output_logits
 from minillm.objectives import diagnostics
 from minillm.objectives.divergences import forward_kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
@@ -39,6 +40,7 @@ class PolicyBatch:
     """Responses of one forward pass with what the sampler and the returns say about each token."""
 
     sequences: SequenceBatch
+    teacher_hidden: Tensor
     old_log_probs: Tensor
     weights: Tensor
     advantages: Tensor
@@ -54,6 +56,7 @@ class MiniLLM:
         self.method = setup.config.method
         self.training = setup.config.training
         self.settings = objective_settings(self.method)
+        self.epoch_size = len(setup.train) * self.method.inner_epochs
         self.generator = setup.generator("sampling")
         self.shuffle = setup.generator("mini-batches")
         self.prompts = shuffled(
@@ -103,9 +106,16 @@ class MiniLLM:
 
     def _micro_batches(self, rollout: Rollout) -> list[MicroBatch]:
         """Weights and advantages of a whole mini-batch, then its cut into forward passes."""
-        args = rollout.mask, self.settings
-        weights = importance_weights(rollout.student_log_probs, rollout.mixture_log_probs, *args)
-        advantage = advantages(rollout.student_log_probs, rollout.teacher_log_probs, *args)
+        weights = importance_weights(
+            rollout.student_log_probs, rollout.mixture_log_probs, self.settings
+        )
+        advantage = advantages(
+            rollout.student_log_probs,
+            rollout.teacher_log_probs,
+            rollout.mixture_log_probs,
+            rollout.mask,
+            self.settings,
+        )
         # By length, so that micro-batches carry little padding; the step's sum is the same.
         order = rollout.mask.sum(-1).argsort()
         parts = []
@@ -114,6 +124,7 @@ class MiniLLM:
             length = sequences.response_ids.shape[1]
             batch = PolicyBatch(
                 sequences,
+                rollout.teacher_hidden[rows, :length],
                 rollout.student_log_probs[rows, :length],
                 weights[rows, :length],
                 advantage[rows, :length],
@@ -131,7 +142,10 @@ class MiniLLM:
     def _policy_loss(
         self, module: nn.Module, batch: PolicyBatch, tokens: float
     ) -> tuple[Tensor, Metrics]:
-        log_q, log_p = self._log_probs(module, batch.sequences)
+        log_q = log_softmax(response_logits(module, batch.sequences, self.setup.student))
+        # The teacher has read these tokens while they were sampled: no second pass.
+        with torch.no_grad():
+            log_p = log_softmax(output_logits(self.setup.teacher, batch.teacher_hidden))
         parts = losses(
             log_q,
             log_p,
@@ -165,24 +179,16 @@ class MiniLLM:
         """L_PT: language modelling on plain text, against the teacher's distribution in part."""
         batch = batch.to(self.setup.device)
         ratio = self.method.lm_kd_ratio
-        log_q, log_p = self._log_probs(module, batch, with_teacher=ratio > 0)
+        log_q = log_softmax(response_logits(module, batch, self.setup.student))
         values = -(1 - ratio) * token_log_probs(log_q, batch.response_ids)
         if ratio:
+            with torch.no_grad():
+                teacher = self.setup.teacher
+                log_p = log_softmax(response_logits(teacher.module, batch, teacher))
             values = values + ratio * forward_kl(log_q, log_p)
         value = (values * batch.response_mask).sum()
         metrics = {"loss/plain_text": (value.detach(), batch.tokens)}
         return self.method.lm_coef * value / tokens, metrics
-
-    def _log_probs(
-        self, module: nn.Module, batch: SequenceBatch, with_teacher: bool = True
-    ) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities `[B, T, V]` of the student, with gradient, and of the teacher."""
-        log_q = log_softmax(response_logits(module, batch, self.setup.student))
-        if not with_teacher:
-            return log_q, None
-        with torch.no_grad():
-            teacher = self.setup.teacher
-            return log_q, log_softmax(response_logits(teacher.module, batch, teacher))
 
 
 def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
@@ -190,9 +196,7 @@ def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
     mask, rows, tokens = rollout.mask, len(rollout), rollout.sequences.tokens
     lengths = mask.sum(-1)
     rewards = (rollout.teacher_log_probs - rollout.student_log_probs) * mask
-    weights = importance_weights(
-        rollout.student_log_probs, rollout.mixture_log_probs, mask, settings
-    )
+    weights = importance_weights(rollout.student_log_probs, rollout.mixture_log_probs, settings)
     repetition = diagnostics.repetition(rollout.sequences.response_ids, mask)
     return {
         "rollout/length": (lengths.sum(), rows),
@@ -201,8 +205,8 @@ def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
         "rollout/repetition": (repetition.sum(), rows),
         "rollout/reward": (rewards.sum(), tokens),
         "rollout/teacher_calls_per_token": (rollout.teacher_calls, rollout.student_calls),
-        "weights/mean": (weights.sum(), tokens),
-        "weights/max": (weights.max(), 1),
+        "weights/mean": ((weights * mask).sum(), tokens),
+        "weights/max": (weights[mask.bool()].max(), 1),
         "weights/min": (weights[mask.bool()].min(), 1),
         "weights/effective_share": (diagnostics.effective_sample_share(weights, mask), 1),
     }

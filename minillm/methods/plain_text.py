@@ -25,7 +25,11 @@ def blocks(setup: Setup) -> list[list[int]]:
     if not path.is_file():
         raise InputError(f"there is no file {path}. Check data.plain_text.")
     tokenizer, length = setup.student.tokenizer, setup.config.method.lm_length
-    documents = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        with path.open(encoding="utf-8") as lines:
+            documents = [line.rstrip("\n") for line in lines if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text. Convert it to UTF-8.") from error
     ids: list[int] = []
     for document in tokenizer(documents, add_special_tokens=False)["input_ids"]:
         ids += [*document, tokenizer.eos_token_id]

@@ -4,6 +4,7 @@ The teacher's responses go to a jsonl file, batch by batch, under a first line t
 were made with. A run that finds the file whole uses it; one that finds a part continues there.
 """
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -40,6 +41,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         "teacher": setup.config.teacher.path,
         "data": setup.config.data.name,
         "prompts": len(prompts),
+        "prompts_checksum": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
         "temperature": method.temperature,
         "max_response_length": setup.config.data.max_response_length,
         "batch_size": method.generation_batch_size,
@@ -63,28 +65,36 @@ def _read(path: Path, made_with: dict) -> list[dict]:
     """The file's whole rows; a last line cut short by an interruption is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [json.loads(line) for line in lines if line.endswith("\n")]
-    if whole and whole[0] != made_with:
-        changed = [key for key in made_with if whole[0].get(key) != made_with[key]]
+    advice = "Give method.file=OTHER_FILE, or remove the file to make it anew."
+    try:
+        # Only "\n" ends a line: JSON leaves the other line breaks of Unicode as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        header, *rows = [json.loads(line) for line in lines]
+        changed = [key for key in made_with if header.get(key) != made_with[key]]
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} holds something else than teacher responses. {advice}") from error
+    if changed:
         raise InputError(
             f"{path} holds teacher responses made with other settings ({', '.join(changed)} "
-            f"differ). Give method.file=OTHER_FILE, or remove the file to make it anew."
+            f"differ). {advice}"
         )
-    return whole[1:]
+    return rows
 
 
 def _write(
     setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, first_batch: int
 ) -> list[dict]:
-    """Write what is there again, whole lines only, then the rest batch by batch."""
+    """Keep the `rows` that are there, whole batches only, and add the rest batch by batch."""
     method, teacher = setup.config.method, setup.teacher
     decoding = Decoding(setup.config.data.max_response_length, method.temperature)
     path.parent.mkdir(parents=True, exist_ok=True)
     new_rows = []
-    with path.open("w", encoding="utf-8") as file:
+    aside = path.with_name(f".{path.name}.part")
+    with aside.open("w", encoding="utf-8") as file:
         for row in [made_with, *rows]:
             print(json.dumps(row, ensure_ascii=False), file=file)
+    aside.replace(path)
+    with path.open("a", encoding="utf-8") as file:
         rollouts = generate(teacher, prompts, decoding, method.generation_batch_size,
                             made_with["seed"], first_batch)  # fmt: skip
         bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses", disable=None)

@@ -20,6 +20,7 @@ class Supervised:
     def __init__(self, setup: Setup, pairs: list[Pair], kd_ratio: float = 0.0) -> None:
         self.setup = setup
         self.kd_ratio = kd_ratio
+        self.epoch_size = len(pairs)
         training = setup.config.training
         self.source = PairSource(
             pairs,

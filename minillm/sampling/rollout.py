@@ -20,6 +20,8 @@ class Rollout:
         sequences: prompts and responses; the response mask covers the EOS.
         student_log_probs: log q(y_t) of the student that sampled, at temperature 1.
         teacher_log_probs: log p(y_t), or None where no teacher was given.
+        teacher_hidden: the teacher's last hidden states `[B, T, d]` that predict each token, from
+            which its whole distribution can be rebuilt (`models/heads.py`); None without one.
         mixture_log_probs: log p~(y_t) of the distribution that was drawn from.
         finished: bool `[B]`, whether the response ended in EOS before the length limit.
         student_calls: forward passes of the student.
@@ -29,6 +31,7 @@ class Rollout:
     sequences: SequenceBatch
     student_log_probs: Tensor
     teacher_log_probs: Tensor | None
+    teacher_hidden: Tensor | None
     mixture_log_probs: Tensor
     finished: Tensor
     student_calls: int = 0
@@ -54,6 +57,7 @@ class Rollout:
             sequences=sequences,
             student_log_probs=cut(self.student_log_probs),
             teacher_log_probs=cut(self.teacher_log_probs),
+            teacher_hidden=cut(self.teacher_hidden),
             mixture_log_probs=cut(self.mixture_log_probs),
             finished=self.finished[rows],
         )
@@ -72,7 +76,10 @@ def concatenate(rollouts: Sequence[Rollout]) -> Rollout:
     def right(tensors: Sequence[Tensor | None]) -> Tensor | None:
         if tensors[0] is None:
             return None
-        return torch.cat([functional.pad(x, (0, length - x.shape[1])) for x in tensors])
+        features = (0, 0) * (tensors[0].dim() - 2)
+        return torch.cat([
+            functional.pad(x, (*features, 0, length - x.shape[1])) for x in tensors
+        ])  # fmt: skip
 
     sequences = [rollout.sequences for rollout in rollouts]
     return Rollout(
@@ -84,6 +91,7 @@ def concatenate(rollouts: Sequence[Rollout]) -> Rollout:
         ),
         student_log_probs=right([x.student_log_probs for x in rollouts]),
         teacher_log_probs=right([x.teacher_log_probs for x in rollouts]),
+        teacher_hidden=right([x.teacher_hidden for x in rollouts]),
         mixture_log_probs=right([x.mixture_log_probs for x in rollouts]),
         finished=torch.cat([x.finished for x in rollouts]),
         student_calls=sum(x.student_calls for x in rollouts),

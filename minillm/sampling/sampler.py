@@ -21,6 +21,7 @@ from transformers import (
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.models.forward import CachedReader
+from minillm.models.heads import captured_hidden
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.rollout import Rollout
 
@@ -50,13 +51,14 @@ class Decoding:
 
 
 class LazyTeacher:
-    """Reads the responses only when asked, each token once, and keeps log p of what it read."""
+    """Reads the responses only when asked, each token once, and keeps what it thought of them."""
 
     def __init__(self, model: LanguageModel, prompts: PromptBatch) -> None:
         self.reader = CachedReader(model, prompts)
         self.read = 0  # response tokens read so far
         self.next_log_probs: Tensor | None = None  # [B, V] of the first token not read
         self.token_log_probs: list[Tensor] = []  # [B, S] pieces
+        self.hidden: list[Tensor] = []  # [B, S, d] pieces, from the first response token on
 
     def read_to(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Read on to the end of `ids` `[B, T]`; log p `[B, V]` of the token after it."""
@@ -64,7 +66,9 @@ class LazyTeacher:
         first = self.next_log_probs is None
         if first or new_ids.shape[1]:
             keep = new_ids.shape[1] + first
-            log_probs = self.reader.read(new_ids, new_mask, keep).log_softmax(-1)
+            with captured_hidden(self.reader.model.module) as captured:
+                log_probs = self.reader.read(new_ids, new_mask, keep).log_softmax(-1)
+            self.hidden += captured
             if not first:
                 log_probs = torch.cat([self.next_log_probs[:, None], log_probs], dim=1)
             token_log_probs = log_probs[:, :-1].gather(-1, new_ids[..., None])[..., 0]
@@ -73,10 +77,10 @@ class LazyTeacher:
             self.read = ids.shape[1]
         return self.next_log_probs
 
-    def score(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """log p `[B, T]` of every token, after one last pass over those not read yet."""
+    def finish(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """log p `[B, T]` and hidden states `[B, T, d]` of every token, after one last pass."""
         last = self.read_to(ids[:, :-1], mask[:, :-1]).gather(-1, ids[:, -1:])
-        return torch.cat([*self.token_log_probs, last], dim=1)
+        return torch.cat([*self.token_log_probs, last], dim=1), torch.cat(self.hidden, dim=1)
 
 
 @torch.no_grad()
@@ -98,6 +102,9 @@ def sample(
         teacher: scores every token, and is drawn from with chance `alpha`.
         alpha: the teacher's share.
 
+    Raises:
+        FloatingPointError: the policy's logits are no numbers.
+
     Returns:
         The rollout, its tensors as long as the longest response.
     """
@@ -111,6 +118,8 @@ def sample(
     new_ids, new_mask = ids, mask
     while True:
         own = reader.read(new_ids, new_mask, keep=1)[:, -1].log_softmax(-1)
+        if own.isnan().any():
+            raise FloatingPointError("the policy's logits are not finite")
         drawn = decoding.log_probs(own)
         heads = teacher is not None and _flip(alpha, generator)
         source = lazy_teacher.read_to(ids, mask) if heads else drawn
@@ -125,14 +134,16 @@ def sample(
     padding = mask == 0
     student_log_probs = torch.cat(student_parts, dim=1).masked_fill(padding, 0.0)
     mixture_log_probs = torch.cat(drawn_parts, dim=1).masked_fill(padding, 0.0)
-    teacher_log_probs = None
+    teacher_log_probs = teacher_hidden = None
     if teacher:
-        teacher_log_probs = lazy_teacher.score(ids, mask).masked_fill(padding, 0.0)
+        teacher_log_probs, teacher_hidden = lazy_teacher.finish(ids, mask)
+        teacher_log_probs = teacher_log_probs.masked_fill(padding, 0.0)
         mixture_log_probs = mix(teacher_log_probs, mixture_log_probs, alpha)
     return Rollout(
         sequences=SequenceBatch(prompts.ids, prompts.mask, ids, mask),
         student_log_probs=student_log_probs,
         teacher_log_probs=teacher_log_probs,
+        teacher_hidden=teacher_hidden,
         mixture_log_probs=mixture_log_probs,
         finished=alive[:, 0] == 0,
         student_calls=reader.calls,

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from minillm.data.batches import PromptBatch
+from minillm.models.forward import response_logits
+from minillm.models.heads import output_logits
 from minillm.sampling import sampler
 from minillm.sampling.generate import generate
 from minillm.sampling.sampler import Decoding, mix, sample
@@ -37,6 +39,15 @@ def test_log_probs_equal_those_of_full_forward_passes(kind, alpha):
     p, q = expected_teacher.exp(), expected_student.exp()
     mixture = torch.where(result.mask.bool(), (alpha * p + (1 - alpha) * q).log(), 0.0)
     torch.testing.assert_close(result.mixture_log_probs, mixture, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_teachers_distribution_is_rebuilt_from_its_hidden_states(alpha):
+    result, _, teacher = rollout(alpha)
+    rebuilt = output_logits(teacher, result.teacher_hidden)
+    expected = response_logits(teacher.module, result.sequences, teacher)
+    real = result.mask.bool()
+    torch.testing.assert_close(rebuilt[real], expected[real], atol=1e-10, rtol=0)
 
 
 def test_the_teacher_is_called_at_heads_and_once_at_the_end(monkeypatch):
