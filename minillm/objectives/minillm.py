@@ -25,7 +25,7 @@ class Settings:
         single_step_weighted: whether w_t weights it.
         return_from_next: R_{t+1} (paper) or R_t (official).
         length_normalization: divide a return by the steps that it sums.
-        importance_weights: `per_step` or `none`.
+        importance_weights: `per_step`, `product` or `none`.
         whitening: `none`, `masked`, or `all` positions with padding.
         reward_scaling: rewards are divided by it.
         reward_clip: and then clipped to +- this.
@@ -56,23 +56,39 @@ VARIANTS = {
 }
 
 
+WEIGHTS = {
+    "per_step": weights.per_step,
+    "product": weights.cumulative,
+    "none": weights.uniform,
+}
+
+
 def importance_weights(
-    student_log_probs: Tensor, mixture_log_probs: Tensor, mask: Tensor, settings: Settings
+    student_log_probs: Tensor, mixture_log_probs: Tensor, settings: Settings
 ) -> Tensor:
-    """w_t `[B, T]`, 0 on padding."""
-    if settings.importance_weights == "none":
-        return mask.to(student_log_probs.dtype)
-    return weights.per_step_weights(student_log_probs, mixture_log_probs) * mask
+    """w_t `[B, T]` of the kind that the settings name."""
+    return WEIGHTS[settings.importance_weights](student_log_probs, mixture_log_probs)
 
 
 def advantages(
-    student_log_probs: Tensor, teacher_log_probs: Tensor, mask: Tensor, settings: Settings
+    student_log_probs: Tensor,
+    teacher_log_probs: Tensor,
+    mixture_log_probs: Tensor,
+    mask: Tensor,
+    settings: Settings,
 ) -> Tensor:
-    """What multiplies grad log q(y_t), `[B, T]`: the (normalised, whitened) return."""
+    """What multiplies w_t grad log q(y_t), `[B, T]`: the (normalised, whitened) return.
+
+    With `product` weights the rewards ahead are weighted too: w_t alone corrects the prefix up to
+    t, but a return sums rewards of steps after it, which were drawn from p~ as well.
+    """
     reward = returns.rewards(
         teacher_log_probs, student_log_probs, mask, settings.reward_scaling, settings.reward_clip
     )
-    value = returns.returns(reward, settings.gamma, settings.return_from_next)
+    ratios = None
+    if settings.importance_weights == "product":
+        ratios = weights.per_step(student_log_probs, mixture_log_probs)
+    value = returns.returns(reward, settings.gamma, settings.return_from_next, ratios)
     if settings.length_normalization:
         value = returns.normalize_length(value, mask, settings.return_from_next)
     if settings.whitening == "none":

@@ -25,19 +25,29 @@ def rewards(
     return torch.where(mask.bool(), reward, 0.0)
 
 
-def returns(rewards: Tensor, gamma: float = 1.0, from_next: bool = True) -> Tensor:
+def returns(
+    rewards: Tensor,
+    gamma: float = 1.0,
+    from_next: bool = True,
+    step_ratios: Tensor | None = None,
+) -> Tensor:
     """Discounted sum of the rewards ahead, R_t = sum over t' >= t of gamma^(t' - t) r_t' (eq. 2).
 
-    With `from_next`, the sum that eq. 3 takes in its long part: R_{t+1}, from the next step on.
+    Args:
+        rewards: r_t.
+        gamma: discount of each step further on.
+        from_next: sum from t + 1 on, the R_{t+1} of eq. 3's long part, whose first reward is
+            discounted once.
+        step_ratios: q(y_t) / p~(y_t). Where given, reward t' is weighted by their product from
+            t + 1 to t', which makes the sum over samples of p~ an unbiased one over q
+            (per-decision importance sampling).
     """
     ahead = torch.zeros_like(rewards[:, 0])
     total = torch.empty_like(rewards)
     for t in range(rewards.shape[1] - 1, -1, -1):
-        if from_next:
-            total[:, t] = ahead
-        ahead = rewards[:, t] + gamma * ahead
-        if not from_next:
-            total[:, t] = ahead
+        here = rewards[:, t] + ahead
+        total[:, t] = ahead if from_next else here
+        ahead = gamma * (here if step_ratios is None else step_ratios[:, t] * here)
     return total
 
 
