@@ -6,6 +6,7 @@ RUN/metrics.jsonl     what was logged, a step a line
 RUN/best, RUN/last    checkpoints in Hugging Face format
 RUN/summary.json      steps, seconds and best score; there once the run is through
 RUN/evaluation/       result files
+RUN/logs, RUN/wandb   what the trackers wrote
 """
 
 import importlib.metadata
@@ -27,6 +28,10 @@ PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tok
             "rouge-score", "numpy")  # fmt: skip
 CONFIG = "config.yaml"
 SUMMARY = "summary.json"
+LOGS = "logs"
+# All that a run's folder may hold. Checkpoints and json files are `.NAME.part` while written.
+RUN_FILES = {CONFIG, SUMMARY, LOGS, "provenance.json", "metrics.jsonl", "best", "last",
+             "evaluation", "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -38,10 +43,12 @@ def check_output(output: Path, overwrite: bool) -> None:
     if not output.is_dir() or not any(output.iterdir()):
         return
     names = {path.name for path in output.iterdir()}
-    if CONFIG not in names:
+    own = {name.removeprefix(".").removesuffix(".part").removesuffix(".old") for name in names}
+    if CONFIG not in names or own - RUN_FILES:
+        foreign = sorted(own - RUN_FILES) or sorted(names)
         raise InputError(
-            f"output={output} holds files that are not a run's ({', '.join(sorted(names)[:3])}): "
-            f"nothing is written there. Give another output=FOLDER."
+            f"output={output} holds files that are not a run's ({', '.join(foreign[:3])}): "
+            f"nothing is written or deleted there. Give another output=FOLDER."
         )
     if not overwrite:
         raise InputError(
@@ -105,3 +112,8 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote, or None where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

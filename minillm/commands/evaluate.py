@@ -55,11 +55,12 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
 
 def result_file(config: Config, scored: ScoredModel, evaluation: Evaluation) -> dict[str, Any]:
     """All of a result file; `minillm/reporting/results.py` describes and reads it."""
-    details = scored.details or {}
+    details, summary = scored.details or {}, scored.summary
     training = run = None
-    if details:
-        training = {key: details[key] for key in ("seconds", "steps", "seed")}
-        run = {"name": details["run"], "history": details["history"]}
+    if summary:
+        training = {"seconds": summary["seconds"]["training"], "steps": summary["steps"],
+                    "best_step": details["step"], "seed": details["seed"]}  # fmt: skip
+        run = {"name": details["run"], "history": summary["history"]}
     measured = result(evaluation)
     return {
         "format": 1,

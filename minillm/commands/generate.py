@@ -10,6 +10,7 @@ from minillm.config import Config
 from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
+from minillm.errors import InputError
 from minillm.sampling.generate import generate, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -21,14 +22,22 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
 
     Decodes with the first of `evaluation.seeds`; `evaluation.temperature=0` is greedy.
     """
-    config, path, _ = resolve(folder, overrides)
+    # The teacher that a run was trained with has no part in this.
+    config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
-        start_accelerator(config)
+        device = start_accelerator(config).device
         tokenizer = load_tokenizer(config.student.tokenizer or str(path))
-        model = make_model(config, config.student, tokenizer)
+        model = make_model(config, config.student, tokenizer).to(device)
         model.module.eval()
         records = [Record(instruction=prompt, references=("",)) for prompt in prompts]
-        examples = encode(records, tokenizer, config.data).examples
+        encoded = encode(records, tokenizer, config.data)
+        if encoded.dropped_prompts:
+            raise InputError(
+                f"{encoded.dropped_prompts} of {len(prompts)} prompts are longer than "
+                f"data.max_prompt_length={config.data.max_prompt_length} tokens. Shorten them, or "
+                f"raise the limit."
+            )
+        examples = encoded.examples
     else:
         scored = load_scored_model(config, path)
         model, examples = scored.model, scored.examples[: config.evaluation.limit]

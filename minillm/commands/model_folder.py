@@ -15,12 +15,13 @@ from minillm.commands.prepare import (
 )
 from minillm.compose import load_config, read_config
 from minillm.config import Config
+from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.models.fit import fit
 from minillm.models.language_model import LanguageModel
-from minillm.runs import CONFIG
+from minillm.runs import CONFIG, SUMMARY, read_json
 from minillm.training.checkpoint import checkpoint_details
 
 
@@ -32,7 +33,8 @@ class ScoredModel:
     model: LanguageModel
     teacher: LanguageModel | None
     examples: list[Example]
-    details: dict[str, Any] | None  # of its training, where it was trained here
+    details: dict[str, Any] | None  # what `minillm.json` says, where it was trained here
+    summary: dict[str, Any] | None  # of the run to its end
 
 
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
@@ -52,8 +54,11 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     output = path.parent if is_run else Path("runs") / path.name
     if any(text.startswith("output=") for text in overrides):
         output = Path(config.output)
-    student = replace(config.student, path=str(path), architecture=None)
-    return replace(config, student=student), path, output
+    name = str(path) if path.is_dir() else folder
+    student = replace(config.student, path=name, architecture=None)
+    config = replace(config, student=student)
+    validate(config)
+    return config, path, output
 
 
 def load_scored_model(config: Config, path: Path) -> ScoredModel:
@@ -72,4 +77,6 @@ def load_scored_model(config: Config, path: Path) -> ScoredModel:
     teacher = make_teacher(config)
     if teacher:
         model, teacher = fit(model, teacher.to(accelerator.device))
-    return ScoredModel(path, model, teacher, examples, checkpoint_details(path))
+    details = checkpoint_details(path)
+    summary = read_json(path.parent / SUMMARY) if details else None
+    return ScoredModel(path, model, teacher, examples, details, summary)

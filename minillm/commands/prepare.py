@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.utils import ProjectConfiguration
 from transformers.utils import logging as transformers_logging
 
 from minillm.config import Config, ModelConfig
@@ -21,12 +22,15 @@ from minillm.models.language_model import (
     check_length,
     load_model,
 )
+from minillm.runs import LOGS
 
 log = logging.getLogger(__name__)
 
 
 def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     """Processes, device and precision as `runtime` asks; trackers where there is an output."""
+    if config.runtime.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
     transformers_logging.disable_progress_bar()  # one bar for the run is ours
@@ -34,11 +38,14 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
     if config.runtime.device == "cpu":
         PartialState(cpu=True)  # before Accelerator(), so that DeepSpeed sees all ranks
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=config.runtime.mixed_precision,
-        log_with=config.runtime.trackers if output else None,
-        project_dir=output,
+        log_with=(config.runtime.trackers or None) if output else None,
+        project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
     )
+    if not accelerator.is_main_process:
+        logging.getLogger("minillm").setLevel(logging.WARNING)  # one line, not one a process
+    return accelerator
 
 
 def encode_splits(
@@ -75,8 +82,11 @@ def make_tokenizer(config: Config, train: list[Record]):
 
 
 def max_length(config: Config) -> int:
-    """Tokens of the longest sequence."""
-    return config.data.max_prompt_length + config.data.max_response_length
+    """Tokens of the longest sequence: a prompt with its response, or a block of plain text."""
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    if getattr(config.method, "lm_coef", 0):
+        longest = max(longest, 1 + config.method.lm_length)
+    return longest
 
 
 def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:

@@ -17,11 +17,10 @@ from minillm.commands.prepare import (
     start_accelerator,
 )
 from minillm.compose import write_config
-from minillm.config import Config
+from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
-from minillm.methods import NEED_TEACHER, Setup, build_method
-from minillm.methods.pairs import pairs_of
+from minillm.methods import NEED_TEACHER, Method, Setup, build_method
 from minillm.models.fit import fit
 from minillm.runs import (
     CONFIG,
@@ -52,6 +51,7 @@ def train(config: Config) -> None:
             f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
     accelerator = start_accelerator(config, config.output)
+    check_processes(config, accelerator.num_processes)
     set_seed(config.runtime.seed)
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
@@ -60,21 +60,21 @@ def train(config: Config) -> None:
     teacher = make_teacher(config)
     if teacher:
         student, teacher = fit(student, teacher.to(accelerator.device))
+    setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
+                  accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
+    describe(setup)
+    method = build_method(setup)
     if accelerator.is_main_process:
         create_output(output)
         write_config(config, output / CONFIG)
         write_json(output / "provenance.json", provenance())
     accelerator.wait_for_everyone()
-    setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
-                  accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
-    run(setup, data["validation"].examples, accelerator)
+    run(setup, method, data["validation"].examples, accelerator)
 
 
-def run(setup: Setup, validation: list, accelerator: Accelerator) -> None:
-    """Build the method and the loop, train, and sum the run up."""
+def run(setup: Setup, method: Method, validation: list, accelerator: Accelerator) -> None:
+    """Build the loop, train, and sum the run up."""
     config, training = setup.config, setup.config.training
-    describe(setup)
-    method = build_method(setup)
     scoring = partial(
         validate,
         setup.student,
@@ -90,8 +90,8 @@ def run(setup: Setup, validation: list, accelerator: Accelerator) -> None:
     )
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
                "run": setup.output.name, "config": settings}  # fmt: skip
-    trainer = Trainer(accelerator, setup.student, method, training, total_steps(setup), scoring,
-                      tracker, setup.output, details)  # fmt: skip
+    trainer = Trainer(accelerator, setup.student, method, training, total_steps(training, method),
+                      scoring, tracker, setup.output, details)  # fmt: skip
     try:
         trainer.run()
     finally:
@@ -111,9 +111,26 @@ def describe(setup: Setup) -> None:
     log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)
 
 
-def total_steps(setup: Setup) -> int:
-    """Optimiser steps: as set, or as many as the epochs over the training pairs take."""
-    training = setup.config.training
+def total_steps(training: TrainingConfig, method: Method) -> int:
+    """Optimiser steps: as set, or as many as the epochs take."""
     if training.steps is not None:
         return training.steps
-    return max(1, round(training.epochs * len(pairs_of(setup.train)) / training.batch_size))
+    return max(1, round(training.epochs * method.epoch_size / training.batch_size))
+
+
+def check_processes(config: Config, processes: int) -> None:
+    """Refuse batches that do not come out even: a process with a batch more waits for ever.
+
+    Raises:
+        InputError: naming the setting, its value and the number of processes.
+    """
+    sizes = {"training.batch_size": config.training.batch_size}
+    if isinstance(config.method, MiniLLMConfig):
+        sizes["method.rollouts_per_collection"] = config.method.rollouts_per_collection
+        if config.method.lm_coef:
+            sizes["method.lm_batch_size"] = config.method.lm_batch_size
+    for key, size in sizes.items():
+        if size % processes:
+            raise InputError(
+                f"{key}={size} is no multiple of the {processes} processes: make it one."
+            )

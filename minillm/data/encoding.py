@@ -74,7 +74,7 @@ def encode(
     if not examples:
         shortest = min(map(len, all_prompt_ids))
         raise InputError(
-            f"all {len(records)} prompts are longer than data.max_prompt_length="
+            f"every prompt ({len(records)}) is longer than data.max_prompt_length="
             f"{config.max_prompt_length} tokens (the shortest has {shortest}). Raise the limit."
         )
     return Encoded(examples, dropped_prompts=len(records) - len(examples), cut_responses=cut)

@@ -7,6 +7,7 @@ become one record with several references, and the splits are made the same way 
 import csv
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ COLUMNS = {
     "prompt": "prompt",
     "topic": "topic",
 }
+
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one; no tokenizer takes it
 
 Rows = Iterable[tuple[str, dict]]  # where it stands (for messages), and its columns
 
@@ -64,11 +67,16 @@ def hold_out_validation(
 
 
 def _read_split(config: DataConfig, split: str) -> list[Record]:
-    name = getattr(config, split)
+    name, path = getattr(config, split), config.path
     if config.kind == "hub":
         rows = _hub_rows(config, split, name or split)
     else:
-        path = Path(config.path)
+        path = Path(path)
+        if name is not None and path.is_file():
+            raise InputError(
+                f"data.{split}={name} names a file below data.path, but {path} is a file itself: "
+                f"set data.{split}=null, or data.path to the folder of both."
+            )
         if path.is_dir():
             if name is None:
                 raise InputError(
@@ -77,18 +85,28 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
                 )
             path = path / name
         rows = _jsonl_rows(path) if config.kind == "jsonl" else _csv_rows(path)
-    records = group_references(_records(rows, COLUMNS | config.columns))
+    try:
+        records = group_references(_records(rows, COLUMNS | config.columns))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
+            f"Convert it to UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise InputError(f"{path} is no csv that can be read: {error}. Mend the file.") from error
     if not records:
         raise InputError(
-            f"the {split} split of {config.path} is empty: it must hold at least one row."
+            f"the {split} split is empty: {path} must hold at least one row. Give another file."
         )
     return records
 
 
 def _open(path: Path):
     if not path.is_file():
-        raise InputError(f"there is no file {path}. Check data.path and the names of its splits.")
-    return path.open(encoding="utf-8", newline="")
+        raise InputError(
+            f"there is no file or folder {path}. Check data.path and the names of its splits."
+        )
+    return path.open(encoding="utf-8-sig", newline="")  # spreadsheets write a byte-order mark
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict]]:
@@ -132,12 +150,17 @@ def _hub_rows(config: DataConfig, split: str, name: str) -> Iterator[tuple[str, 
 
 def _records(rows: Rows, columns: dict[str, str]) -> Iterator[Record]:
     for place, row in rows:
-        yield _record(place, {ours: row.get(theirs) for ours, theirs in columns.items()}, columns)
+        yield _record(place, row, columns)
 
 
-def _record(place: str, row: dict, columns: dict[str, str]) -> Record:
+def _record(place: str, given: dict, columns: dict[str, str]) -> Record:
+    row = {ours: given.get(theirs) for ours, theirs in columns.items()}
+
     def refuse(what: str) -> InputError:
-        return InputError(f"{place}: {what}. Mend the row, or map the columns with data.columns.")
+        return InputError(
+            f"{place}: {what}. The row has {', '.join(map(repr, given))}. Mend it, or map the "
+            f"columns, such as data.columns.references=THEIR_NAME."
+        )
 
     if not row["instruction"] and not row["prompt"]:
         raise refuse(
@@ -146,7 +169,7 @@ def _record(place: str, row: dict, columns: dict[str, str]) -> Record:
         )
     references = row["references"]
     if references is None:
-        raise refuse(f"the field {columns['references']!r} is missing")
+        raise refuse(f"the field {columns['references']!r} is missing or null")
     references = [references] if isinstance(references, str) else references
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
         raise refuse(f"{columns['references']!r} must be a text or a list of texts")
@@ -156,11 +179,14 @@ def _record(place: str, row: dict, columns: dict[str, str]) -> Record:
     for name in ("instruction", "input", "prompt"):
         if row[name] is not None and not isinstance(row[name], str):
             raise refuse(f"{columns[name]!r} must be a text, not {type(row[name]).__name__}")
+    texts = [row["instruction"], row["input"], row["prompt"], *references]
+    if any(HALF_CHARACTER.search(text or "") for text in texts):
+        raise refuse("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return Record(
         instruction=row["instruction"] or "",
         references=references,
         input=row["input"] or "",
-        prompt=row["prompt"],
+        prompt=row["prompt"] or None,
         topic=str(row["topic"] or ""),
     )
 

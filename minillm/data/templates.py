@@ -8,6 +8,7 @@ template that comes with a model's tokenizer.
 from transformers import PreTrainedTokenizerBase
 
 from minillm.data.records import Record
+from minillm.errors import InputError
 
 ALPACA_WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further "
@@ -33,6 +34,11 @@ def plain(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
 
 def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     """One user turn in the tokenizer's own chat template, ready for the assistant's turn."""
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"data.template=chat: the tokenizer of {tokenizer.name_or_path} has no chat template. "
+            f"Take data.template=plain or alpaca, or a model that was made for chat."
+        )
     content = "\n\n".join(part for part in (record.instruction, record.input) if part)
     return tokenizer.apply_chat_template(
         [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

@@ -1,5 +1,6 @@
 """Scores during training: loss on the gold responses, sampled ROUGE-L, reverse KL, length."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,9 +19,15 @@ def validate(
     seeds: Sequence[int],
     batch_size: int,
 ) -> dict[str, float]:
-    """Means over inputs and seeds of the student as it is; `reverse_kl` only with a teacher."""
+    """Means over inputs and seeds of the student as it is; `reverse_kl` only with a teacher.
+
+    A loss that is not finite comes alone.
+    """
+    loss = language_model_loss(student, examples, batch_size)
+    if not math.isfinite(loss):
+        return {"loss": loss}  # such a model cannot be sampled from
     summaries = [
         score(student, teacher, examples, decoding, seed, batch_size).summary() for seed in seeds
     ]
     means = {name: float(np.mean([one[name] for one in summaries])) for name in summaries[0]}
-    return {"loss": language_model_loss(student, examples, batch_size)} | means
+    return {"loss": loss} | means

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -13,7 +14,7 @@ from transformers import (
 )
 
 from minillm.config import ModelConfig
-from minillm.errors import InputError
+from minillm.errors import InputError, first_line
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,26 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
     """Load the model of a folder or Hub name.
 
     Raises:
-        InputError: there is no such model, or its folder holds no weights.
+        InputError: there is no such model, or its folder does not hold all of its weights.
     """
+    advice = (
+        "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
+    )
     try:
-        module = AutoModelForCausalLM.from_pretrained(config.path, dtype=_dtype(config.dtype))
-    except (OSError, ValueError) as error:
+        module, report = AutoModelForCausalLM.from_pretrained(
+            config.path, dtype=_dtype(config.dtype), output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"no causal language model could be loaded from {config.path!r}: {error} Give a folder "
-            f"in Hugging Face format (config.json and model.safetensors), or a Hub name."
+            f"no causal language model could be loaded from {config.path}: {first_line(error)}. "
+            f"{advice}"
         ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{config.path} lacks {len(missing)} weights of its {type(module).__name__}, such as "
+            f"{missing[0]}. {advice}"
+        )
     return bundle(module, tokenizer)
 
 
@@ -139,6 +151,6 @@ def check_length(config: PretrainedConfig, name: str, length: int) -> None:
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and positions < length:
         raise InputError(
-            f"the model {name!r} has {positions} positions, but data.max_prompt_length + "
-            f"data.max_response_length is {length}. Lower one of them."
+            f"the model {name!r} has {positions} positions, but the longest sequence has {length} "
+            f"tokens. Lower data.max_prompt_length, data.max_response_length or method.lm_length."
         )

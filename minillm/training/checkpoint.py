@@ -3,13 +3,12 @@
 Beside the weights lies `minillm.json`: which method trained them, for how long, with which seed.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from minillm.models.language_model import LanguageModel
-from minillm.runs import write_json
+from minillm.runs import read_json, write_json
 
 DETAILS = "minillm.json"
 
@@ -33,5 +32,4 @@ def save_checkpoint(
 
 def checkpoint_details(folder: Path) -> dict[str, Any] | None:
     """What `minillm.json` says, or None for a model that was not trained here."""
-    path = folder / DETAILS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(folder / DETAILS)

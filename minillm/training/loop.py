@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -105,7 +106,10 @@ class Trainer:
         with logging_redirect_tqdm(), bar:
             for step in range(1, self.steps + 1):
                 with self.clock.phase("collect"):
-                    batch = next(batches)
+                    try:
+                        batch = next(batches)
+                    except FloatingPointError as error:
+                        self._stop(f"{error} at step {step}")
                 with self.clock.phase("optimize"):
                     totals = self._totals(batch)
                     norm = self._step(module, optimizer, batch, totals, meter, step)
@@ -143,14 +147,14 @@ class Trainer:
         """Backward over every micro-batch and one optimiser step; the gradient's norm."""
         module.train(self.method.dropout)
         last = len(batch.micro_batches) - 1
-        value = 0.0
+        value = torch.zeros((), device=self.accelerator.device)
         for number, micro_batch in enumerate(batch.micro_batches):
             sync = contextlib.nullcontext() if number == last else self.accelerator.no_sync(module)
             with sync:
                 loss, metrics = self.method.loss(module, micro_batch, totals)
                 # Gradients are averaged over processes, but each loss is a share of one sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
-            value += float(loss.detach())
+            value += loss.detach()
             meter.add(metrics)
         norm = float(
             self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
@@ -158,14 +162,16 @@ class Trainer:
         # A non-finite loss on any process makes the common gradient non-finite on all of them.
         # Half precision skips a step whose scale was too large, and lowers the scale.
         if not math.isfinite(norm) and self.accelerator.mixed_precision != "fp16":
-            raise TrainingError(
-                f"loss or gradient is not finite at step {step} (loss {value}): "
-                f"stopped. The last good checkpoints are kept in {self.output}: best and last. "
-                f"Try a smaller training.lr, more training.warmup_steps or another precision."
-            )
+            self._stop(f"loss or gradient is not finite at step {step} (loss {float(value)})")
         optimizer.step()
         optimizer.zero_grad()
         return norm
+
+    def _stop(self, reason: str) -> NoReturn:
+        raise TrainingError(
+            f"{reason}: stopped. The last good checkpoints are kept in {self.output}: best and "
+            f"last. Try a smaller training.lr, more training.warmup_steps or another precision."
+        )
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
         seconds = self.clock.take()
@@ -187,6 +193,8 @@ class Trainer:
         self.student.module.eval()
         with self.clock.phase("validate"):
             scores = self.validate()
+        if not math.isfinite(scores["loss"]):
+            self._stop(f"the validation loss is {scores['loss']} at step {step}")
         seconds = self.clock.training_seconds
         self.history.append({"step": step, "seconds": seconds} | scores)
         self._track(step, {f"validation/{name}": value for name, value in scores.items()})
@@ -196,7 +204,6 @@ class Trainer:
             "step": step,
             "seconds": seconds,
             "selected_by": self.training.select_by,
-            "history": self.history,
         }
         if self.accelerator.is_main_process:
             save_checkpoint(self.student, self.output / "last", details)
@@ -213,6 +220,7 @@ class Trainer:
             "steps": self.steps,
             "seconds": dict(self.clock.total) | {"training": self.clock.training_seconds},
             "best": best,
+            "history": self.history,
         }
 
     def _is_best(self, scores: dict[str, float]) -> bool:

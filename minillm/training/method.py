@@ -35,6 +35,8 @@ class Method(Protocol):
 
     # Whether the student drops units out in training. On-policy ratios must be 1 at q = q_old.
     dropout: bool
+    # Sequences that are trained on in one pass over the training data.
+    epoch_size: int
 
     def batches(self) -> Iterator[StepBatch]:
         """Batches without end, drawn from the student as it is when the next one is asked for."""

@@ -36,12 +36,18 @@ def start_tracking(
     init = {}
     if "wandb" in trackers:
         init["wandb"] = {"name": output.name, "dir": str(output)}
-        if not os.environ.get("WANDB_API_KEY") and not os.environ.get("WANDB_MODE"):
-            os.environ["WANDB_MODE"] = "offline"
-            log.info("WANDB_API_KEY is not set: Weights & Biases runs offline, see %s", output)
-    flat = {key: value for key, value in _flatten(config).items()}
-    accelerator.init_trackers(name, config=flat, init_kwargs=init)
+        if not os.environ.get("WANDB_MODE") and not _has_wandb_key():
+            init["wandb"]["mode"] = "offline"
+            log.info("no key of Weights & Biases is set: it runs offline, see %s/wandb", output)
+    accelerator.init_trackers(name, config=_flatten(config), init_kwargs=init)
     return Tracker(accelerator, output / "metrics.jsonl")
+
+
+def _has_wandb_key() -> bool:
+    """Whether a key is set, or was kept by `wandb login`."""
+    import wandb
+
+    return wandb.login(prompt=False)
 
 
 def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

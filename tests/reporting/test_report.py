@@ -95,7 +95,7 @@ def test_replaces_only_what_a_report_wrote(result, runs, tmp_path):
     write_report([tmp_path / "only.json"], output)
     assert not (output / "training.png").exists()  # it showed runs that are no longer in the report
     (output / "results.json").unlink()
-    with pytest.raises(InputError, match="holds rouge_l.png|holds table.md"):
+    with pytest.raises(InputError, match=r"holds rouge_l.png|holds table.md"):
         write_report([runs], output)
     with pytest.raises(InputError, match="is a file"):
         write_report([runs], tmp_path / "only.json")

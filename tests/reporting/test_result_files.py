@@ -73,11 +73,11 @@ def test_refuses_what_holds_no_results(result, tmp_path):
         load_results([])
     with pytest.raises(InputError, match="its list is empty"):
         load_results([_write(tmp_path / "empty.json", [])])
-    with pytest.raises(InputError, match="bad.json, line 2, column 1: not valid json"):
+    with pytest.raises(InputError, match=r"bad.json, line 2, column 1: not valid json"):
         load_results([_write(tmp_path / "bad.json", '{"format": 1,\n"data}')])
 
 
 def test_refuses_two_results_for_the_same_thing(result, tmp_path):
     files = [_write(tmp_path / f"{n}.json", result("sft", n)) for n in (40, 41)]
-    with pytest.raises(InputError, match="two different results for data 'e2e'.*40.json.*41.json"):
+    with pytest.raises(InputError, match=r"two different results for data 'e2e'.*40.json.*41.json"):
         load_results(files)

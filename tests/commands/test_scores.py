@@ -1,0 +1,107 @@
+"""`minillm evaluate`, `generate` and `report` on runs: the same twice, and never overwritten."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+TIMES = {"wall_seconds", "provenance", "config"}
+
+
+@pytest.fixture
+def run_folder(teacher, tmp_path):
+    return shutil.copytree(teacher, tmp_path / "run")
+
+
+def numbers(path):
+    result = json.loads(Path(path).read_text())
+    return {key: value for key, value in result.items() if key not in TIMES}
+
+
+def test_evaluation_is_the_same_twice(command, run_folder):
+    seeds = "evaluation.seeds=[10,20]"
+    assert command("evaluate", "run", seeds).status == 0
+    assert command("evaluate", "run", seeds, "output=again").status == 0
+    first, second = Path("run/evaluation"), Path("again/evaluation")
+    assert numbers(first / "tiny.json") == numbers(second / "tiny.json")
+    responses = (first / "tiny.responses.jsonl").read_bytes()
+    assert responses == (second / "tiny.responses.jsonl").read_bytes()
+    result = numbers(first / "tiny.json")
+    assert result["inputs"] == 10 and result["seeds"] == [10, 20]
+    assert result["training"]["seed"] == 1 and result["run"]["name"] == "teacher"
+    assert len(responses.splitlines()) == 10 * 3  # two seeds and greedy
+
+
+def test_a_result_is_not_overwritten_unasked(command, run_folder):
+    evaluate = ["evaluate", "run", "evaluation.seeds=[10]", "evaluation.limit=2"]
+    assert command(*evaluate).status == 0
+    before = Path("run/evaluation/tiny.json").read_bytes()
+    again = command(*evaluate)
+    assert again.status == 2
+    assert "run/evaluation/tiny.json" in again.err and "overwrite=true" in again.err
+    assert Path("run/evaluation/tiny.json").read_bytes() == before
+    assert command(*evaluate, "overwrite=true").status == 0
+
+
+def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
+    """Any causal LM in Hugging Face format; results go below runs/."""
+    Path("run/best/minillm.json").unlink()
+    shutil.move("run/best", "plain")
+    outcome = command("evaluate", "plain", *settings, "evaluation.limit=2", "evaluation.seeds=[1]")
+    assert outcome.status == 0, outcome.err
+    result = numbers("runs/plain/evaluation/tiny.json")
+    assert result["method"] == "plain" and result["training"] is None
+
+
+def test_reverse_kl_is_scored_where_a_teacher_is_named(command, run_folder):
+    options = ["evaluation.seeds=[1]", "evaluation.limit=2", "teacher.path=run/best"]
+    assert command("evaluate", "run", *options).status == 0
+    assert numbers("run/evaluation/tiny.json")["reverse_kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_teacher_that_is_gone_matters_to_evaluation_alone(command, run_folder):
+    options = ["evaluation.seeds=[1]", "evaluation.limit=2"]
+    config = Path("run/config.yaml")
+    config.write_text(config.read_text().replace("teacher:\n  path: null", "teacher:\n  path: ./x"))
+    outcome = command("evaluate", "run", *options)
+    assert outcome.status == 2 and "teacher.path=./x" in outcome.err and "null" in outcome.err
+    assert command("evaluate", "run", *options, "teacher.path=null").status == 0
+    assert command("generate", "run", *options).status == 0
+
+
+def test_responses_are_the_same_twice(command, run_folder):
+    for arguments in (["--prompt", "Mix red", "--prompt", "Mix it"], ["evaluation.limit=3"]):
+        outcome = command("generate", "run", *arguments)
+        assert outcome.status == 0
+        lines = [json.loads(line) for line in outcome.out.splitlines()]
+        assert len(lines) in (2, 3) and all(line.keys() == {"prompt", "response"} for line in lines)
+        assert command("generate", "run", *arguments).out == outcome.out
+
+
+def test_a_prompt_over_the_limit_is_refused(command, run_folder):
+    outcome = command("generate", "run", "--prompt", "Mix red", "--prompt", "Mix red " * 40)
+    assert outcome.status == 2 and outcome.out == ""
+    assert "1 of 2 prompts" in outcome.err and "data.max_prompt_length=32" in outcome.err
+    outcome = command("generate", "run", "--prompt", "Mix red " * 40)
+    assert outcome.status == 2 and "data.max_prompt_length=32" in outcome.err
+
+
+def test_folders_that_hold_no_model_are_refused(command, run_folder):
+    shutil.rmtree("run/best")
+    outcome = command("evaluate", "run")
+    assert outcome.status == 2 and "run is a run without a checkpoint" in outcome.err
+    Path("run/config.yaml").write_text("name: something else\n")
+    Path("run/best").mkdir()
+    outcome = command("evaluate", "run")
+    assert outcome.status == 2 and "not the config of a run" in outcome.err
+
+
+def test_report_from_results(command, run_folder):
+    assert command("evaluate", "run", "evaluation.seeds=[10]").status == 0
+    outcome = command("report", "run", "--output", "tables")
+    assert outcome.status == 0, outcome.err
+    assert "| tiny" in outcome.out and "gpt2 16x1" in outcome.out
+    assert {"table.md", "table.csv", "results.json"} <= {x.name for x in Path("tables").iterdir()}
+    outcome = command("report", "nowhere", "--output", "other")
+    assert outcome.status == 2 and "nowhere" in outcome.err and not Path("other").exists()

@@ -1,0 +1,160 @@
+"""`minillm train` by every method: what a run's folder holds, and what changes nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from minillm.commands.train import check_processes
+from minillm.config import Config, MiniLLMConfig
+from minillm.errors import InputError
+from tests.conftest import BUILT
+
+ALWAYS = {"optimizer/lr", "optimizer/grad_norm", "speed/tokens_per_second", "seconds/collect",
+          "seconds/optimize", "seconds/training", "seconds/validate", "validation/loss",
+          "validation/rougeL", "validation/length", "validation/unfinished",
+          "validation/empty"}  # fmt: skip
+METRICS = {
+    "sft": {"loss/cross_entropy"},
+    "kd": {"loss/cross_entropy", "loss/forward_kl", "validation/reverse_kl"},
+    "seqkd": {"loss/cross_entropy", "validation/reverse_kl"},
+    "minillm": {
+        "loss/long", "loss/single_step", "policy/reverse_kl", "policy/clip_share", "policy/ratio",
+        "rollout/length", "rollout/empty_share", "rollout/unfinished_share", "rollout/repetition",
+        "rollout/reward", "rollout/teacher_calls_per_token", "rollout/seconds", "weights/mean",
+        "weights/max", "weights/min", "weights/effective_share", "validation/reverse_kl",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def train(command, settings, teacher):
+    """Trains the tiny student by a method; returns the lines of metrics.jsonl."""
+
+    def run(method, *overrides, output="out"):
+        models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
+        if method == "minillm":
+            models.append("method.rollouts_per_collection=8")
+        outcome = command(
+            "train", *settings, f"method={method}", *models, f"output={output}", *overrides
+        )
+        assert outcome.status == 0, outcome.err
+        return [json.loads(line) for line in open_lines(f"{output}/metrics.jsonl")]
+
+    return run
+
+
+def open_lines(path):
+    return Path(path).read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("method", METRICS)
+def test_a_run_is_whole(train, method):
+    lines = train(method)
+    names = {name for line in lines for name in line}
+    assert names >= ALWAYS | METRICS[method], names
+    assert [line["step"] for line in lines] == [0, 1, 2, 2, 3, 3]
+    found = {path.name for path in Path("out").iterdir()}
+    assert found == {
+        "best", "last", "logs", "config.yaml", "provenance.json", "metrics.jsonl", "summary.json"
+    }  # fmt: skip
+    assert list(Path("out/logs").rglob("events.out.tfevents.*"))
+    assert json.loads(Path("out/summary.json").read_text())["steps"] == 3
+    saved = yaml.safe_load(Path("out/config.yaml").read_text())
+    assert saved.keys() == Config.__dataclass_fields__.keys()
+    assert saved["method"]["name"] == method and saved["training"]["lr"] == 1e-3
+    provenance = json.loads(Path("out/provenance.json").read_text())
+    assert provenance["command"].startswith("minillm") and provenance["versions"]["torch"]
+
+
+@pytest.mark.parametrize("method", ["sft", "kd", "minillm"])
+def test_how_a_step_is_cut_up_changes_nothing(train, settings, command, method):
+    """Llama has no biases, whose gradients of 0 would leave Adam to round-off."""
+    models = ["student.path=null", "student.architecture=llama", "student.hidden_size=16",
+              "training.steps=2"]  # fmt: skip
+    weights = {}
+    for size in ("null", 3, 1):
+        train(method, *models, f"training.micro_batch_size={size}", output=f"out{size}")
+        weights[size] = load_file(f"out{size}/last/model.safetensors")
+    for size in (3, 1):
+        for name, whole in weights["null"].items():
+            assert (weights[size][name] - whole).abs().max() < 1e-5, (size, name)
+    start = load_file("outnull/best/model.safetensors")  # select_by rougeL: all 0, so step 0
+    assert any((start[name] - whole).abs().max() > 1e-4 for name, whole in weights["null"].items())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "sequences"),
+    [
+        ("sft", [], 40),  # 30 inputs, 10 of them with two references
+        ("seqkd", ["method.samples_per_prompt=2"], 60),
+        ("minillm", ["method.inner_epochs=2"], 60),
+    ],
+)
+def test_an_epoch_is_one_pass_over_what_is_trained_on(train, method, options, sequences):
+    lines = train(method, "training.steps=null", "training.epochs=1", *options,
+                  "data.validation=test.jsonl", "training.evaluate_every=99")  # fmt: skip
+    assert lines[-1]["step"] == sequences / 4
+
+
+def test_plain_text_adds_its_loss(train, refused, teacher):
+    Path("text.txt").write_text("some words of plain text\n" * 20)
+    options = ["method.lm_coef=1", "method.lm_length=16", "method.lm_batch_size=2"]
+    lines = train("minillm", *options, "method.lm_kd_ratio=0.5", "data.plain_text=text.txt")
+    losses = [line["loss/plain_text"] for line in lines if "loss/plain_text" in line]
+    assert len(losses) == 3 and all(0 < loss < 10 for loss in losses)
+    models = ["method=minillm", f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
+    Path("out").rename("done")
+    assert "data.plain_text=FILE" in refused(*models, *options)
+    assert "no file gone.txt" in refused(*models, *options, "data.plain_text=gone.txt")
+    options[1] = "method.lm_length=39"
+    Path("text.txt").write_text("too little")
+    message = refused(*models, *options, "data.plain_text=text.txt")
+    assert "text.txt" in message and "method.lm_length=39" in message and "smaller" in message
+
+
+def test_the_same_seed_trains_the_same_student(train):
+    train("minillm", output="one")
+    train("minillm", output="two")
+    weights = [Path(name, "last", "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
+
+
+def test_wandb_without_a_key_runs_offline_and_says_so(train, monkeypatch, caplog):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("NETRC", "/dev/null")
+    train("sft", "runtime.trackers=[wandb]", "training.steps=1")
+    assert "Weights & Biases" in caplog.text and "offline" in caplog.text
+    assert list(Path("out/wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(command, settings, teacher):
+    for every in (1, 99):  # found by a validation, and by a step
+        outcome = command(
+            "train", *settings, f"student.path={teacher}/best", "training.lr=1e30",
+            f"training.evaluate_every={every}", "output=out", "overwrite=true",
+        )  # fmt: skip
+        assert outcome.status == 3
+        assert "finite" in outcome.err or "validation loss is nan" in outcome.err
+        assert "kept in out" in outcome.err and "training.lr" in outcome.err
+        kept = command("generate", "out", "--prompt", "Mix red")
+        assert kept.status == 0, kept.err
+        assert not Path("out/summary.json").exists()
+
+
+def test_batches_that_do_not_come_out_even_are_refused():
+    config = Config(method=MiniLLMConfig())
+    check_processes(config, 4)
+    config.method.rollouts_per_collection = 10
+    with pytest.raises(InputError, match=r"rollouts_per_collection=10 .* 4 processes"):
+        check_processes(config, 4)
+
+
+def test_a_tracker_that_is_none_writes_only_metrics(command, settings):
+    outcome = command("train", *settings, *BUILT, "runtime.trackers=[]", "output=out")
+    assert outcome.status == 0 and not Path("out/logs").exists()
+    assert open_lines("out/metrics.jsonl")

@@ -1,0 +1,67 @@
+"""Records as token ids and padded tensors: what is cut is counted, what is padded is masked."""
+
+import pytest
+import torch
+
+from minillm.config import DataConfig
+from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.data.encoding import encode
+from minillm.data.records import Record
+from minillm.data.tokenizers import train_tokenizer
+from tests.conftest import BUILT
+
+TEXTS = ["the cat sat on the mat", "a naïve café, 東京 and 🙂 over\ttwo\nlines"] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 320)
+
+
+def test_a_tokenizer_trained_twice_is_the_same(tokenizer):
+    again = train_tokenizer(iter(TEXTS), 320)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    assert len(tokenizer) <= 320
+
+
+@pytest.mark.parametrize("text", [*TEXTS[:2], "unseen: ÆØÅ \x00\x7f ∑ 😀", " leading  spaces "])
+def test_a_trained_tokenizer_gives_any_text_back(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_long_prompts_are_dropped_and_long_responses_cut_and_both_counted(tokenizer):
+    config = DataConfig(template="plain", max_prompt_length=12, max_response_length=4)
+    records = [
+        Record("the cat", ("mat", "the cat sat on the mat, " * 9)),
+        Record("the cat sat on the mat, " * 9, ("mat",)),
+    ]
+    encoded = encode(records, tokenizer, config)
+    assert (len(encoded.examples), encoded.dropped_prompts, encoded.cut_responses) == (1, 1, 1)
+    whole, cut = encoded.examples[0].response_ids
+    assert whole[-1] == tokenizer.eos_token_id
+    assert len(cut) == 4 and tokenizer.eos_token_id not in cut
+    assert "1 prompts over data.max_prompt_length dropped" in encoded.summary()
+    assert "1 responses cut to data.max_response_length" in encoded.summary()
+
+
+def test_padding_is_on_the_left_of_prompts_and_masks_tell_it_from_the_end(tokenizer):
+    """Pad and end of sequence share an id: only the mask knows which is which."""
+    end = tokenizer.eos_token_id
+    assert tokenizer.pad_token_id == end
+    batch = SequenceBatch.pad([([5, 6, 7], [end]), ([8], [9, 10, end])], end)
+    assert batch.prompt_ids.tolist() == [[5, 6, 7], [end, end, 8]]
+    assert batch.prompt_mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+    assert batch.response_ids.tolist() == [[end, end, end], [9, 10, end]]
+    assert batch.response_mask.tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch.tokens == 4
+    short = batch.select(torch.tensor([0]))
+    assert short.response_ids.tolist() == [[end]] and short.prompt_ids.tolist() == [[5, 6, 7]]
+    prompts = PromptBatch.pad([[end, 5], [6]], end)
+    assert prompts.mask.tolist() == [[1, 1], [0, 1]]
+
+
+def test_prompts_over_the_limit(command, refused, settings, caplog):
+    message = refused(*BUILT, "data.max_prompt_length=2")
+    assert "data.max_prompt_length=2" in message and "Raise the limit" in message
+    assert command("data", *settings, *BUILT, "data.max_prompt_length=6").status == 0
+    assert "prompts over data.max_prompt_length dropped" in caplog.text

@@ -1,0 +1,132 @@
+"""Data sets that are read, and those that are refused by file, line and field."""
+
+import pytest
+
+from minillm.config import DataConfig
+from minillm.data.records import Record
+from minillm.data.sources import load_records
+from minillm.errors import InputError
+from tests.conftest import BUILT, rows, write_jsonl
+
+GOOD = b'{"instruction": "a", "output": "b"}\n'
+MALFORMED = {
+    "empty": (b"", ["train split is empty", "bad.jsonl", "at least one row"]),
+    "blank": (b"\n\n", ["train split is empty", "bad.jsonl"]),
+    "cut": (GOOD + b'{"instruction": \n', ["bad.jsonl, line 2", "not valid JSON", "column"]),
+    "list": (GOOD + b'["a"]\n', ["bad.jsonl, line 2", "list given", "JSON object"]),
+    "no instruction": (b'{"output": "b"}\n', ["line 1", "'instruction'", "'output'", "data.col"]),
+    "no output": (b'{"instruction": "b"}\n', ["line 1", "'output' is missing", "data.columns"]),
+    "no reference": (b'{"instruction": "a", "output": []}\n', ["line 1", "no reference", "one"]),
+    "blank output": (b'{"instruction": "a", "output": " "}\n', ["line 1", "no reference"]),
+    "number": (b'{"instruction": "a", "output": 3}\n', ["line 1", "a text or a list of texts"]),
+    "number asked": (b'{"instruction": 3, "output": "a"}\n', ["line 1", "must be a text", "int"]),
+    "half a character": (b'{"instruction": "\\ud83d", "output": "a"}\n', ["line 1", "half of"]),
+    "latin-1": (b'{"instruction": "\xe9", "output": "a"}\n', ["bad.jsonl", "UTF-8", "0xe9"]),
+}
+
+
+@pytest.mark.parametrize(("content", "parts"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_jsonl_is_refused(refused, tmp_path, content, parts):
+    (tmp_path / "bad.jsonl").write_bytes(content)
+    message = refused(*BUILT, f"data.path={tmp_path}", "data.train=bad.jsonl")
+    assert [part for part in parts if part not in message] == [], message
+
+
+CSV = {
+    "other columns": (b"mr,ref\na,b\n", ["bad.csv, line 2", "'instruction'", "'mr', 'ref'"]),
+    "latin-1": (b"instruction,output\n\xe9,b\n", ["bad.csv", "UTF-8"]),
+    "short row": (b"instruction,output\na\n", ["bad.csv, line 2", "'output' is missing"]),
+    "huge field": (b"instruction,output\n" + b"x" * 200_000, ["bad.csv", "field limit"]),
+}
+
+
+@pytest.mark.parametrize(("content", "parts"), CSV.values(), ids=CSV.keys())
+def test_malformed_csv_is_refused(refused, tmp_path, content, parts):
+    (tmp_path / "bad.csv").write_bytes(content)
+    message = refused(*BUILT, "data.kind=csv", f"data.path={tmp_path}", "data.train=bad.csv")
+    assert [part for part in parts if part not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    {
+        "data.train=gone.jsonl": ["gone.jsonl", "data.path"],
+        "data.path=gone": ["file or folder gone", "data.path"],
+        "data.validation_size=30": ["data.validation_size=30", "30 inputs", "smaller"],
+        "data.columns.references=answer": ["'answer' is missing", "'output'", "data.columns"],
+    }.items(),
+)
+def test_what_is_not_there_is_refused(refused, override, parts):
+    message = refused(*BUILT, override)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_a_file_as_path_takes_no_names_of_files(refused, data_folder):
+    message = refused(*BUILT, f"data.path={data_folder}/train.jsonl")
+    assert "data.train=train.jsonl" in message and "data.train=null" in message
+
+
+def read(path, split="train", **settings):
+    config = DataConfig(path=str(path), **settings)
+    return load_records(config, {split})[split]
+
+
+def test_csv_rows_that_ask_the_same_become_one_record(tmp_path):
+    """In the order of the file; a byte-order mark and line breaks in fields are no matter."""
+    file = tmp_path / "a.csv"
+    file.write_text('mr,ref\na,"one\nline"\nb,two\na,three\na,three\n', encoding="utf-8-sig")
+    records = read(file, "test", kind="csv", columns={"instruction": "mr", "references": "ref"})
+    assert records == [Record("a", ("one\nline", "three")), Record("b", ("two",))]
+
+
+def test_several_references_and_ready_prompts_are_kept(tmp_path):
+    lines = [
+        {"instruction": "a", "output": ["x", " y ", ""], "topic": "t"},
+        {"prompt": "ready", "output": "z"},
+        {"instruction": "b", "prompt": "", "output": "z"},
+    ]
+    assert read(write_jsonl(tmp_path / "a.jsonl", lines), "test", kind="jsonl") == [
+        Record("a", ("x", "y"), topic="t"),
+        Record("", ("z",), prompt="ready"),
+        Record("b", ("z",)),
+    ]
+
+
+def test_held_out_splits_are_the_same_for_a_seed_and_share_no_input(tmp_path):
+    twice = [*rows(30), *rows(30)]  # the same inputs again, with the same answers
+    config = DataConfig(
+        kind="jsonl", path=str(write_jsonl(tmp_path / "a.jsonl", twice)), validation_size=6
+    )
+    splits = load_records(config, {"train", "validation"})
+    assert splits == load_records(config, {"train", "validation"})
+    inputs = {name: {(r.instruction, r.input) for r in part} for name, part in splits.items()}
+    assert len(inputs["train"]) == 24 and len(inputs["validation"]) == 6
+    assert not inputs["train"] & inputs["validation"]
+    config.seed = 1
+    assert splits["validation"] != load_records(config, {"validation"})["validation"]
+
+
+def test_hub_kind_reads_a_local_folder(data_folder):
+    local = read(data_folder / "train.jsonl", "test", kind="jsonl")
+    assert read(data_folder, "test", kind="hub", test="train") == local
+
+
+@pytest.mark.parametrize(
+    ("path", "split", "parts"),
+    [
+        ("nobody/nothing", "train", ["'nobody/nothing'", "data.path", "network"]),
+        (None, "dev", ["'dev'", "'train', 'test'", "data.test"]),
+    ],
+)
+def test_hub_data_that_cannot_be_had_is_refused(data_folder, path, split, parts):
+    with pytest.raises(InputError) as error:
+        read(path or data_folder, "test", kind="hub", test=split)
+    assert [part for part in parts if part not in str(error.value)] == [], error.value
+
+
+def test_exported_data_is_read_back(command, settings, data_folder):
+    assert command("data", *settings, *BUILT, "--export", "copy").status == 0
+    original = read(data_folder / "test.jsonl", "test", kind="jsonl")
+    assert read("copy/test.jsonl", "test", kind="jsonl") == original and len(original) == 10
+    again = command("data", *settings, *BUILT, "--export", "copy")
+    assert again.status == 2 and "copy is not empty" in again.err

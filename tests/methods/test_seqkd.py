@@ -1,0 +1,74 @@
+"""SeqKD's file of teacher responses: reused, continued where it was cut, never another's."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def train(command, settings, teacher):
+    """Trains by SeqKD; the responses are in seqkd.jsonl."""
+
+    def run(*overrides):
+        return command(
+            "train", *settings, "method=seqkd", "method.generation_batch_size=8",
+            "method.file=seqkd.jsonl", f"student.path={teacher}/best",
+            f"teacher.path={teacher}/best", "training.steps=1", "output=out", "overwrite=true",
+            *overrides,
+        )  # fmt: skip
+
+    assert run().status == 0
+    return run
+
+
+def test_a_whole_file_is_reused(train, caplog):
+    file = Path("seqkd.jsonl")
+    before, written = file.read_bytes(), file.stat().st_mtime_ns
+    assert len(before.splitlines()) == 1 + 25
+    caplog.clear()
+    assert train("training.lr=1e-4").status == 0
+    assert "25 responses of the teacher read from seqkd.jsonl" in caplog.text
+    assert file.read_bytes() == before and file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_cut_file_is_continued_to_what_it_would_have_been(train, share):
+    whole = Path("seqkd.jsonl").read_bytes()
+    weights = Path("out/last/model.safetensors").read_bytes()
+    header = whole.index(b"\n") + 1
+    Path("seqkd.jsonl").write_bytes(whole[: header + int(share * (len(whole) - header))])
+    assert train().status == 0
+    assert Path("seqkd.jsonl").read_bytes() == whole
+    assert Path("out/last/model.safetensors").read_bytes() == weights
+
+
+def test_line_breaks_of_unicode_are_no_ends_of_lines(train):
+    lines = Path("seqkd.jsonl").read_text(encoding="utf-8").split("\n")
+    row = json.loads(lines[1]) | {"response": "one\u2028two\x85three"}
+    lines[1] = json.dumps(row, ensure_ascii=False)
+    Path("seqkd.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    outcome = train()
+    assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [("method.temperature=0.5", "temperature"), ("data.seed=4", "prompts_checksum")],
+)
+def test_a_file_made_with_other_settings_is_refused(train, override, changed):
+    before = Path("seqkd.jsonl").read_bytes()
+    outcome = train(override)
+    assert outcome.status == 2
+    assert f"({changed} differ)" in outcome.err and "seqkd.jsonl" in outcome.err
+    assert "method.file=OTHER_FILE" in outcome.err
+    assert Path("seqkd.jsonl").read_bytes() == before
+    assert Path("out/summary.json").exists()  # the run that would be overwritten
+
+
+@pytest.mark.parametrize("content", ["my notes", "my notes\n", '["a"]\n', '{"a": 1}\n{"b": 2}\n'])
+def test_a_file_of_something_else_is_refused(train, content):
+    Path("seqkd.jsonl").write_text(content)
+    outcome = train()
+    assert outcome.status == 2 and "seqkd.jsonl" in outcome.err
+    assert Path("seqkd.jsonl").read_text() == content

@@ -1,0 +1,173 @@
+"""Models: loaded and refused, padded vocabularies, left padding, checkpoints that others read."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
+
+from minillm.config import ModelConfig
+from minillm.data.batches import SequenceBatch
+from minillm.data.tokenizers import load_tokenizer
+from minillm.models.fit import fit
+from minillm.models.forward import response_logits
+from minillm.models.language_model import build_model, load_model
+from minillm.sampling.generate import generate
+from minillm.sampling.sampler import Decoding
+from minillm.training.checkpoint import checkpoint_details, save_checkpoint
+from tests.conftest import BUILT
+
+
+@pytest.fixture(scope="module")
+def tokenizer(teacher):
+    return load_tokenizer(str(teacher / "best"))
+
+
+def built(tokenizer, architecture="gpt2"):
+    config = ModelConfig(architecture=architecture, hidden_size=16, heads=2)
+    model = build_model(config, tokenizer, 40, seed=3)
+    model.module.eval()
+    return model
+
+
+def qwen(tokenizer, rows, folder):
+    """A model with output rows past the tokenizer's that are far likelier than all others."""
+    config = Qwen2Config(
+        vocab_size=rows, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64,
+        tie_word_embeddings=False, eos_token_id=0, bos_token_id=None,
+    )  # fmt: skip
+    module = AutoModelForCausalLM.from_config(config)
+    torch.nn.init.normal_(module.lm_head.weight[len(tokenizer) :], std=9)
+    module.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return load_model(ModelConfig(path=str(folder)), tokenizer)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_left_padding_leaves_logits_as_they_are(tokenizer, architecture):
+    model = built(tokenizer, architecture)
+    pairs = [([5, 6, 7, 8, 9, 10], [11, 12, 0]), ([13, 14], [15]), ([16], [17, 18])]
+    with torch.no_grad():
+        together = response_logits(model.module, SequenceBatch.pad(pairs, 0), model)
+        for row, pair in enumerate(pairs):
+            alone = response_logits(model.module, SequenceBatch.pad([pair], 0), model)[0]
+            torch.testing.assert_close(together[row, : len(alone)], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_a_saved_model_is_loaded_as_it_was(tokenizer, tmp_path, architecture):
+    model = built(tokenizer, architecture)
+    for _ in range(2):  # the second replaces the first
+        save_checkpoint(model, tmp_path / "saved", {"seed": 3})
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    assert checkpoint_details(tmp_path / "saved") == {"seed": 3}
+    loaded = load_model(ModelConfig(path=str(tmp_path / "saved")), tokenizer)
+    assert loaded.parameters == model.parameters and loaded.eos_ids == model.eos_ids
+    ids = torch.tensor([[5, 6, 7]])
+    assert torch.equal(loaded.module.eval()(ids).logits, model.module(ids).logits)
+
+
+def test_checkpoints_of_a_run_load_with_plain_transformers(teacher):
+    for name in ("best", "last"):
+        module = AutoModelForCausalLM.from_pretrained(teacher / name)
+        tokenizer = AutoTokenizer.from_pretrained(teacher / name)
+        ids = tokenizer("Mix red", return_tensors="pt")["input_ids"]
+        assert torch.isfinite(module(ids).logits).all()
+        assert module.config.vocab_size == len(tokenizer) == 300
+
+
+def test_padded_vocabularies_fit_and_rows_past_the_tokenizer_are_never_sampled(
+    tokenizer, tmp_path, caplog
+):
+    caplog.set_level("INFO", "minillm")
+    student = qwen(tokenizer, 320, tmp_path / "student")
+    teacher = qwen(tokenizer, 352, tmp_path / "teacher")
+    student, teacher = fit(student, teacher)
+    assert "student 320, teacher 352" in caplog.text and "the tokenizer's 300" in caplog.text
+    batch = SequenceBatch.pad([([5, 6], [7, 8])], 0)
+    for model in (student, teacher):
+        assert response_logits(model.module, batch, model).shape == (1, 2, 300)
+        whole = model.module(torch.tensor([[5, 6]])).logits
+        assert whole.argmax() >= 300, "or the test shows nothing"
+        for temperature in (0.0, 1.0):
+            _, rollout = next(generate(model, [[5, 6]] * 8, Decoding(8, temperature), 8, 1))
+            assert int(rollout.sequences.response_ids.max()) < 300
+
+
+def test_padded_vocabularies_in_every_method(command, settings, tokenizer, tmp_path):
+    for name, rows in (("student", 320), ("teacher", 352)):
+        qwen(tokenizer, rows, tmp_path / name)
+    for method in ("kd", "seqkd", "minillm"):
+        outcome = command(
+            "train", *settings, "student.path=student", "teacher.path=teacher", f"method={method}",
+            "training.steps=1", f"output={method}",
+        )  # fmt: skip
+        assert outcome.status == 0, outcome.err
+
+
+def test_models_whose_tokenizers_differ_are_refused(command, refused, settings, teacher):
+    options = ["student.vocab_size=305", "training.steps=1", "output=other"]
+    assert command("train", *settings, *BUILT, *options).status == 0
+    message = refused("method=kd", "student.path=other/best", f"teacher.path={teacher}/best")
+    assert "305 tokens against 300" in message and "5 tokens have another id" in message
+    assert "student.tokenizer" in message
+
+
+def test_a_student_may_be_built_with_the_teachers_tokenizer(command, settings, teacher):
+    outcome = command(
+        "train", *settings, "method=kd", f"teacher.path={teacher}/best", "output=out",
+        "student.architecture=llama", "student.hidden_size=16", "training.steps=1",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+
+
+@pytest.fixture
+def damaged(teacher, tmp_path):
+    """A copy of a good model, for a test to damage."""
+    return shutil.copytree(teacher / "best", tmp_path / "damaged")
+
+
+def test_missing_and_damaged_models_are_refused(refused, teacher, damaged):
+    def message():
+        text = refused("student.path=damaged")
+        assert "damaged" in text and "Give" in text and ".." not in text
+        return text
+
+    weights = (damaged / "model.safetensors").read_bytes()
+    (damaged / "model.safetensors").write_bytes(weights[:3000])
+    assert "could be loaded" in message()
+    (damaged / "model.safetensors").unlink()
+    assert "model.safetensors" in message()
+    (damaged / "model.safetensors").write_bytes(weights)
+    config = json.loads((damaged / "config.json").read_text())
+    (damaged / "config.json").write_text(json.dumps(config | {"n_layer": 2}))
+    assert "lacks" in message() and "transformer.h.1" in message()
+    (damaged / "config.json").write_text("{")
+    assert "config" in message()
+    (damaged / "config.json").write_text(json.dumps(config))
+    (damaged / "tokenizer.json").unlink()
+    assert "tokenizer" in message()
+    (damaged / "tokenizer_config.json").unlink()
+    assert "no tokenizer" in message()
+
+
+def test_models_that_are_not_there_are_refused(command, refused, teacher):
+    assert "gone/model/best: there is no such folder" in refused("student.path=gone/model/best")
+    assert "teacher.path=./gone" in refused(
+        "method=kd", f"student.path={teacher}/best", "teacher.path=./gone"
+    )
+    message = refused("student.path=gone")
+    assert "gone (no folder here, so a Hub name)" in message and "Give a folder" in message
+    for verb in ("evaluate", "generate"):
+        outcome = command(verb, "./gone")
+        assert outcome.status == 2 and "no such folder" in outcome.err
+
+
+def test_a_model_with_too_few_positions_is_refused(refused, teacher):
+    student, method = f"student.path={teacher}/best", ["method=minillm", "method.lm_coef=1"]
+    message = refused(student, "data.max_response_length=100")
+    assert "40 positions" in message and "132 tokens" in message and "Lower" in message
+    message = refused(student, f"teacher.path={teacher}/best", *method)
+    assert "40 positions" in message and "513 tokens" in message and "lm_length" in message

@@ -1,0 +1,40 @@
+"""Ctrl-C in the middle of a training: a short word, and checkpoints that are whole."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.conftest import BUILT
+
+
+def test_ctrl_c(settings, tmp_path):
+    options = ["training.steps=100000", "training.evaluate_every=3", "output=out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minillm", "train", *settings, *BUILT, *options],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    output = tmp_path / "out"
+    try:
+        deadline = time.monotonic() + 60
+        while lines(output / "metrics.jsonl") < 40:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("minillm: interrupted")
+    assert "Traceback" not in errors
+    for name in ("best", "last"):
+        module = AutoModelForCausalLM.from_pretrained(output / name)
+        assert torch.isfinite(module(torch.tensor([[5, 6]])).logits).all()
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
