@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# E2E NLG: teacher, student and four methods, scored on the development set.
+#   bash scripts/e2e/run.sh PATH     PATH: the folder with trainset.csv and devset.csv
+# Where PATH also holds testset_w_refs.csv, that is scored too, as e2e-test. A second run keeps the
+# phases that are done. RUNS=FOLDER and RESULTS=FOLDER say where runs and report go.
+set -euo pipefail
+path=$(realpath "${1:?give the folder with trainset.csv and devset.csv}")
+source "$(dirname "$0")/../install.sh"
+RUNS=${RUNS:-runs/e2e}
+RESULTS=${RESULTS:-$RUNS/report}
+SET=e2e
+source scripts/phases.sh
+
+data=data.path=$path
+student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
+say "Teacher and student, fine-tuned on the gold responses"
+train teacher "$data"
+train init "$data"
+for name in sft kd seqkd minillm; do
+    say "$name"
+    train "$name" "$data" "${student[@]}"
+done
+for name in teacher init sft kd seqkd minillm; do
+    say "Scores of $name"
+    teacher=()
+    [ "$name" = teacher ] || teacher=(teacher.path="$RUNS/teacher/best")
+    score "$name" "$data" "${teacher[@]}"
+    if [ -f "$path/testset_w_refs.csv" ]; then
+        score "$name" "$data" "${teacher[@]}" data.test=testset_w_refs.csv data.name=e2e-test
+    fi
+done
+say "Report"
+minillm report "$RUNS" --output "$RESULTS" --title "E2E NLG"
