@@ -47,15 +47,16 @@ def parser() -> argparse.ArgumentParser:
 
     model = "a run's folder, a causal LM folder, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.")
-    evaluate = verb("evaluate", "Score a model on a data set: ROUGE-L, length, reverse KL.")
-    evaluate.add_argument("model", help=model)
+    evaluate = verb("evaluate", "Score models on a data set: ROUGE-L, length, reverse KL.")
+    evaluate.add_argument("arguments", nargs="+", metavar="MODEL | key=value",
+                          help=f"{model}; one or more, and settings")  # fmt: skip
     generate = verb("generate", "Print a model's responses as JSON lines.")
     generate.add_argument("model", help=model)
     generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
                           "(repeatable); without it, the inputs of the test split")  # fmt: skip
     data = verb("data", "Show a data set as training sees it; export it as jsonl.")
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test there")
-    for command in (train, evaluate, generate, data):
+    for command in (train, generate, data):
         command.add_argument("overrides", nargs="*", metavar="key=value", help="settings")
     report = verbs.add_parser("report", help="Write tables and figures from result files.")
     report.add_argument("paths", nargs="+", type=Path, metavar="PATH",
@@ -76,7 +77,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.verb == "evaluate":
         from minillm.commands.evaluate import evaluate_model
 
-        evaluate_model(arguments.model, arguments.overrides)
+        overrides = [text for text in arguments.arguments if "=" in text]
+        models = [text for text in arguments.arguments if "=" not in text]
+        if not models:
+            raise InputError("no model is given: name a run's folder, a model's, or a Hub name.")
+        for model in models:
+            evaluate_model(model, overrides)
         return
     if arguments.verb == "generate":
         from minillm.commands.generate import generate_responses

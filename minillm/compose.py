@@ -56,6 +56,7 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     keys = _dotted_keys(config)
     picked = {override.key_or_group for override in picks}
     try:
+        OmegaConf.set_struct(config, False)  # types still refuse what is not there
         for section in SAVED_SECTIONS if saved else ():
             if not picked & {section, "experiment"}:
                 config[section] = OmegaConf.merge(config[section], saved[section])
@@ -63,7 +64,7 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
             key = override.key_or_group
             if key not in keys and not key.startswith("data.columns."):
                 raise _unknown_setting(key, keys)
-            OmegaConf.update(config, key, override.value(), force_add=True)
+            OmegaConf.update(config, key, override.value())
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error

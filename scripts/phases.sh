@@ -1,6 +1,5 @@
 # Sourced by scripts that train and score a set of runs below $RUNS with configs/experiment/$SET.
-# A phase that is done is not done again; one that was interrupted is begun anew.
-SET=${SET:-embedded}
+# What is done is not done again; a training that was interrupted is begun anew.
 
 say() {
     printf '\n== %s\n' "$1"
@@ -11,21 +10,20 @@ train() { # NAME [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/NAME
     shift
     if [ -f "$RUNS/$name/summary.json" ]; then
         echo "$RUNS/$name is there already"
-        return
+    else
+        minillm train "experiment=$SET/$name" "output=$RUNS/$name" overwrite=true "$@"
     fi
-    minillm train "experiment=$SET/$name" "output=$RUNS/$name" overwrite=true "$@"
 }
 
-score() { # NAME [OVERRIDE...]: result file of $RUNS/NAME
-    local name=$1
-    shift
-    local data=$SET
-    for override in "$@"; do
-        case $override in data.name=*) data=${override#data.name=} ;; esac
+score() { # DATA "NAME..." [OVERRIDE...]: the result files of $RUNS/NAME that are not there yet
+    local data=$1 name models=()
+    for name in $2; do
+        if [ ! -f "$RUNS/$name/evaluation/$data.json" ]; then
+            models+=("$RUNS/$name")
+        fi
     done
-    if [ -f "$RUNS/$name/evaluation/$data.json" ]; then
-        echo "$RUNS/$name is scored on $data already"
-        return
+    shift 2
+    if [ ${#models[@]} -gt 0 ]; then
+        minillm evaluate "${models[@]}" "data.name=$data" "$@"
     fi
-    minillm evaluate "$RUNS/$name" "$@"
 }

@@ -6,6 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/install.sh"
 RUNS=${RUNS:-runs/quickstart}
 RESULTS=${RESULTS:-$RUNS/report}
+SET=embedded
 source scripts/phases.sh
 
 begin=$SECONDS
@@ -23,9 +24,8 @@ train seqkd "${student[@]}"
 say "6. MiniLLM: the student writes, the teacher judges; reverse KL by policy gradient."
 train minillm "${student[@]}"
 say "7. Scores: five seeds at temperature 1 and greedy, on 500 inputs that no training saw."
-for name in teacher init sft kd seqkd minillm; do
-    score "$name"
-done
+score embedded teacher
+score embedded "init sft kd seqkd minillm" teacher.path="$RUNS/teacher/best"
 say "8. Report"
 minillm report "$RUNS" --output "$RESULTS" --title "Quickstart: embedded data"
 echo

@@ -20,14 +20,15 @@ for name in sft kd seqkd minillm; do
     say "$name"
     train "$name" "$data" "${student[@]}"
 done
-for name in teacher init sft kd seqkd minillm; do
-    say "Scores of $name"
-    teacher=()
-    [ "$name" = teacher ] || teacher=(teacher.path="$RUNS/teacher/best")
-    score "$name" "$data" "${teacher[@]}"
-    if [ -f "$path/testset_w_refs.csv" ]; then
-        score "$name" "$data" "${teacher[@]}" data.test=testset_w_refs.csv data.name=e2e-test
-    fi
-done
+students="init sft kd seqkd minillm"
+say "Scores on the development set"
+score e2e teacher "$data"
+score e2e "$students" "$data" teacher.path="$RUNS/teacher/best"
+if [ -f "$path/testset_w_refs.csv" ]; then
+    say "Scores on the test set"
+    score e2e-test teacher "$data" data.test=testset_w_refs.csv
+    score e2e-test "$students" "$data" teacher.path="$RUNS/teacher/best" \
+        data.test=testset_w_refs.csv
+fi
 say "Report"
 minillm report "$RUNS" --output "$RESULTS" --title "E2E NLG"
