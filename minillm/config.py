@@ -92,6 +92,7 @@ class MiniLLMConfig:
     return_from_next: bool | None = None
     length_normalization: bool = True
     importance_weights: str | None = None
+    weight_bound: float | None = None  # of truncated_product
     whitening: str | None = None
     reward_scaling: float | None = None
     reward_clip: float | None = None

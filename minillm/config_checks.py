@@ -16,7 +16,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "training.validation_inputs evaluation.batch_size evaluation.limit runtime.threads "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
      "method.sampling_batch_size method.inner_epochs method.lm_batch_size method.lm_length "
-     "student.hidden_size student.layers student.heads"),
+     "method.weight_bound student.hidden_size student.layers student.heads"),
     ("300 or more", lambda x: x >= 300, "student.vocab_size"),
     ("0 or more", lambda x: 0 <= x < inf,
      "training.warmup_steps training.weight_decay evaluation.temperature evaluation.top_k "
@@ -40,7 +40,7 @@ CHOICES = {
     "data.template": ("alpaca", "plain", "chat"),
     "data.columns": ("instruction", "input", "references", "prompt", "topic"),
     "method.variant": ("paper", "official"),
-    "method.importance_weights": ("per_step", "product", "none"),
+    "method.importance_weights": ("per_step", "product", "truncated_product", "none"),
     "method.whitening": ("none", "masked", "all"),
     "training.schedule": ("constant", "linear", "cosine"),
     "training.select_by": ("loss", "rougeL", "last"),

@@ -7,8 +7,10 @@ mini-batch an optimiser step; add the language-modelling loss L_PT on plain text
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 
 from minillm.config import MiniLLMConfig
@@ -18,7 +20,7 @@ from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
 from minillm.models.forward import response_logits
 from minillm.models.heads import output_logits
-from minillm.objectives import diagnostics
+from minillm.objectives import diagnostics, returns
 from minillm.objectives.divergences import forward_kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
 from minillm.sampling.rollout import Rollout, concatenate
@@ -115,6 +117,7 @@ class MiniLLM:
             rollout.mixture_log_probs,
             rollout.mask,
             self.settings,
+            partial(reduce, reduction="sum"),
         )
         # By length, so that micro-batches carry little padding; the step's sum is the same.
         order = rollout.mask.sum(-1).argsort()
@@ -195,7 +198,7 @@ def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
     """What a collection tells about the policy and the weights."""
     mask, rows, tokens = rollout.mask, len(rollout), rollout.sequences.tokens
     lengths = mask.sum(-1)
-    rewards = (rollout.teacher_log_probs - rollout.student_log_probs) * mask
+    rewards = returns.rewards(rollout.teacher_log_probs, rollout.student_log_probs, mask)
     weights = importance_weights(rollout.student_log_probs, rollout.mixture_log_probs, settings)
     repetition = diagnostics.repetition(rollout.sequences.response_ids, mask)
     return {

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from minillm.objectives.precision import at_least_float32
+
 
 def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
     """Share `[B]` of a response's n-grams that occurred in it before; 0 where it is too short.
@@ -10,18 +12,26 @@ def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
     Args:
         ids: `[B, T]`.
         mask: `[B, T]`.
+        n: tokens of an n-gram.
     """
-    if ids.shape[1] < n:
+    grams = ids.shape[1] - n + 1
+    if grams < 1:
         return torch.zeros(len(ids), device=ids.device)
-    grams = ids.unfold(1, n, 1)  # [B, T-n+1, n]
-    real = mask.unfold(1, n, 1).all(-1)
-    same = (grams[:, :, None] == grams[:, None]).all(-1)  # [B, G, G]
+    real = mask.bool().unfold(1, n, 1).all(-1)  # [B, G]
+    same = torch.ones(len(ids), grams, grams, dtype=torch.bool, device=ids.device)
+    for shift in range(n):
+        tokens = ids[:, shift : shift + grams]
+        same &= tokens[:, :, None] == tokens[:, None]
     repeated = (same & real[:, None, :]).tril(-1).any(-1) & real
     return repeated.sum(-1) / real.sum(-1).clamp(min=1)
 
 
 def effective_sample_share(weights: Tensor, mask: Tensor) -> Tensor:
-    """(sum w)^2 / (N sum w^2) over tokens: 1 where all weights are alike, 1/N where one rules."""
-    mask = mask.to(weights.dtype)
-    total, squares = (weights * mask).sum(), (weights**2 * mask).sum()
-    return total**2 / (mask.sum() * squares)
+    """(sum w)^2 / (N sum w^2) over tokens: 1 where all weights are alike, 1/N where one rules.
+
+    0 where no token counts.
+    """
+    weights = at_least_float32(weights) * mask
+    # Squares of large or small weights would leave float32's range.
+    weights = weights / weights.amax().clamp(min=torch.finfo(weights.dtype).tiny)
+    return weights.sum() ** 2 / (mask.sum() * weights.square().sum()).clamp(min=1)

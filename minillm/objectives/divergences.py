@@ -7,14 +7,13 @@ underflow) are handled as limits: 0 log 0 = 0, and what p excludes costs a large
 import torch
 from torch import Tensor
 
-# log p is cut here: a teacher that excludes a token costs the student at most so many nats.
-LOG_ZERO = -1e4
+from minillm.objectives.precision import finite
 
 
 def log_softmax(logits: Tensor) -> Tensor:
     """Log-probabilities `[..., V]`, at least float32 and never below `LOG_ZERO`."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    return logits.log_softmax(-1, dtype=dtype).clamp(min=LOG_ZERO)
+    return finite(logits.log_softmax(-1, dtype=dtype))
 
 
 def token_log_probs(log_q: Tensor, ids: Tensor) -> Tensor:

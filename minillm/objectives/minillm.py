@@ -25,7 +25,8 @@ class Settings:
         single_step_weighted: whether w_t weights it.
         return_from_next: R_{t+1} (paper) or R_t (official).
         length_normalization: divide a return by the steps that it sums.
-        importance_weights: `per_step`, `product` or `none`.
+        importance_weights: `per_step`, `product`, `truncated_product` or `none`.
+        weight_bound: of `truncated_product`, which is cut there.
         whitening: `none`, `masked`, or `all` positions with padding.
         reward_scaling: rewards are divided by it.
         reward_clip: and then clipped to +- this.
@@ -38,12 +39,13 @@ class Settings:
     return_from_next: bool = True
     length_normalization: bool = True
     importance_weights: str = "per_step"
+    weight_bound: float = 2.0
     whitening: str = "none"
     reward_scaling: float = 1.0
     reward_clip: float | None = None
 
 
-# What each variant takes where the user says nothing (the table in docs/method.md).
+# What each variant takes where the user says nothing (the table in docs/objective.md).
 VARIANTS = {
     "paper": Settings(),
     "official": Settings(
@@ -56,18 +58,28 @@ VARIANTS = {
 }
 
 
-WEIGHTS = {
-    "per_step": weights.per_step,
-    "product": weights.cumulative,
-    "none": weights.uniform,
-}
+# Products over the steps up to t, for which the rewards ahead are weighted by theirs.
+CUMULATIVE = ("product", "truncated_product")
 
 
 def importance_weights(
     student_log_probs: Tensor, mixture_log_probs: Tensor, settings: Settings
 ) -> Tensor:
     """w_t `[B, T]` of the kind that the settings name."""
-    return WEIGHTS[settings.importance_weights](student_log_probs, mixture_log_probs)
+    match settings.importance_weights:
+        case "per_step":
+            return weights.per_step(student_log_probs, mixture_log_probs)
+        case "product":
+            return weights.cumulative(student_log_probs, mixture_log_probs)
+        case "truncated_product":
+            bound = settings.weight_bound
+            return weights.cumulative(student_log_probs, mixture_log_probs, bound)
+        case "none":
+            return weights.uniform(student_log_probs)
+    raise ValueError(
+        f"importance_weights={settings.importance_weights}: it must be per_step, product, "
+        f"truncated_product or none"
+    )
 
 
 def advantages(
@@ -76,24 +88,28 @@ def advantages(
     mixture_log_probs: Tensor,
     mask: Tensor,
     settings: Settings,
+    reduce: returns.Reduce = lambda sums: sums,
 ) -> Tensor:
     """What multiplies w_t grad log q(y_t), `[B, T]`: the (normalised, whitened) return.
 
     With `product` weights the rewards ahead are weighted too: w_t alone corrects the prefix up to
-    t, but a return sums rewards of steps after it, which were drawn from p~ as well.
+    t, but a return sums rewards of steps after it, which were drawn from p~ as well. Reward t'
+    then bears w_t' in all, and with `truncated_product` likewise the truncated w_t'.
+    `reduce` sums over processes what whitening needs of all of them.
     """
     reward = returns.rewards(
         teacher_log_probs, student_log_probs, mask, settings.reward_scaling, settings.reward_clip
     )
     ratios = None
-    if settings.importance_weights == "product":
-        ratios = weights.per_step(student_log_probs, mixture_log_probs)
+    if settings.importance_weights in CUMULATIVE:
+        weight = importance_weights(student_log_probs, mixture_log_probs, settings)
+        ratios = weights.step_ratios(weight)
     value = returns.returns(reward, settings.gamma, settings.return_from_next, ratios)
     if settings.length_normalization:
         value = returns.normalize_length(value, mask, settings.return_from_next)
     if settings.whitening == "none":
         return value * mask
-    return returns.whiten(value, mask if settings.whitening == "masked" else None)
+    return returns.whiten(value, mask if settings.whitening == "masked" else None, reduce)
 
 
 @dataclass(frozen=True)

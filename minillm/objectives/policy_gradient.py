@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from minillm.objectives.precision import LOG_WEIGHT_MAX, finite
+
 
 def clipped_surrogate(
     log_probs: Tensor,
@@ -14,7 +16,10 @@ def clipped_surrogate(
     """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) for each token.
 
     rho_t = w_t q_new(y_t) / q_old(y_t), which is q_new(y_t) / p~(y_t) for per-step weights, so
-    that at q_new = q_old its gradient is w_t A_t grad log q(y_t).
+    that at q_new = q_old its gradient is w_t A_t grad log q(y_t). Two things to know
+    (docs/objective.md, "Inner epochs" and "Clipping"): rho corrects this one token for the
+    student's drift, not those before it nor the rewards ahead; and as rho holds w_t, clipping
+    stops gradients already at q_new = q_old, wherever w_t is outside of 1 +- eps.
 
     Args:
         log_probs: log q_new(y_t) `[B, T]`, with gradient.
@@ -26,7 +31,8 @@ def clipped_surrogate(
     Returns:
         The loss `[B, T]`, and whether clipping stops the token's gradient, bool `[B, T]`.
     """
-    ratio = (log_probs - old_log_probs).exp() * weights
+    drift = finite(log_probs) - finite(old_log_probs)
+    ratio = drift.clamp(max=LOG_WEIGHT_MAX).exp() * weights
     plain = -ratio * advantages
     if clip_range is None:
         return plain, torch.zeros_like(plain, dtype=torch.bool)

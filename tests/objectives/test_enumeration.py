@@ -1,73 +1,153 @@
-"""The estimator against the reverse KL of whole sequences, by enumerating every response.
+"""The estimator against the reverse KL of whole sequences, by enumerating every response."""
 
-Student and teacher are tables of logits, one row for each prefix, in float64. The sum over all
-responses y of p~(y) times the gradient of our loss on y is the expectation that sampling
-estimates; it is compared with the gradient of KL[q || p] over whole responses by autograd.
-"""
-
-from itertools import product
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from minillm.objectives.divergences import log_softmax, token_log_probs
-from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
-from minillm.sampling.sampler import mix
+from minillm.objectives import sequence_kl
+from minillm.objectives.divergences import log_softmax, reverse_kl
+from minillm.objectives.minillm import Settings
+from tests.objectives.tabular import Policies, Responses
 
-VOCAB, LENGTH, EOS = 3, 3, 0
-PREFIXES = [p for n in range(LENGTH) for p in product(range(1, VOCAB), repeat=n)]
-RESPONSES = [
-    y
-    for n in range(1, LENGTH + 1)
-    for y in product(range(VOCAB), repeat=n)
-    if EOS not in y[:-1] and (y[-1] == EOS or n == LENGTH)
-]
-IDS = torch.tensor([[*y, *[EOS] * (LENGTH - len(y))] for y in RESPONSES])
-MASK = torch.tensor([[1] * len(y) + [0] * (LENGTH - len(y)) for y in RESPONSES])
-ROWS = torch.tensor([
-    [PREFIXES.index(y[:t]) if t < len(y) else 0 for t in range(LENGTH)] for y in RESPONSES
-])  # fmt: skip
+RESPONSES = Responses.all(vocab=3, length=3)
 EXACT = Settings(clip_range=None, length_normalization=False, importance_weights="product")
+PLAIN = replace(EXACT, single_step=False, return_from_next=False)  # eq. 2
+PER_STEP = replace(EXACT, importance_weights="per_step")
+ALPHAS = pytest.mark.parametrize("alpha", [0.0, 0.2, 0.7, 1.0])
 
 
-def table(seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(len(PREFIXES), VOCAB, generator=generator, dtype=torch.float64)
+def policies(alpha: float, seeds: tuple[int, int] = (1, 2)) -> Policies:
+    return Policies(RESPONSES, *map(RESPONSES.random_table, seeds), alpha)
 
 
-def chosen(log_probs: Tensor) -> Tensor:
-    """Log-probabilities of the tokens of every response, 0 on padding."""
-    return token_log_probs(log_probs, IDS) * MASK
+def assert_same(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, atol=1e-10, rtol=0)
 
 
-def exact_gradient(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """KL[q || p] over whole responses, and its gradient by autograd."""
-    student = student.clone().requires_grad_()
-    log_q = chosen(log_softmax(student)[ROWS]).sum(-1)
-    log_p = chosen(log_softmax(teacher)[ROWS]).sum(-1)
-    kl = (log_q.exp() * (log_q - log_p)).sum()
-    return kl.detach(), torch.autograd.grad(kl, student)[0]
+def distance(actual: Tensor, expected: Tensor) -> float:
+    return float((actual - expected).norm() / expected.norm())
 
 
-def expected_gradient(student: Tensor, teacher: Tensor, alpha: float, settings: Settings) -> Tensor:
-    """The expectation of our loss's gradient over responses drawn from p~."""
-    student = student.clone().requires_grad_()
-    log_q, log_p = log_softmax(student)[ROWS], log_softmax(teacher)[ROWS]
-    old, teacher_log_probs = chosen(log_q.detach()), chosen(log_p)
-    mixture = mix(teacher_log_probs, old, alpha)
-    weights = importance_weights(old, mixture, settings)
-    advantage = advantages(old, teacher_log_probs, mixture, MASK, settings)
-    parts = losses(log_q, log_p, IDS, old, weights, advantage, settings)
-    by_response = (parts.total * MASK).sum(-1)
-    return torch.autograd.grad((mixture.sum(-1).exp() * by_response).sum(), student)[0]
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.7])
+@ALPHAS
 @pytest.mark.parametrize("seeds", [(1, 2), (3, 4)])
 def test_the_expected_gradient_is_that_of_the_reverse_kl(alpha, seeds):
-    student, teacher = map(table, seeds)
-    kl, exact = exact_gradient(student, teacher)
+    both = policies(alpha, seeds)
+    kl, exact = both.exact_gradient()
     assert kl > 0.1
-    estimate = expected_gradient(student, teacher, alpha, EXACT)
-    torch.testing.assert_close(estimate, exact, atol=1e-10, rtol=0)
+    assert_same(both.probabilities.sum(), torch.ones_like(kl))
+    assert_same(both.expected_gradient(EXACT), exact)
+
+
+@ALPHAS
+def test_the_plain_policy_gradient_is_the_same(alpha):
+    """Equation 2 against 3: all of R_t by sampling, or the reward of step t exactly."""
+    both = policies(alpha)
+    assert_same(both.expected_gradient(PLAIN), both.exact_gradient()[1])
+    # The -1 of eq. 2's R_t - 1 has no effect on average, whatever the weights' alpha.
+    shifted = both.advantages(PLAIN) - 1
+    gradients = both.gradients(PLAIN, both.weights(PLAIN), shifted)
+    assert_same(both.expectation(gradients), both.exact_gradient()[1])
+
+
+@ALPHAS
+def test_the_single_step_term_weighted_by_steps_before_it_is_exact_too(alpha):
+    """E[w_t | y_<t] = w_{t-1}: whether y_t's own factor is in the weight changes no mean."""
+    both = policies(alpha)
+    weights = both.weights(EXACT)
+    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
+    no_long = torch.zeros_like(weights)
+    with_own = both.expectation(both.gradients(EXACT, weights, no_long))
+    assert_same(both.expectation(both.gradients(EXACT, before, no_long)), with_own)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.7])
+def test_with_per_step_weights_the_single_step_terms_weight_has_no_effect_on_average(alpha):
+    both = policies(alpha)
+    not_weighted = replace(PER_STEP, single_step_weighted=False)
+    assert_same(both.expected_gradient(PER_STEP), both.expected_gradient(not_weighted))
+
+
+def test_without_a_mixture_no_weights_are_exact():
+    both = policies(alpha=0.0)
+    for kind in ("per_step", "none", "truncated_product"):
+        settings = replace(EXACT, importance_weights=kind)
+        assert_same(both.expected_gradient(settings), both.exact_gradient()[1])
+
+
+def test_what_is_biased_and_by_how_much():
+    """docs/estimators.md has the whole table; here, that the machinery sees a bias at all."""
+    both = policies(alpha=0.2, seeds=(3, 4))
+    exact = both.exact_gradient()[1]
+
+    def bias(**changes) -> float:
+        return distance(both.expected_gradient(replace(EXACT, **changes)), exact)
+
+    assert bias(importance_weights="per_step") > 0.1
+    assert bias(importance_weights="none") > 0.1
+    assert bias(length_normalization=True) > 0.1
+    # The closer the bound to the largest product, the smaller the bias, down to none.
+    biases = [bias(importance_weights="truncated_product", weight_bound=x) for x in (1, 1.3, 1.5)]
+    assert biases[0] > 2 * biases[1] > 4 * biases[2] > 0
+    assert bias(importance_weights="truncated_product", weight_bound=1.25**3) < 1e-10
+
+
+def test_the_papers_product_needs_weights_on_the_rewards_ahead():
+    """w_t of eq. 5 corrects y_<=t, but R_{t+1} sums rewards of later tokens, drawn from p~."""
+    both = policies(alpha=0.2)
+    ahead_not_weighted = both.advantages(replace(EXACT, importance_weights="none"))
+    gradients = both.gradients(EXACT, both.weights(EXACT), ahead_not_weighted)
+    assert distance(both.expectation(gradients), both.exact_gradient()[1]) > 0.01
+
+
+@ALPHAS
+def test_after_the_student_moved_it_is_the_gradient_of_the_local_objective(alpha):
+    """sum_t E_{y_<t ~ q_old} E_{y_t ~ q_new} [log q_new - log p - R_{t+1} under q_old].
+
+    Prefixes and rewards ahead stay those of the student that sampled (docs/objective.md).
+    """
+    both = policies(alpha)
+    start, direction = both.student, RESPONSES.random_table(seed=5)
+    on_policy = Policies(RESPONSES, start, both.teacher, alpha=0.0)
+    # Under q_old: the chance to reach each row, and the mean return after each of its tokens.
+    ahead = torch.zeros(RESPONSES.table_shape, dtype=torch.float64)
+    chance = torch.zeros_like(ahead)
+    place = (RESPONSES.rows.flatten(), RESPONSES.ids.flatten())
+    shares = on_policy.probabilities[:, None] * RESPONSES.mask
+    chance.index_put_(place, shares.flatten(), accumulate=True)
+    ahead.index_put_(place, (shares * on_policy.advantages(EXACT)).flatten(), accumulate=True)
+    ahead = ahead / chance
+
+    def local_gradient(now: Tensor) -> Tensor:
+        now = now.clone().requires_grad_()
+        log_q, log_p = log_softmax(now), log_softmax(both.teacher)
+        by_row = reverse_kl(log_q, log_p) - (log_q.exp() * ahead).sum(-1)
+        return torch.autograd.grad((chance.sum(-1) * by_row).sum(), now)[0]
+
+    errors = []
+    for size in (0.1, 0.05):
+        now = start + size * direction
+        assert_same(both.expected_gradient(EXACT, now), local_gradient(now))
+        exact = Policies(RESPONSES, now, both.teacher, alpha).exact_gradient()[1]
+        errors.append(distance(local_gradient(now), exact))
+    # Of first order in the drift: half the drift, half the error.
+    assert 1.6 < errors[0] / errors[1] < 2.4
+
+
+def test_estimators_of_the_sequence_kl():
+    both = policies(alpha=0.0)
+    kl, _ = both.exact_gradient()
+
+    def mean(estimates: Tensor) -> Tensor:
+        return (both.probabilities * estimates).sum()
+
+    tokens = both.student_log_probs, both.teacher_log_probs, RESPONSES.mask
+    assert_same(mean(sequence_kl.k1(*tokens)), kl)
+    assert_same(mean(sequence_kl.k3(*tokens)), kl)
+    assert abs(mean(sequence_kl.k2(*tokens)) - kl) > 0.01
+    log_q, log_p = (log_softmax(x)[RESPONSES.rows] for x in (both.student, both.teacher))
+    assert_same(mean((reverse_kl(log_q, log_p) * RESPONSES.mask).sum(-1)), kl)
+    assert sequence_kl.k1(*tokens).min() < 0
+    assert sequence_kl.k2(*tokens).min() >= 0
+    assert sequence_kl.k3(*tokens).min() >= 0

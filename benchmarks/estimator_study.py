@@ -1,0 +1,171 @@
+"""What docs/estimators.md compares, and how: estimators of the gradient, measured exactly.
+
+Every response of small random students and teachers is enumerated
+(tests/objectives/tabular.py), so means and variances carry no chance.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from minillm.objectives.minillm import VARIANTS, Settings
+from minillm.objectives.returns import whiten
+from tests.objectives.tabular import EOS, Policies, Responses
+
+PAIRS = 20  # random pairs of student and teacher; every figure is the mean over them
+VOCAB, LENGTH, ALPHA = 4, 6, 0.2
+USUAL_DISTANCE = 0.5
+BATCH = 1e9  # whitening sees so many responses: its mean and deviation carry no chance
+
+EXACT = Settings(clip_range=None, length_normalization=False, importance_weights="product")
+PER_STEP = replace(EXACT, importance_weights="per_step")
+NONE = replace(EXACT, importance_weights="none")
+PAPER = VARIANTS["paper"]
+Gradients = Callable[[Policies], Tensor]
+
+
+def usual(settings: Settings) -> Gradients:
+    """The loss as training has it."""
+
+    def gradients(policies: Policies) -> Tensor:
+        return policies.gradients(
+            settings, policies.weights(settings), policies.advantages(settings)
+        )
+
+    return gradients
+
+
+def rewards_ahead_not_weighted(policies: Policies) -> Tensor:
+    """The product of eq. 5 in front of the plain R_{t+1}."""
+    return policies.gradients(EXACT, policies.weights(EXACT), policies.advantages(NONE))
+
+
+def single_step_weighted_by_steps_before(policies: Policies) -> Tensor:
+    """w_{t-1} in place of w_t in front of the single-step term."""
+    weights = policies.weights(EXACT)
+    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
+    long = policies.gradients(
+        replace(EXACT, single_step=False), weights, policies.advantages(EXACT)
+    )
+    return long + policies.gradients(EXACT, before, torch.zeros_like(weights))
+
+
+def official(policies: Policies) -> Tensor:
+    """Whitened over all positions of a batch so large that chance plays no part."""
+    settings = VARIANTS["official"]
+    values = policies.advantages(replace(settings, whitening="none"))
+    counts = BATCH * policies.probabilities[:, None].expand_as(values)
+    return policies.gradients(settings, policies.weights(settings), whiten(values, counts) / counts)
+
+
+def truncated(bound: float) -> Gradients:
+    return usual(replace(EXACT, importance_weights="truncated_product", weight_bound=bound))
+
+
+ESTIMATORS: dict[str, Gradients] = {
+    "product": usual(EXACT),
+    "product, single-step term by w_{t-1}": single_step_weighted_by_steps_before,
+    "product, no single-step term (eq. 2)": usual(
+        replace(EXACT, single_step=False, return_from_next=False)
+    ),
+    "product, no single-step term but R_{t+1}": usual(replace(EXACT, single_step=False)),
+    "product of eq. 5, rewards ahead not weighted": rewards_ahead_not_weighted,
+    "truncated_product, bound 2": truncated(2.0),
+    "truncated_product, bound 1": truncated(1.0),
+    "per_step": usual(PER_STEP),
+    "per_step, single-step term not weighted": usual(replace(PER_STEP, single_step_weighted=False)),
+    "none (all weights 1)": usual(NONE),
+    "per_step, clipped": usual(replace(PER_STEP, clip_range=0.2)),
+    "product, length-normalised": usual(replace(EXACT, length_normalization=True)),
+    "per_step, length-normalised": usual(replace(PER_STEP, length_normalization=True)),
+    "none, length-normalised": usual(replace(NONE, length_normalization=True)),
+    "`variant: paper` (per_step, length-normalised, clipped)": usual(PAPER),
+    "`variant: official` (whitened as well)": official,
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of an estimator of the gradient g.
+
+    Attributes:
+        bias: |E[estimate] - g| / |g|.
+        cosine: between E[estimate] and g.
+        noise: standard deviation of the estimate from one response, relative to |g|.
+        scaled_bias: the bias at the best scale (learning rate), the sine between E[estimate] and g.
+        scaled_noise: the noise at that scale.
+    """
+
+    bias: float
+    cosine: float
+    noise: float
+    scaled_bias: float
+    scaled_noise: float
+
+    @property
+    def break_even(self) -> float:
+        """Responses in a batch from which on the bias is larger than the noise, at best scale."""
+        if self.scaled_bias < 1e-6:
+            return float("inf")
+        return (self.scaled_noise / self.scaled_bias) ** 2
+
+
+def measure(policies: Policies, gradients: Tensor, exact: Tensor) -> Quality:
+    """Quality of per-response gradients `[N, T, V]`; a response meets each row at most once."""
+    mean = policies.expectation(gradients)
+    square = (policies.probabilities * gradients.square().sum((1, 2))).sum()
+    noise = (square - mean.square().sum()).clamp(min=0).sqrt() / exact.norm()
+    scale = (mean * exact).sum() / mean.square().sum()
+    return Quality(
+        bias=float((mean - exact).norm() / exact.norm()),
+        cosine=float((mean * exact).sum() / (mean.norm() * exact.norm())),
+        noise=float(noise),
+        scaled_bias=float((scale * mean - exact).norm() / exact.norm()),
+        scaled_noise=float(scale * noise),
+    )
+
+
+def average(qualities: Sequence[Quality]) -> Quality:
+    """Each figure's mean over pairs."""
+    names = [field.name for field in fields(Quality)]
+    return Quality(*(sum(getattr(x, n) for x in qualities) / len(qualities) for n in names))
+
+
+def pair(
+    responses: Responses, distance: float, alpha: float, seed: int, eos_logit: float = -2.0
+) -> Policies:
+    """A peaked teacher, and a student whose logits are `distance` (standard deviation) away.
+
+    EOS is made unlikely so that most responses are long.
+    """
+    teacher = 1.5 * responses.random_table(2 * seed)
+    teacher[:, EOS] += eos_logit
+    student = teacher + distance * responses.random_table(2 * seed + 1)
+    return Policies(responses, student, teacher, alpha)
+
+
+@cache
+def study(
+    distance: float = USUAL_DISTANCE,
+    alpha: float = ALPHA,
+    vocab: int = VOCAB,
+    length: int = LENGTH,
+    eos_logit: float = -2.0,
+) -> tuple[dict[str, Quality], float, float]:
+    """Quality of every estimator, KL[q || p] of a response, and its mean tokens under q."""
+    responses = Responses.all(vocab, length)
+    found: dict[str, list[Quality]] = {name: [] for name in ESTIMATORS}
+    kls, tokens = [], []
+    for seed in range(PAIRS):
+        policies = pair(responses, distance, alpha, seed, eos_logit)
+        kl, exact = policies.exact_gradient()
+        kls.append(float(kl))
+        student = policies.student_log_probs.sum(-1).exp()
+        tokens.append(float((student * responses.mask.sum(-1)).sum()))
+        for name, gradients in ESTIMATORS.items():
+            found[name].append(measure(policies, gradients(policies), exact))
+    qualities = {name: average(values) for name, values in found.items()}
+    return qualities, sum(kls) / PAIRS, sum(tokens) / PAIRS

@@ -1,0 +1,223 @@
+"""Bias and variance of each choice in MiniLLM's gradient, exactly: docs/estimators.md.
+
+    python -m benchmarks.estimators
+
+writes the tables of docs/estimators.md in their place, and docs/estimators.png. Nothing is sampled
+(benchmarks/estimator_study.py), so every run gives the same figures. Half a minute on one core.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.estimator_study import (
+    ALPHA,
+    EXACT,
+    LENGTH,
+    PAIRS,
+    PAPER,
+    PER_STEP,
+    USUAL_DISTANCE,
+    VOCAB,
+    pair,
+    study,
+)
+from minillm.objectives import sequence_kl
+from minillm.objectives.divergences import log_softmax, reverse_kl
+from minillm.sampling.sampler import mix
+from tests.objectives.tabular import Policies, Responses
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "estimators.md"
+DISTANCES = (0.25, 0.5, 1.0, 2.0)
+LENGTHS = (2, 4, 6, 8, 10)  # with a vocabulary of 3, to be enumerable
+DRAWN = {  # in the figure: colour (Okabe and Ito), line style, marker
+    "product": ("#000000", "-", "o"),
+    "truncated_product, bound 1": ("#0072B2", "-", "v"),
+    "product of eq. 5, rewards ahead not weighted": ("#56B4E9", "-", "s"),
+    "per_step": ("#009E73", "--", "^"),
+    "none (all weights 1)": ("#E69F00", ":", "D"),
+    "product, length-normalised": ("#CC79A7", "-", "P"),
+    "`variant: paper` (per_step, length-normalised, clipped)": ("#D55E00", "-", "X"),
+}
+
+
+def number(value: float) -> str:
+    """Two significant digits, no exponents; 0 only where it is rounding that is left."""
+    if value < 5e-10:
+        return "0"
+    if value < 5e-4:
+        return "<0.001"
+    return f"{value:.2f}" if value >= 0.0995 else f"{value:.3f}"
+
+
+def count(value: float) -> str:
+    return f"{float(f'{value:.2g}'):.0f}" if value < 1e6 else "never"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def choices_table(alpha: float) -> str:
+    qualities, _, _ = study(alpha=alpha)
+    rows = [
+        [name, number(q.bias), f"{q.cosine:.3f}", number(q.noise), count(q.break_even)]
+        for name, q in qualities.items()
+    ]
+    header = ["weights and more", "bias", "cosine", "noise", "break-even"]
+    return table(header, rows)
+
+
+def distance_table(names: Sequence[str]) -> str:
+    """Bias / noise by distance."""
+    studies = [study(distance=x) for x in DISTANCES]
+    header = ["", *(f"{kl:.2f} nats" for _, kl, _ in studies)]
+    rows = []
+    for name in names:
+        qualities = [found[name] for found, _, _ in studies]
+        rows.append([name, *(f"{number(q.bias)} / {number(q.noise)}" for q in qualities)])
+    return table(header, rows)
+
+
+def weights_table() -> str:
+    """Effective share of responses, 1 / E[w_T^2], by length, were all steps alike.
+
+    The weight of independent steps has E[w_T^2] = E[(q / p~)^2]^T.
+    """
+    lengths = (10, 50, 200, 512)
+    rows = []
+    for distance in DISTANCES:
+        square = kl = 0.0
+        for seed in range(PAIRS):
+            policies = pair(Responses.all(VOCAB, LENGTH), distance, ALPHA, seed)
+            log_q, log_p = log_softmax(policies.student), log_softmax(policies.teacher)
+            ratios = (log_q - mix(log_p, log_q, ALPHA)).exp()
+            square += float((log_q.exp() * ratios).sum(-1).mean()) / PAIRS
+            kl += float(reverse_kl(log_q, log_p).mean()) / PAIRS
+        rows.append([f"{kl:.3f} nats a token", *(number(square**-x) for x in lengths)])
+    return table(["", *(f"{x} tokens" for x in lengths)], rows)
+
+
+def drift_table() -> str:
+    """Bias against the gradient of the student as it is, some way from the one that sampled."""
+    responses = Responses.all(VOCAB, LENGTH)
+    choices = {"product": EXACT, "per_step": PER_STEP, "`variant: paper`": PAPER}
+    shares = (0.0, 0.05, 0.1, 0.2, 0.4)
+    rows = []
+    for name, settings in choices.items():
+        biases = []
+        for share in shares:
+            total = 0.0
+            for seed in range(PAIRS):
+                policies = pair(responses, USUAL_DISTANCE, ALPHA, seed)
+                now = policies.student + share * (policies.teacher - policies.student)
+                _, exact = replace(policies, student=now).exact_gradient()
+                mean = policies.expected_gradient(settings, now)
+                total += float((mean - exact).norm() / exact.norm())
+            biases.append(number(total / PAIRS))
+        rows.append([name, *biases])
+    return table(["of the way to the teacher", *(f"{x:.0%}" for x in shares)], rows)
+
+
+def kl_table() -> str:
+    """Estimators of KL[q || p] itself, over the student's samples and over the mixture's."""
+    responses = Responses.all(VOCAB, LENGTH)
+
+    def exact_steps(policies: Policies) -> Tensor:
+        tables = (log_softmax(x)[responses.rows] for x in (policies.student, policies.teacher))
+        return (reverse_kl(*tables) * responses.mask).sum(-1)
+
+    def tokens(estimator: Callable) -> Callable[[Policies], Tensor]:
+        return lambda p: estimator(p.student_log_probs, p.teacher_log_probs, responses.mask)
+
+    estimators = {name: tokens(getattr(sequence_kl, name)) for name in ("k1", "k2", "k3")}
+    estimators["sum of `reverse_kl` over tokens"] = exact_steps
+    rows = []
+    for name, estimator in estimators.items():
+        row = [name]
+        for alpha in (0.0, ALPHA):
+            bias = noise = 0.0
+            for seed in range(PAIRS):
+                policies = pair(responses, USUAL_DISTANCE, alpha, seed)
+                kl, _ = policies.exact_gradient()
+                values, chance = estimator(policies), policies.probabilities
+                mean = (chance * values).sum()
+                bias += float((mean - kl) / kl) / PAIRS
+                noise += float((chance * (values - mean) ** 2).sum().sqrt() / kl) / PAIRS
+            row += [f"{0.0 if abs(bias) < 5e-4 else bias:+.3f}", number(noise)]
+        rows.append(row)
+    header = ["", "bias, α = 0", "noise, α = 0", f"bias, α = {ALPHA}", f"noise, α = {ALPHA}"]
+    return table(header, rows)
+
+
+def figure() -> Figure:
+    """Bias and noise by distance, and both by length."""
+    by_distance = [study(distance=x) for x in DISTANCES]
+    by_length = [study(vocab=3, length=x, eos_logit=-5.0) for x in LENGTHS]
+    panels = (
+        ("bias", by_distance, 1, "KL[q || p] of a response (nats)"),
+        ("noise", by_distance, 1, "KL[q || p] of a response (nats)"),
+        ("bias", by_length, 2, "mean tokens of a response"),
+        ("noise", by_length, 2, "mean tokens of a response"),
+    )
+    look = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+            "axes.grid": True, "grid.color": "#E6E6E6", "legend.frameon": False}  # fmt: skip
+    with rc_context(look):
+        drawn = Figure(figsize=(9, 7.4), layout="constrained")
+        axes = drawn.subplots(2, 2).flatten()
+        for ax, (quantity, studies, place, label) in zip(axes, panels, strict=True):
+            for name, (color, dashes, marker) in DRAWN.items():
+                x = [found[place] for found in studies]
+                y = [getattr(found[0][name], quantity) for found in studies]
+                label_of = name.replace("`", "")
+                ax.plot(x, y, dashes, color=color, marker=marker, markersize=5, label=label_of)
+            if place == 1:
+                ax.set_xscale("log")
+                ax.xaxis.set_major_formatter("{x:g}")
+            ax.set_ylim(bottom=-0.01 if quantity == "bias" else 0)
+            ax.set_xlabel(label)
+            ax.set_title(f"{quantity}, relative to the exact gradient", loc="left", fontsize=10)
+        drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return drawn
+
+
+def fill(text: str, name: str, content: str) -> str:
+    """Put `content` between the marks of `name`."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, rest = text.split(start)
+    return before + start + "\n" + content + "\n\n" + end + rest.split(end)[1]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    tables = {
+        "choices, alpha 0.2": choices_table(ALPHA),
+        "choices, alpha 0.5": choices_table(0.5),
+        "distances": distance_table(list(DRAWN)),
+        "weights": weights_table(),
+        "drift": drift_table(),
+        "sequence KL": kl_table(),
+    }
+    _, kl, tokens = study()
+    print(f"KL {kl:.3f} nats a response of {tokens:.2f} tokens")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        print(f"\n{name}\n{content}")
+        text = fill(text, name, content)
+    DOCUMENT.write_text(text, encoding="utf-8")
+    content = io.BytesIO()
+    figure().savefig(content, format="png", dpi=110)
+    image = Image.open(content).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image.save(DOCUMENT.with_suffix(".png"), optimize=True)
+
+
+if __name__ == "__main__":
+    main()

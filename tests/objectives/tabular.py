@@ -1,0 +1,134 @@
+"""Students and teachers that are tables of logits, small enough to enumerate every response.
+
+A table has one row of logits for each prefix that can go on. The sum over all responses y of
+p~(y) times the gradient of our loss on y is the expectation that sampling estimates: no chance is
+left in it. Float64 throughout.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from minillm.objectives.divergences import log_softmax, token_log_probs
+from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
+from minillm.sampling.sampler import mix
+
+EOS = 0
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Every response of at most `length` tokens that ends in EOS or fills the limit.
+
+    Attributes:
+        vocab: size of the vocabulary, EOS included.
+        length: the limit.
+        ids: `[N, T]`, padded on the right with EOS.
+        mask: `[N, T]`.
+        rows: the table's row `[N, T]` that each token is drawn from; 0 on padding.
+    """
+
+    vocab: int
+    length: int
+    ids: Tensor
+    mask: Tensor
+    rows: Tensor
+
+    @staticmethod
+    def all(vocab: int, length: int) -> "Responses":
+        prefixes = [p for n in range(length) for p in product(range(1, vocab), repeat=n)]
+        row = {prefix: i for i, prefix in enumerate(prefixes)}
+        going_on = [p for p in prefixes if len(p) == length - 1]
+        full = [(*prefix, token) for prefix in going_on for token in range(vocab)]
+        ended = [(*prefix, EOS) for prefix in prefixes if len(prefix) < length - 1]
+        responses = ended + full
+        ids = [[*y, *[EOS] * (length - len(y))] for y in responses]
+        mask = [[1] * len(y) + [0] * (length - len(y)) for y in responses]
+        rows = [[row[y[:t]] if t < len(y) else 0 for t in range(length)] for y in responses]
+        return Responses(vocab, length, *map(torch.tensor, (ids, mask, rows)))
+
+    @property
+    def table_shape(self) -> tuple[int, int]:
+        return int(self.rows.max()) + 1, self.vocab
+
+    def random_table(self, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(self.table_shape, generator=generator, dtype=torch.float64)
+
+    def log_probs(self, table: Tensor) -> Tensor:
+        """Log-probability `[N, T]` of each token of each response, 0 on padding."""
+        return token_log_probs(log_softmax(table)[self.rows], self.ids) * self.mask
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The student that sampled, the teacher, and the mixture of both that responses come from."""
+
+    responses: Responses
+    student: Tensor
+    teacher: Tensor
+    alpha: float
+
+    @cached_property
+    def student_log_probs(self) -> Tensor:
+        return self.responses.log_probs(self.student)
+
+    @cached_property
+    def teacher_log_probs(self) -> Tensor:
+        return self.responses.log_probs(self.teacher)
+
+    @cached_property
+    def mixture_log_probs(self) -> Tensor:
+        return mix(self.teacher_log_probs, self.student_log_probs, self.alpha)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """p~(y) `[N]` of each response."""
+        return self.mixture_log_probs.sum(-1).exp()
+
+    def weights(self, settings: Settings) -> Tensor:
+        return importance_weights(self.student_log_probs, self.mixture_log_probs, settings)
+
+    def advantages(self, settings: Settings) -> Tensor:
+        return advantages(
+            self.student_log_probs,
+            self.teacher_log_probs,
+            self.mixture_log_probs,
+            self.responses.mask,
+            settings,
+        )
+
+    def exact_gradient(self) -> tuple[Tensor, Tensor]:
+        """KL[q || p] over whole responses, and its gradient by the table, both by autograd."""
+        student = self.student.clone().requires_grad_()
+        log_q = self.responses.log_probs(student).sum(-1)
+        kl = (log_q.exp() * (log_q - self.teacher_log_probs.sum(-1))).sum()
+        return kl.detach(), torch.autograd.grad(kl, student)[0]
+
+    def gradients(
+        self, settings: Settings, weights: Tensor, advantages: Tensor, now: Tensor | None = None
+    ) -> Tensor:
+        """Gradient `[N, T, V]` of each response's loss by the logits at each of its tokens.
+
+        `now` is the student that is trained, where it is no longer the one that sampled.
+        """
+        table = self.student if now is None else now
+        logits = table[self.responses.rows].requires_grad_()
+        log_p = log_softmax(self.teacher)[self.responses.rows]
+        parts = losses(log_softmax(logits), log_p, self.responses.ids, self.student_log_probs,
+                       weights, advantages, settings)  # fmt: skip
+        return torch.autograd.grad((parts.total * self.responses.mask).sum(), logits)[0]
+
+    def expectation(self, gradients: Tensor) -> Tensor:
+        """The mean over p~ of gradients `[N, T, V]`, by the table."""
+        shares = (self.probabilities[:, None, None] * gradients).flatten(0, 1)
+        total = torch.zeros(self.responses.table_shape, dtype=shares.dtype)
+        return total.index_add(0, self.responses.rows.flatten(), shares)
+
+    def expected_gradient(self, settings: Settings, now: Tensor | None = None) -> Tensor:
+        """What our loss's gradient is on average over samples."""
+        weights, advantages = self.weights(settings), self.advantages(settings)
+        return self.expectation(self.gradients(settings, weights, advantages, now))
