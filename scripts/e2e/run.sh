@@ -6,6 +6,7 @@
 set -euo pipefail
 path=$(realpath "${1:?give the folder with trainset.csv and devset.csv}")
 source "$(dirname "$0")/../install.sh"
+path=$(python -c 'import os, sys; print(os.path.relpath(sys.argv[1]))' "$path") # as results show it
 RUNS=${RUNS:-runs/e2e}
 RESULTS=${RESULTS:-$RUNS/report}
 SET=e2e

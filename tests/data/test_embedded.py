@@ -31,7 +31,7 @@ def test_same_seed_same_records_in_every_process():
     assert splits["train"] != generate_records(64, 0, 0, seed=4)["train"]
     texts = [(r.instruction, r.input, r.references) for records in splits.values() for r in records]
     # Changes with every intended change of the data, and with nothing else.
-    assert hashlib.sha256(repr(texts).encode()).hexdigest()[:16] == "89cfdd43f8c230c5"
+    assert hashlib.sha256(repr(texts).encode()).hexdigest()[:16] == "62b90da601a69485"
 
 
 def test_sizes_topics_and_references():
@@ -94,22 +94,17 @@ def test_no_template_is_left_in_the_text():
 def test_names_in_answers_come_from_the_prompt():
     names = [*world.PLACES, *world.PEOPLE, *world.DAYS, *world.GOODS, *world.EVENTS]
     for record in RECORDS:
-        prompt = f"{record.instruction} {record.input}"
+        task, voice = record.instruction.split(" Answer the ")
+        assert voice.removesuffix(" way.") in world.PLACES
+        prompt = f"{task} {record.input}"
         for answer in record.references:
             assert set(mentions(names, answer)) <= set(mentions(names, prompt)), record
 
 
 def test_answers_are_right():
-    for given, answer in of_topic("count"):
-        number, item = re.search(r"(two|three|four) (\w+)s\b", answer).groups()
-        assert world.NUMBERS[len(re.findall(item, given))] == number
     for given, answer in of_topic("rank"):
         ranks = {rank: name for name, rank in re.findall(r"(\w+) (first|second|third)", given)}
         assert mentions(world.PEOPLE, answer) == [ranks[r] for r in ("first", "second", "third")]
-    for given, answer in of_topic("timeline"):
-        hour_of = dict(re.findall(r"(\w+) at (\w+)", given))
-        in_order = sorted(hour_of, key=lambda event: world.HOURS.index(hour_of[event]))
-        assert mentions(world.EVENTS, answer) == in_order
     for given, answer in of_topic("schedule"):
         days = mentions(world.DAYS, given)
         assert mentions(world.DAYS, answer) == [max(days, key=days.count)]
@@ -117,15 +112,6 @@ def test_answers_are_right():
         size_of = dict(re.findall(r"([A-Z]\w+) (\d)", given.removeprefix("Size: ")))
         subject, other = mentions(world.PLACES, answer)
         assert (size_of[subject] > size_of[other]) == ("shorter" not in answer)
-    for given, answer in of_topic("odd_one_out"):
-        kind_of = {item: kind for kind, items in world.CATEGORIES.items() for item in items}
-        kinds = [kind_of[item] for item in mentions(list(kind_of), given)]
-        odd = mentions(list(kind_of), answer)[0]
-        assert kinds.count(kind_of[odd]) == 1
-    for given, answer in of_topic("verify"):
-        home, claimed = mentions(world.PLACES, given)
-        assert mentions(world.PLACES, answer)[0] == home
-        assert bool(re.search("No,|Wrong|Not so|false|wrong|mistaken", answer)) == (home != claimed)
 
 
 def test_expand_covers_every_option_and_mends_articles():

@@ -10,6 +10,8 @@ Validation and test hold out two things:
     wording is held out if the ranks of its choices sum to 2 modulo 3. Training thus shows every
     choice, though not every product of them; validation and test draw from all products.
 
+Every task asks for an answer in the voice of a place (see `wording`).
+
 No prompt occurs twice, within a split or across splits. A training record carries one reference
 drawn from the answer's distribution, a validation or test record 4 to 6 different ones.
 """
@@ -17,9 +19,10 @@ drawn from the answer's distribution, a validation or test record 4 to 6 differe
 import zlib
 from random import Random
 
+from minillm.data.embedded import world
 from minillm.data.embedded.families import FAMILIES
 from minillm.data.embedded.task import Family, Task
-from minillm.data.embedded.wording import expand, zipf_picker
+from minillm.data.embedded.wording import expand, voice_picker, zipf_picker
 from minillm.data.records import Record
 
 _MOST_DRAWS = 10_000
@@ -87,20 +90,22 @@ def _draw_record(
 ) -> Record:
     for _ in range(_MOST_DRAWS):
         task = draw_task(family, rng, for_training)
+        place = rng.choice(world.PLACES)
         instruction = word_instruction(task.instruction, rng, for_training)
+        instruction += f" Answer the {place} way."
         if (instruction, task.input) not in seen_prompts:
             break
     else:
         raise ValueError(f"family {family.__name__} ran out of new prompts; ask for smaller splits")
     seen_prompts.add((instruction, task.input))
-    references = _draw_references(task.answer, rng, 1 if for_training else rng.randint(4, 6))
+    count = 1 if for_training else rng.randint(4, 6)
+    references = _draw_references(task.answer, rng, f"{place} {family.__name__}", count)
     return Record(instruction, references, task.input, topic=family.__name__)
 
 
-def _draw_references(grammar: str, rng: Random, count: int) -> tuple[str, ...]:
+def _draw_references(grammar: str, rng: Random, voice: str, count: int) -> tuple[str, ...]:
     """Draws different sentences in the order of their first occurrence."""
-    pick = zipf_picker(rng)
     references: dict[str, None] = {}
     while len(references) < count:
-        references[expand(grammar, pick)] = None
+        references[expand(grammar, voice_picker(rng, voice))] = None
     return tuple(references)

@@ -1,15 +1,23 @@
 """A grammar of phrasings in one notation: `[often|less often|seldom]`, which may be nested.
 
 A text such as "[Take|Bring] [a coat|your [warm|thick] coat]." stands for a distribution over
-sentences. Each bracket is an independent choice whose n-th option has a weight of n^-1.25 (Zipf's
-law), so that a few sentences are common and the many others form a long tail.
+sentences; each bracket is an independent choice.
+
+Instructions choose by Zipf's law: the n-th option has a weight of n^-1.25. Answers are given in the
+voice of a place. The first option of a bracket is plain speech that every place understands; each
+place has, for each bracket, another option that it likes as well; the rest is rare. So answers have
+many modes and a long tail, and which modes are right depends on the place. A model that has not
+learned who says what can blur all voices into one, or keep to plain speech.
 """
 
+import itertools
 import re
+import zlib
 from collections.abc import Callable
 from random import Random
 
 _ZIPF_EXPONENT = 1.25
+_RARE = 0.05
 _INNERMOST_CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -37,6 +45,22 @@ def zipf_picker(rng: Random) -> Callable[[int], int]:
 
     def pick(count: int) -> int:
         weights = [rank**-_ZIPF_EXPONENT for rank in range(1, count + 1)]
+        return rng.choices(range(count), weights)[0]
+
+    return pick
+
+
+def voice_picker(rng: Random, voice: str) -> Callable[[int], int]:
+    """A `pick` for one answer in a voice: plain speech and its own option alike, others seldom.
+
+    The brackets of a grammar are told apart by their number, which `expand` keeps the same.
+    """
+    bracket = itertools.count()
+
+    def pick(count: int) -> int:
+        own = 1 + zlib.crc32(f"{voice} {next(bracket)}".encode()) % (count - 1)
+        weights = [_RARE] * count
+        weights[0] = weights[own] = 1.0
         return rng.choices(range(count), weights)[0]
 
     return pick

@@ -10,8 +10,6 @@ PLACES = (
 )
 PEOPLE = ("Ada", "Bram", "Cleo", "Dov", "Edda", "Finn", "Gita", "Hugo", "Iris", "Milo")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-HOURS = ("dawn", "noon", "dusk", "midnight")  # in their order
-NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 GOODS = ("salt", "wool", "honey", "cheese", "silk", "amber", "tea", "linen")
 KINDS = ("port", "village", "town", "hamlet")
@@ -19,7 +17,6 @@ SETTINGS = ("on a hill", "by a lake", "in a valley", "near a forest")
 MOODS = ("quiet", "busy", "sunny", "windy", "friendly", "cheerful")
 SIGHTS = ("lighthouse", "windmill", "bridge", "tower", "museum", "garden")
 EVENTS = ("supper", "concert", "dance", "auction", "play", "parade")
-CONTAINERS = ("basket", "box", "cart", "sack")
 SEAS = ("rough", "calm", "foggy", "icy")
 
 # What to carry against each kind of weather.
@@ -36,13 +33,6 @@ WEATHER = {
 MEASURES = {
     "tower": ("floors", "taller", "shorter"),
     "bridge": ("arches", "longer", "shorter"),
-}
-
-# The members of each category.
-CATEGORIES = {
-    "fruits": ("plum", "pear", "fig", "lemon"),
-    "tools": ("hammer", "saw", "chisel", "rake"),
-    "birds": ("gull", "heron", "robin", "owl"),
 }
 
 # Requests: the plain verb and its -ing form.

@@ -3,16 +3,13 @@
 To add one, write the function and name it here.
 """
 
-from minillm.data.embedded.families.reading import extract, fare, summarise, verify
+from minillm.data.embedded.families.reading import extract, fare, summarise
 from minillm.data.embedded.families.reasoning import (
     compare,
-    count,
-    odd_one_out,
     rank,
     recommend,
     route,
     schedule,
-    timeline,
 )
 from minillm.data.embedded.families.writing import advise, describe, invite, rewrite
 from minillm.data.embedded.task import Family
@@ -25,13 +22,9 @@ FAMILIES: tuple[Family, ...] = (
     extract,
     fare,
     summarise,
-    verify,
     compare,
-    count,
-    odd_one_out,
     rank,
     recommend,
     route,
     schedule,
-    timeline,
 )

@@ -74,25 +74,3 @@ def summarise(rng: Random) -> Task:
         ),
         combination=(person, good),
     )
-
-
-def verify(rng: Random) -> Task:
-    """Whether a claim about where someone lives agrees with the register."""
-    person = rng.choice(world.PEOPLE)
-    home, elsewhere = rng.sample(world.PLACES, 2)
-    claimed = rng.choice((home, elsewhere))
-    fact = f"{person} [lives|is at home|has a house] in {home}"
-    confirmation = one_of(
-        f"[yes|correct|right|indeed], {fact}[|, by the register|, as the register says].",
-        f"the [claim|statement] is [true|right|correct], [since|because|as] {fact}.",
-    )
-    correction = one_of(
-        f"[no|wrong|not so], {fact}, [not|and not|rather than] in {elsewhere}.",
-        f"the [claim|statement] is [false|wrong|mistaken], [since|because|as] {fact}.",
-    )
-    return Task(
-        instruction="Is [the|this] claim [true|right|correct] [according to|by] the register?",
-        input=f"Register: {person} lives in {home}. Claim: {person} lives in {claimed}.",
-        answer=confirmation if claimed == home else correction,
-        combination=(person, home),
-    )

@@ -29,49 +29,6 @@ def compare(rng: Random) -> Task:
     )
 
 
-def count(rng: Random) -> Task:
-    """How often something occurs in a list of up to six."""
-    item, other = rng.sample(rng.choice(list(world.CATEGORIES.values())), 2)
-    container = rng.choice(world.CONTAINERS)
-    number = rng.choice(list(world.NUMBERS))
-    contents = [item] * number + [other] * rng.randint(1, 2)
-    rng.shuffle(contents)
-    found = f"{world.NUMBERS[number]} {item}s"
-    return Task(
-        instruction=f"[How many|Exactly how many] {item}s are [in|inside] [the|this] {container}?",
-        input=f"Contents: {', '.join(contents)}.",
-        answer=one_of(
-            f"there are [|exactly |just ]{found} [in|inside|among the things in] the {container}.",
-            f"[the|this] {container} [holds|contains|has] [|exactly |just ]{found}.",
-            f"[I count|I see|you will find|we find] [|exactly |just ]{found} [in|inside] the "
-            f"{container}.",
-        ),
-        combination=(container, item, other),
-    )
-
-
-def odd_one_out(rng: Random) -> Task:
-    """The one of four things that belongs to another category."""
-    kind, others = rng.sample(list(world.CATEGORIES), 2)
-    odd = rng.choice(world.CATEGORIES[kind])
-    items = [odd, *rng.sample(world.CATEGORIES[others], 3)]
-    rng.shuffle(items)
-    return Task(
-        instruction="[Which|Which thing] [is the odd one out|does not belong|does not fit] "
-        "[here|in this list]?",
-        input=f"Things: {', '.join(items)}.",
-        answer=one_of(
-            f"the {odd} [is the odd one out|does not fit|does not belong], [because|since|as] "
-            f"[the others|the rest|all others] are {others}.",
-            f"[all|all of them|all things here] are {others} [except|but|apart from] the {odd}, "
-            f"which [is one of|belongs to] the {kind}.",
-            f"[among|with|beside] [these|three] {others}, the {odd} [is the odd one out|does not "
-            "fit|does not belong].",
-        ),
-        combination=tuple(sorted(items)),
-    )
-
-
 def rank(rng: Random) -> Task:
     """Three players by their places."""
     a, b, c = rng.sample(world.PEOPLE, 3)
@@ -152,25 +109,4 @@ def schedule(rng: Random) -> Task:
             f"[both |]{first} and {second} [are free|have time|can meet].",
         ),
         combination=(*sorted((first, second)), shared),
-    )
-
-
-def timeline(rng: Random) -> Task:
-    """Three events in the order of the day."""
-    a, b, c = rng.sample(world.EVENTS, 3)
-    x, y, z = sorted(rng.sample(world.HOURS, 3), key=world.HOURS.index)
-    programme = rng.sample([f"{a} at {x}", f"{b} at {y}", f"{c} at {z}"], 3)
-    return Task(
-        instruction="[Put|Set] the [events|programme] in [order|the right order] [of time|from "
-        "early to late].",
-        input=f"Programme: {', '.join(programme)}.",
-        answer=one_of(
-            f"[first|at {x}] [comes|is|we have] the {a}, [then|next] the {b} at {y}, and "
-            f"[finally|last|in the end] the {c}[| at {z}].",
-            f"the day [starts|begins|opens] with the {a}[| at {x}], [goes on|continues] with the "
-            f"{b} and [ends|closes|finishes] with the {c}.",
-            f"the {a} [is first|comes first|opens the day], [followed by|and after it come] the {b}"
-            f"[| at {y}] and [finally |then |]the {c}.",
-        ),
-        combination=(a, b, c),
     )
