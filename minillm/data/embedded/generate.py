@@ -10,7 +10,7 @@ Validation and test hold out two things:
     wording is held out if the ranks of its choices sum to 2 modulo 3. Training thus shows every
     choice, though not every product of them; validation and test draw from all products.
 
-Every task asks for an answer in the voice of a place (see `wording`).
+Every task asks for an answer in one of twelve voices (see `wording`).
 
 No prompt occurs twice, within a split or across splits. A training record carries one reference
 drawn from the answer's distribution, a validation or test record 4 to 6 different ones.
@@ -90,16 +90,16 @@ def _draw_record(
 ) -> Record:
     for _ in range(_MOST_DRAWS):
         task = draw_task(family, rng, for_training)
-        place = rng.choice(world.PLACES)
+        voice = rng.choice(world.VOICES)
         instruction = word_instruction(task.instruction, rng, for_training)
-        instruction += f" Answer the {place} way."
+        instruction += f" Answer in the {voice} manner."
         if (instruction, task.input) not in seen_prompts:
             break
     else:
         raise ValueError(f"family {family.__name__} ran out of new prompts; ask for smaller splits")
     seen_prompts.add((instruction, task.input))
     count = 1 if for_training else rng.randint(4, 6)
-    references = _draw_references(task.answer, rng, f"{place} {family.__name__}", count)
+    references = _draw_references(task.answer, rng, f"{voice} {family.__name__}", count)
     return Record(instruction, references, task.input, topic=family.__name__)
 
 

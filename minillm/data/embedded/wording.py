@@ -3,11 +3,11 @@
 A text such as "[Take|Bring] [a coat|your [warm|thick] coat]." stands for a distribution over
 sentences; each bracket is an independent choice.
 
-Instructions choose by Zipf's law: the n-th option has a weight of n^-1.25. Answers are given in the
-voice of a place. The first option of a bracket is plain speech that every place understands; each
-place has, for each bracket, another option that it likes as well; the rest is rare. So answers have
-many modes and a long tail, and which modes are right depends on the place. A model that has not
-learned who says what can blur all voices into one, or keep to plain speech.
+Instructions choose by Zipf's law: the n-th option has a weight of n^-1.25. Answers are given in a
+voice. The first option of a bracket is common speech that all voices use; each voice has, for each
+bracket, another option that it likes as well; the rest is rare. So answers have many modes and a
+long tail, and which modes are right depends on the voice. A model that has not
+learned who says what can blur all voices into one, or keep to common speech.
 """
 
 import itertools

@@ -11,6 +11,12 @@ PLACES = (
 PEOPLE = ("Ada", "Bram", "Cleo", "Dov", "Edda", "Finn", "Gita", "Hugo", "Iris", "Milo")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+# Whose manner of speaking an answer is given in.
+VOICES = (
+    *("northern", "southern", "western", "eastern", "royal", "plain", "merry", "formal"),
+    *("old", "young", "island", "river"),
+)
+
 GOODS = ("salt", "wool", "honey", "cheese", "silk", "amber", "tea", "linen")
 KINDS = ("port", "village", "town", "hamlet")
 SETTINGS = ("on a hill", "by a lake", "in a valley", "near a forest")
