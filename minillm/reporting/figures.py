@@ -84,9 +84,12 @@ def rouge_figure(groups: Sequence[Group]) -> bytes:
 def training_figure(groups: Sequence[Group]) -> bytes | None:
     """Validation ROUGE-L and reverse KL over training, as a PNG; one line for each run.
 
-    Time is wall time where every run has it, else training steps. None if no run has a history.
+    Teacher and phase 1 are left out beside methods that start from them: their long way up would
+    press the others together. Time is wall time where every run has it, else training steps. None
+    if no run has a history.
     """
-    rows = _runs_with_history(groups)
+    compared = [group for group in groups if group.method not in ("teacher", "init")]
+    rows = _runs_with_history(compared or groups)
     runs = [run for row in rows.values() for _, run in row]
     series = [key for key in _SERIES if any(_points(run, key) for run in runs)]
     if not series:
