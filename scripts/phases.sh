@@ -5,21 +5,21 @@ say() {
     printf '\n== %s\n' "$1"
 }
 
-train() { # NAME [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/NAME
-    local name=$1
-    shift
-    if [ -f "$RUNS/$name/summary.json" ]; then
-        echo "$RUNS/$name is there already"
+train() { # NAME RUN [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/RUN
+    local name=$1 run=$2
+    shift 2
+    if [ -f "$RUNS/$run/summary.json" ]; then
+        echo "$RUNS/$run is there already"
     else
-        minillm train "experiment=$SET/$name" "output=$RUNS/$name" overwrite=true "$@"
+        minillm train "experiment=$SET/$name" "output=$RUNS/$run" overwrite=true "$@"
     fi
 }
 
-score() { # DATA "NAME..." [OVERRIDE...]: the result files of $RUNS/NAME that are not there yet
-    local data=$1 name models=()
-    for name in $2; do
-        if [ ! -f "$RUNS/$name/evaluation/$data.json" ]; then
-            models+=("$RUNS/$name")
+score() { # DATA "RUN..." [OVERRIDE...]: the result files of $RUNS/RUN that are not there yet
+    local data=$1 run models=()
+    for run in $2; do
+        if [ ! -f "$RUNS/$run/evaluation/$data.json" ]; then
+            models+=("$RUNS/$run")
         fi
     done
     shift 2

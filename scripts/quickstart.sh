@@ -11,18 +11,18 @@ source scripts/phases.sh
 
 begin=$SECONDS
 say "1. Teacher: 1M parameters learn the tasks from 10,000 gold responses."
-train teacher
+train teacher teacher
 say "2. Student, phase 1: 25K parameters, on the same responses. Every method starts from it."
-train init
+train init init
 student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
 say "3. SFT, the first baseline: more of the gold responses."
-train sft "${student[@]}"
+train sft sft "${student[@]}"
 say "4. KD: along the gold responses, match the teacher's distribution of every next token."
-train kd "${student[@]}"
+train kd kd "${student[@]}"
 say "5. SeqKD: learn from responses that the teacher writes."
-train seqkd "${student[@]}"
+train seqkd seqkd "${student[@]}"
 say "6. MiniLLM: the student writes, the teacher judges; reverse KL by policy gradient."
-train minillm "${student[@]}"
+train minillm minillm "${student[@]}"
 say "7. Scores: five seeds at temperature 1 and greedy, on 500 inputs that no training saw."
 score embedded teacher
 score embedded "init sft kd seqkd minillm" teacher.path="$RUNS/teacher/best"

@@ -15,11 +15,11 @@ source scripts/phases.sh
 data=data.path=$path
 student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
 say "Teacher and student, fine-tuned on the gold responses"
-train teacher "$data"
-train init "$data"
+train teacher teacher "$data"
+train init init "$data"
 for name in sft kd seqkd minillm; do
     say "$name"
-    train "$name" "$data" "${student[@]}"
+    train "$name" "$name" "$data" "${student[@]}"
 done
 students="init sft kd seqkd minillm"
 say "Scores on the development set"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Learning rates on E2E: every method at every rate, from the start that run.sh made, each kept at
+# its best validation ROUGE-L; prints a table of that. Run scripts/e2e/run.sh before, or at least
+# its teacher and init.
+#   bash scripts/e2e/tune.sh PATH     PATH: the folder with trainset.csv and devset.csv
+# RATES="1e-3 2e-3" and METHODS="sft minillm" narrow it; what is done is not done again.
+set -euo pipefail
+path=$(realpath "${1:?give the folder with trainset.csv and devset.csv}")
+source "$(dirname "$0")/../install.sh"
+path=$(python -c 'import os, sys; print(os.path.relpath(sys.argv[1]))' "$path") # as results show it
+RUNS=${RUNS:-runs/e2e}
+SET=e2e
+source scripts/phases.sh
+
+for rate in ${RATES:-5e-4 1e-3 2e-3 4e-3}; do
+    for name in ${METHODS:-sft kd seqkd minillm}; do
+        say "$name at $rate"
+        overrides=(data.path="$path" training.lr="$rate")
+        overrides+=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
+        if [ "$name" = seqkd ]; then # the teacher's responses are the same for every rate
+            overrides+=(method.file="$RUNS/seqkd.responses.jsonl")
+        fi
+        train "$name" "tune/$name-$rate" "${overrides[@]}"
+    done
+done
+say "Best validation ROUGE-L"
+python - "$RUNS"/tune/*/summary.json <<'END'
+import json
+import sys
+from pathlib import Path
+
+print("| run | best step | ROUGE-L | reverse KL | length | training (s) |")
+print("|---|---:|---:|---:|---:|---:|")
+for path in sys.argv[1:]:
+    best, run = json.loads(Path(path).read_text())["best"], Path(path).parent.name
+    row = f"| {run} | {best['step']} | {best['rougeL']:.1f} | {best['reverse_kl']:.3f} "
+    print(row + f"| {best['length']:.1f} | {best['seconds']:.0f} |")
+END
