@@ -1,22 +1,15 @@
 #!/usr/bin/env bash
 # Learning rates on E2E: every method at every rate, from the start that run.sh made, each kept at
-# its best validation ROUGE-L; prints a table of that. Run scripts/e2e/run.sh before, or at least
-# its teacher and init.
+# its best validation ROUGE-L; prints a table of that. Run scripts/e2e/run.sh before.
 #   bash scripts/e2e/tune.sh PATH     PATH: the folder with trainset.csv and devset.csv
 # RATES="1e-3 2e-3" and METHODS="sft minillm" narrow it; what is done is not done again.
 set -euo pipefail
-path=$(realpath "${1:?give the folder with trainset.csv and devset.csv}")
-source "$(dirname "$0")/../install.sh"
-path=$(python -c 'import os, sys; print(os.path.relpath(sys.argv[1]))' "$path") # as results show it
-RUNS=${RUNS:-runs/e2e}
-SET=e2e
-source scripts/phases.sh
+source "$(dirname "$0")/setup.sh"
 
-for rate in ${RATES:-5e-4 1e-3 2e-3 4e-3}; do
+for rate in ${RATES:-1e-3 2e-3 4e-3}; do
     for name in ${METHODS:-sft kd seqkd minillm}; do
         say "$name at $rate"
-        overrides=(data.path="$path" training.lr="$rate")
-        overrides+=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
+        overrides=("${student[@]}" training.lr="$rate")
         if [ "$name" = seqkd ]; then # the teacher's responses are the same for every rate
             overrides+=(method.file="$RUNS/seqkd.responses.jsonl")
         fi
