@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Table 4 on E2E: MiniLLM without length normalisation, without teacher mixing and without the exact
-# single-step term, beside the whole. Run scripts/e2e/run.sh with the same SEEDS before.
+# single-step term, beside the whole. Each is scored at its last checkpoint: the best one may be
+# from before a collapse. Run scripts/e2e/run.sh with the same SEEDS before.
 #   bash scripts/e2e/ablation.sh PATH     PATH: the folder with trainset.csv and devset.csv
 # SEEDS="1 2 3" trains with each of these seeds; what is done is not done again.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 RESULTS=${RESULTS:-$RUNS/ablation/report}
 
-runs="init"
+runs=init
 for seed in ${SEEDS:-1}; do
     runs+=" minillm-$seed"
     for name in no_length_normalization no_teacher_mixing no_single_step; do
@@ -17,10 +18,13 @@ for seed in ${SEEDS:-1}; do
     done
 done
 say "Scores on the development set"
-score e2e "$runs" "$data" teacher.path="$RUNS/teacher/best"
-say "Report"
-reported=()
 for run in $runs; do
-    reported+=("$RUNS/$run")
+    scores=$RUNS/ablation/scores/$(basename "$run")
+    if [ ! -f "$scores/evaluation/e2e.json" ]; then
+        minillm evaluate "$RUNS/$run/last" "output=$scores" data.name=e2e "$data" \
+            teacher.path="$RUNS/teacher/best"
+    fi
 done
-minillm report "${reported[@]}" --output "$RESULTS" --title "E2E NLG: the parts of MiniLLM"
+say "Report"
+minillm report "$RUNS/ablation/scores" --output "$RESULTS" \
+    --title "E2E NLG: the parts of MiniLLM"

@@ -2,23 +2,26 @@
 
 Validation and test hold out two things:
 
-*   Combinations. Every task names a combination of attributes, such as (mood, product) for a
-    description or the unordered pair of places for a comparison. One combination in eight,
+*   Combinations. Every task names a combination of attributes, such as (mood, product, kind) for a
+    description or the two places and what is counted for a comparison. One combination in eight,
     chosen by a checksum of its text, occurs in validation and test only; these two splits consist
     of such combinations alone. Each attribute by itself is common in training.
 *   Wordings. Instructions are products of choices, such as 3 verbs x 2 objects x 2 endings. A
     wording is held out if the ranks of its choices sum to 2 modulo 3. Training thus shows every
     choice, though not every product of them; validation and test draw from all products.
 
-Every task asks for an answer in one of twelve voices (see `wording`).
+Every task names which of two clerks answers it, and every clerk has one of six voices (see
+`wording`).
 
 No prompt occurs twice, within a split or across splits. A training record carries one reference
 drawn from the answer's distribution, a validation or test record 4 to 6 different ones.
 """
 
 import zlib
+from collections.abc import Sequence
 from random import Random
 
+from minillm.data.embedded import lexicon as say
 from minillm.data.embedded import world
 from minillm.data.embedded.families import FAMILIES
 from minillm.data.embedded.task import Family, Task
@@ -53,8 +56,8 @@ def word_instruction(grammar: str, rng: Random, for_training: bool) -> str:
     pick_by_zipf = zipf_picker(rng)
     ranks: list[int] = []
 
-    def pick(count: int) -> int:
-        ranks.append(pick_by_zipf(count))
+    def pick(options: Sequence[str]) -> int:
+        ranks.append(pick_by_zipf(options))
         return ranks[-1]
 
     instruction = expand(grammar, pick)
@@ -90,22 +93,36 @@ def _draw_record(
 ) -> Record:
     for _ in range(_MOST_DRAWS):
         task = draw_task(family, rng, for_training)
-        voice = rng.choice(world.VOICES)
-        instruction = word_instruction(task.instruction, rng, for_training)
-        instruction += f" Answer in the {voice} manner."
+        voice, clerks = _draw_clerks(rng)
+        instruction = f"{clerks} {word_instruction(task.instruction, rng, for_training)}"
         if (instruction, task.input) not in seen_prompts:
             break
     else:
         raise ValueError(f"family {family.__name__} ran out of new prompts; ask for smaller splits")
     seen_prompts.add((instruction, task.input))
     count = 1 if for_training else rng.randint(4, 6)
-    references = _draw_references(task.answer, rng, f"{voice} {family.__name__}", count)
+    references = _draw_references(task, rng, voice, count)
     return Record(instruction, references, task.input, topic=family.__name__)
 
 
-def _draw_references(grammar: str, rng: Random, voice: str, count: int) -> tuple[str, ...]:
-    """Draws different sentences in the order of their first occurrence."""
+def _draw_clerks(rng: Random) -> tuple[str, str]:
+    """The voice to answer in, and the sentences that tell it.
+
+    A reader needs two steps: from the clerk who answers to his entry in the list, and from there
+    to the voice. One layer of attention is hard put to make both.
+    """
+    voices = rng.sample(world.VOICES, len(world.CLERKS))
+    clerks = list(zip(world.CLERKS, voices, strict=True))
+    listed = ", ".join(f"{clerk} {voice}" for clerk, voice in clerks)
+    clerk, voice = rng.choice(clerks)
+    return voice, f"Clerks: {listed}. The {clerk} clerk answers."
+
+
+def _draw_references(task: Task, rng: Random, voice: str, count: int) -> tuple[str, ...]:
+    """Draws different answers in the order of their first occurrence."""
+    pick_plan, pick_word = zipf_picker(rng), voice_picker(rng, voice)
     references: dict[str, None] = {}
     while len(references) < count:
-        references[expand(grammar, voice_picker(rng, voice))] = None
+        plan = task.answers[pick_plan(task.answers)]
+        references[expand(f"{say.OPENING}, {plan} {say.CLOSING}.", pick_word)] = None
     return tuple(references)

@@ -9,14 +9,14 @@ from random import Random
 class Task:
     """A task before its words are chosen.
 
-    `instruction` and `answer` are grammars (see `wording`), `input` is plain text. Every sentence
-    of the answer's grammar is right. The brackets of an instruction are not nested. `combination`
-    names the attributes whose joint occurrence decides whether the task is held out from training.
+    `instruction` and the plans of `answers`, the most usual first, are grammars (see `wording`),
+    `input` is plain text. Every sentence of every plan is right. `combination` names the attributes
+    whose joint occurrence decides whether the task is held out from training.
     """
 
     instruction: str
     input: str
-    answer: str
+    answers: tuple[str, ...]
     combination: tuple[str, ...]
 
 

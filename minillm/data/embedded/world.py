@@ -1,29 +1,35 @@
-"""The vocabulary of the invented world: an archipelago of small ports and the people who trade.
+"""The vocabulary of the invented world: ports, isles and the people who trade between them.
 
-The lists are short on purpose. A model of a million parameters has minutes to learn to copy a name
-from its prompt, and it does so once the tokenizer has made one token of every name.
+The lists are short, and no task names two things from one list. Which name goes where in an answer
+is then told by its kind, so that even a very small model soon copies names, once the tokenizer has
+made one token of every name; what it can't master is the wording.
 """
 
-PLACES = (
-    *("Oakmere", "Saltby", "Fenholm", "Brill", "Tidewell", "Larkham"),
-    *("Corvik", "Dunmoor", "Ashport", "Wexley", "Ravensey", "Yarrow"),
-)
-PEOPLE = ("Ada", "Bram", "Cleo", "Dov", "Edda", "Finn", "Gita", "Hugo", "Iris", "Milo")
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+PORTS = ("Oakmere", "Saltby", "Fenholm", "Brill", "Tidewell")
+ISLES = ("Ravensey", "Gannet", "Skarra", "Thirl")
+PEOPLE = ("Ada", "Bram", "Cleo", "Dov", "Edda")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+HOURS = ("dawn", "noon", "dusk", "midnight")
 
 # Whose manner of speaking an answer is given in.
-VOICES = (
-    *("northern", "southern", "western", "eastern", "royal", "plain", "merry", "formal"),
-    *("old", "young", "island", "river"),
-)
+VOICES = ("northern", "southern", "royal", "plain", "merry", "formal")
+CLERKS = ("red", "blue")
 
-GOODS = ("salt", "wool", "honey", "cheese", "silk", "amber", "tea", "linen")
+FOODS = ("salt", "honey", "cheese", "butter")
+CLOTHS = ("wool", "silk", "linen", "felt")
 KINDS = ("port", "village", "town", "hamlet")
-SETTINGS = ("on a hill", "by a lake", "in a valley", "near a forest")
-MOODS = ("quiet", "busy", "sunny", "windy", "friendly", "cheerful")
-SIGHTS = ("lighthouse", "windmill", "bridge", "tower", "museum", "garden")
-EVENTS = ("supper", "concert", "dance", "auction", "play", "parade")
-SEAS = ("rough", "calm", "foggy", "icy")
+SETTINGS = ("on a hill", "by a lake", "in a valley")
+MOODS = ("quiet", "busy", "windy", "friendly")
+SIGHTS = ("windmill", "bridge", "tower", "garden")
+EVENTS = ("supper", "concert", "dance", "parade")
+ROOMS = ("hall", "chapel", "library", "kitchen")
+BOATS = ("sloop", "barge", "cutter", "ketch")
+SEAS = ("rough", "calm", "icy")
+
+# Many and few of what is counted.
+MANY = ("hundreds", "thousands", "plenty")
+FEW = ("three", "four", "five")
+COUNTED = ("ships", "inns", "mills")
 
 # What to carry against each kind of weather.
 WEATHER = {
@@ -31,14 +37,6 @@ WEATHER = {
     "snow": "a pair of gloves",
     "sun": "a straw hat",
     "fog": "a lantern",
-    "wind": "a scarf",
-    "frost": "a thick coat",
-}
-
-# What is compared, the unit it is measured in, and the two comparatives.
-MEASURES = {
-    "tower": ("floors", "taller", "shorter"),
-    "bridge": ("arches", "longer", "shorter"),
 }
 
 # Requests: the plain verb and its -ing form.

@@ -3,13 +3,13 @@
 To add one, write the function and name it here.
 """
 
-from minillm.data.embedded.families.reading import extract, fare, summarise
+from minillm.data.embedded.families.reading import extract, lookup, summarise
 from minillm.data.embedded.families.reasoning import (
     compare,
-    rank,
     recommend,
     route,
     schedule,
+    sort,
 )
 from minillm.data.embedded.families.writing import advise, describe, invite, rewrite
 from minillm.data.embedded.task import Family
@@ -20,10 +20,10 @@ FAMILIES: tuple[Family, ...] = (
     rewrite,
     advise,
     extract,
-    fare,
+    lookup,
     summarise,
     compare,
-    rank,
+    sort,
     recommend,
     route,
     schedule,

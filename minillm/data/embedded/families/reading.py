@@ -2,75 +2,76 @@
 
 from random import Random
 
+from minillm.data.embedded import lexicon as say
 from minillm.data.embedded import world
 from minillm.data.embedded.task import Task
-from minillm.data.embedded.wording import one_of
 
 
 def extract(rng: Random) -> Task:
     """The person, cargo, place and day of a note."""
-    person, good, place, day = (
-        rng.choice(x) for x in (world.PEOPLE, world.GOODS, world.PLACES, world.DAYS)
+    person, food, place, day = (
+        rng.choice(x) for x in (world.PEOPLE, world.FOODS, world.PORTS, world.DAYS)
     )
     note = rng.choice(
         (
-            f"on {day} {person} brings {good} to {place}.",
-            f"in {place} they expect {good} from {person} on {day}.",
+            f"on {day} {person} brings {food} to {place}.",
+            f"in {place} they expect {food} from {person} on {day}.",
         )
     )
     return Task(
         instruction="[Extract|List|Pick out] the [four|main] facts [from|of] [this|the] note.",
         input=f"Note: {note}",
-        answer=one_of(
-            f"[person|who|name]: {person}; [cargo|what|goods]: {good}; [place|where|port]: "
-            f"{place}; [day|when|date]: {day}.",
-            f"the [person|carrier|sender] is {person}, the [cargo|load] is {good}, the "
-            f"[place|port] is {place} and the [day|date] is {day}.",
-            f"[place|where|port]: {place}; [day|when|date]: {day}; [person|who|name]: {person}; "
-            f"[cargo|what|goods]: {good}.",
+        answers=(
+            f"{say.WHO}: {person}; {say.WHAT}: {food}; {say.WHERE}: {place}; {say.WHEN}: {day}.",
+            f"{say.WHERE}: {place}; {say.WHEN}: {day}; {say.WHO}: {person}; {say.WHAT}: {food}.",
+            f"the {say.WHO} is {person}, the {say.WHAT} {food}, the {say.WHERE} {place}, the "
+            f"{say.WHEN} {day}.",
         ),
-        combination=(person, good),
+        combination=(person, food, place),
     )
 
 
-def fare(rng: Random) -> Task:
-    """The price of one trip, from a table of two."""
-    places = rng.sample(world.PLACES, 2)
-    coins = rng.sample(range(2, 10), 2)
-    fares = list(zip(places, coins, strict=True))
-    place, price = rng.choice(fares)
-    return Task(
-        instruction=f"[Say|Tell me|Look up] what [the|a] [ferry|boat] to {place} costs.",
-        input=f"Fares: {', '.join(f'{p} {c} coins' for p, c in fares)}.",
-        answer=one_of(
-            f"the [ferry|boat|trip|crossing] to {place} [costs|is|will cost you] {price} coins"
-            f"[|, by the list|, as the list says].",
-            f"[you pay|it costs|you have to pay|expect to pay] {price} coins to "
-            f"[go|sail|travel|get] to {place}.",
-            f"[a|the|your] [ticket|seat|place on the boat] to {place} [costs|is|comes to] "
+def lookup(rng: Random) -> Task:
+    """The price or the day of a trip, from a table."""
+    isle, day, price, boat = (
+        rng.choice(x) for x in (world.ISLES, world.DAYS, range(2, 10), world.BOATS)
+    )
+    table = f"Fares: isle {isle}, boat {boat}, day {day}, price {price} coins."
+    if rng.random() < 0.5:
+        instruction = f"[Say|Tell me|Look up] what [the|a] [trip|crossing] to {isle} costs."
+        answers = (
+            f"the {say.TRIP} {say.TO} {isle} {say.COSTS} {price} coins.",
+            f"to {say.GO} {say.TO} {isle} [you|one|all|we|guests|they|travellers] {say.PAY} "
             f"{price} coins.",
-            f"[by the list|as the list says], [you pay|it costs|it takes] {price} coins to "
-            f"[reach|sail to|get to] {place}.",
-        ),
-        combination=(place, str(price)),
-    )
+            f"{say.PAY} {price} coins for the {say.TRIP} {say.TO} {isle}.",
+        )
+    else:
+        instruction = f"[Say|Tell me|Look up] when [the|a] [boat|ferry] {say.GO} {say.TO} {isle}."
+        instruction = f"[Say|Tell me|Look up] on which day [the|a] [trip|crossing] to {isle} is."
+        answers = (
+            f"the {boat} will {say.GO} {say.TO} {isle} {say.ON} {day}.",
+            f"{say.ON} {day} the {boat} will {say.LEAVE} port to {say.REACH} {isle}.",
+            f"the {say.TRIP} {say.TO} {isle} [is|takes place|starts|falls|comes|begins|happens] on "
+            f"{day}.",
+        )
+    return Task(instruction, table, answers, combination=(isle, day, boat))
 
 
 def summarise(rng: Random) -> Task:
     """One sentence for a report of three."""
-    person, good, sea = (rng.choice(x) for x in (world.PEOPLE, world.GOODS, world.SEAS))
-    start, end = rng.sample(world.PLACES, 2)
+    person, cloth, sea = (rng.choice(x) for x in (world.PEOPLE, world.CLOTHS, world.SEAS))
+    start, end, hour = rng.choice(world.PORTS), rng.choice(world.ISLES), rng.choice(world.HOURS)
     return Task(
         instruction="[Summarise|Sum up|Shorten] [this|the] report in [one|a single] sentence.",
-        input=f"Report: {person} left {start} with {good}. The sea was {sea}. The ship reached "
-        f"{end} at dusk.",
-        answer=one_of(
-            f"[on|over|across] a {sea} sea, {person} [carried|brought|took|shipped] {good} from "
-            f"{start} to {end}[| by dusk].",
-            f"[by dusk|before night|before dark], {person} had [sailed|travelled|gone] from "
-            f"{start} to {end} with {good} [on|over|across] a {sea} sea.",
-            f"[with|thanks to] {person}, [a load|a cargo] of {good} [came|travelled|went] "
-            f"from {start} to {end} [on|over|across] a {sea} sea.",
+        input=f"Report: {person} left {start} with {cloth}. The sea was {sea}. The ship reached "
+        f"{end} at {hour}.",
+        answers=(
+            f"{person} {say.CARRIED} {cloth} {say.FROM} {start} {say.TO} {end} on a {say.VERY} "
+            f"{sea} sea, {say.END}.",
+            f"{say.BY} {hour}, {person} had {say.CARRIED} {cloth} {say.FROM} {start} {say.TO} "
+            f"{end}.",
+            f"on a {say.VERY} {sea} sea, {person} {say.CARRIED} a {say.CARGO} of {cloth} {say.TO} "
+            f"{end} {say.END}.",
         ),
-        combination=(person, good),
+        combination=(person, cloth, start),
     )
