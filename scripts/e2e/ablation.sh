@@ -28,3 +28,8 @@ done
 say "Report"
 minillm report "$RUNS/ablation/scores" --output "$RESULTS" \
     --title "E2E NLG: the parts of MiniLLM"
+curves=()
+for run in ${runs#init }; do
+    curves+=("$RUNS/$run")
+done
+python scripts/e2e/curves.py "$RESULTS/curves.png" "${curves[@]}"
