@@ -17,13 +17,18 @@ def log_softmax(logits: Tensor) -> Tensor:
 
 
 def token_log_probs(log_q: Tensor, ids: Tensor) -> Tensor:
-    """Log-probability `[B, T]` of each token of `ids` `[B, T]` under `log_q` `[B, T, V]`."""
+    """Log-probability `[...]` of each token of `ids` `[...]` under `log_q` `[..., V]`."""
     return log_q.gather(-1, ids[..., None])[..., 0]
 
 
 def reverse_kl(log_q: Tensor, log_p: Tensor) -> Tensor:
     """KL[q || p] = sum over V of q (log q - log p): the single-step term's -E_q[r_t] (eq. 3)."""
     return (log_q.exp() * (log_q - log_p)).sum(-1)
+
+
+def entropy(log_q: Tensor) -> Tensor:
+    """H[q] = -sum over V of q log q."""
+    return -(log_q.exp() * log_q).sum(-1)
 
 
 def forward_kl(log_q: Tensor, log_p: Tensor) -> Tensor:
