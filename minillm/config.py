@@ -111,6 +111,8 @@ class TrainingConfig:
     epochs: float | None = None  # passes over the training data
     batch_size: int = 64  # sequences of one optimiser step, over all processes
     micro_batch_size: int | None = None  # sequences in one forward pass of one process
+    # Tokens whose logits over the vocabulary exist at once; null: what the device should take.
+    chunk_size: int | None = None
     lr: float = 5e-6
     schedule: str = "constant"
     warmup_steps: int = 100

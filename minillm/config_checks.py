@@ -12,8 +12,9 @@ from minillm.errors import InputError, unknown_name
 RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("1 or more", lambda x: 1 <= x < inf,
      "data.max_prompt_length data.max_response_length data.validation_size training.steps "
-     "training.batch_size training.micro_batch_size training.log_every training.evaluate_every "
-     "training.validation_inputs evaluation.batch_size evaluation.limit runtime.threads "
+     "training.batch_size training.micro_batch_size training.chunk_size training.log_every "
+     "training.evaluate_every training.validation_inputs evaluation.batch_size evaluation.limit "
+     "runtime.threads "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
      "method.sampling_batch_size method.inner_epochs method.lm_batch_size method.lm_length "
      "method.weight_bound student.hidden_size student.layers student.heads"),

@@ -32,6 +32,7 @@ REFUSED = {
     # Ranges.
     "training.steps=0": ["training.steps=0", "1 or more"],
     "training.micro_batch_size=0": ["training.micro_batch_size=0", "1 or more"],
+    "training.chunk_size=0": ["training.chunk_size=0", "1 or more"],
     "training.lr=nan": ["training.lr=nan", "above 0"],
     "training.lr=inf": ["training.lr=inf", "above 0"],
     "training.betas=[0.9]": ["training.betas=[0.9]", "two numbers"],

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from minillm.data.batches import SequenceBatch
-from minillm.models.forward import response_logits
+from minillm.models.forward import position_ids
 from minillm.models.language_model import LanguageModel
 
 EOS = 0
@@ -48,10 +48,19 @@ def all_responses(prompt: list[int], vocab_size: int, length: int) -> SequenceBa
     return SequenceBatch.pad([(prompt, list(ids)) for ids in responses], EOS)
 
 
+def response_logits(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
+    """The model's own logits `[B, T, V]` for each response token, from one plain pass."""
+    mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
+    ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=1)
+    logits = model.module(ids, attention_mask=mask, position_ids=position_ids(mask)).logits
+    first = batch.prompt_ids.shape[1] - 1
+    return logits[:, first:-1, : model.vocab_size]
+
+
 @torch.no_grad()
 def log_prob_table(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
     """log-probability `[B, T]` of each response token from one full forward pass; 0 on padding."""
-    log_probs = response_logits(model.module, batch, model).log_softmax(-1)
+    log_probs = response_logits(model, batch).log_softmax(-1)
     chosen = log_probs.gather(-1, batch.response_ids[..., None])[..., 0]
     return chosen.masked_fill(batch.response_mask == 0, 0.0)
 

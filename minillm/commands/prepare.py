@@ -16,6 +16,7 @@ from minillm.data.sources import load_records
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
+from minillm.models.heads import check_head
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
@@ -97,6 +98,7 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
+        check_head(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         return loaded
     if model.architecture is None:

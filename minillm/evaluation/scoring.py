@@ -9,9 +9,9 @@ import torch
 from minillm.data.batches import SequenceBatch
 from minillm.data.encoding import Example
 from minillm.evaluation.rouge import rouge_l
-from minillm.models.forward import response_logits
+from minillm.models.forward import response_hidden, response_terms
+from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
-from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -80,9 +80,10 @@ def exact_reverse_kl(
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
-    log_q = log_softmax(response_logits(student.module, batch, student))
-    log_p = log_softmax(response_logits(teacher.module, batch, teacher))
-    return (reverse_kl(log_q, log_p) * batch.response_mask).sum(-1)
+    hidden = response_hidden(teacher.module, batch, teacher)
+    states = (hidden, output_head(teacher))
+    terms = response_terms(student.module, batch, student, ("reverse_kl",), states)
+    return terms.reverse_kl.sum(-1)
 
 
 @torch.no_grad()
@@ -94,7 +95,6 @@ def language_model_loss(
     total = tokens = 0.0
     for indices in length_batches([prompt + response for prompt, response in pairs], batch_size):
         batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        log_q = log_softmax(response_logits(model.module, batch, model))
-        log_probs = token_log_probs(log_q, batch.response_ids) * batch.response_mask
-        total, tokens = total - float(log_probs.sum()), tokens + batch.tokens
+        terms = response_terms(model.module, batch, model, ("log_probs",))
+        total, tokens = total - float(terms.log_probs.sum()), tokens + batch.tokens
     return total / tokens

@@ -18,10 +18,10 @@ from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.methods.pairs import shuffled, split
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
-from minillm.models.forward import response_logits
-from minillm.models.heads import output_logits
+from minillm.methods.supervised import data_terms
+from minillm.models.forward import response_terms
+from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
-from minillm.objectives.divergences import forward_kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
 from minillm.sampling.rollout import Rollout, concatenate
 from minillm.sampling.sampler import Decoding, sample
@@ -145,14 +145,18 @@ class MiniLLM:
     def _policy_loss(
         self, module: nn.Module, batch: PolicyBatch, tokens: float
     ) -> tuple[Tensor, Metrics]:
-        log_q = log_softmax(response_logits(module, batch.sequences, self.setup.student))
         # The teacher has read these tokens while they were sampled: no second pass.
-        with torch.no_grad():
-            log_p = log_softmax(output_logits(self.setup.teacher, batch.teacher_hidden))
+        found = response_terms(
+            module,
+            batch.sequences,
+            self.setup.student,
+            ("log_probs", "reverse_kl"),
+            (batch.teacher_hidden, output_head(self.setup.teacher)),
+            self.training.chunk_size,
+        )
         parts = losses(
-            log_q,
-            log_p,
-            batch.sequences.response_ids,
+            found.log_probs,
+            found.reverse_kl,
             batch.old_log_probs,
             batch.weights,
             batch.advantages,
@@ -182,14 +186,10 @@ class MiniLLM:
         """L_PT: language modelling on plain text, against the teacher's distribution in part."""
         batch = batch.to(self.setup.device)
         ratio = self.method.lm_kd_ratio
-        log_q = log_softmax(response_logits(module, batch, self.setup.student))
-        values = -(1 - ratio) * token_log_probs(log_q, batch.response_ids)
-        if ratio:
-            with torch.no_grad():
-                teacher = self.setup.teacher
-                log_p = log_softmax(response_logits(teacher.module, batch, teacher))
-            values = values + ratio * forward_kl(log_q, log_p)
-        value = (values * batch.response_mask).sum()
+        found = data_terms(self.setup, module, batch, with_teacher=ratio > 0)
+        value = -(1 - ratio) * found.log_probs.sum()
+        if found.forward_kl is not None:
+            value = value + ratio * found.forward_kl.sum()
         metrics = {"loss/plain_text": (value.detach(), batch.tokens)}
         return self.method.lm_coef * value / tokens, metrics
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from minillm.data.batches import SequenceBatch
 from minillm.methods.pairs import Pair, PairSource
 from minillm.methods.setup import Setup
-from minillm.models.forward import response_logits
-from minillm.objectives.divergences import forward_kl, log_softmax, token_log_probs
+from minillm.models.forward import response_hidden, response_terms
+from minillm.models.heads import output_head
+from minillm.objectives.chunked import VocabularyTerms
 from minillm.training.method import Metrics, MicroBatch, StepBatch
 
 
@@ -39,16 +41,27 @@ class Supervised:
         self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]
     ) -> tuple[Tensor, Metrics]:
         batch = micro_batch.data.to(self.setup.device)
-        mask, tokens = batch.response_mask, totals["tokens"]
-        log_q = log_softmax(response_logits(module, batch, self.setup.student))
-        cross_entropy = -(token_log_probs(log_q, batch.response_ids) * mask).sum()
+        tokens = totals["tokens"]
+        found = data_terms(self.setup, module, batch, with_teacher=self.kd_ratio > 0)
+        cross_entropy = -found.log_probs.sum()
         metrics: Metrics = {"loss/cross_entropy": (cross_entropy.detach(), batch.tokens)}
-        if not self.kd_ratio:
+        if found.forward_kl is None:
             return cross_entropy / tokens, metrics
-        with torch.no_grad():
-            teacher = self.setup.teacher
-            log_p = log_softmax(response_logits(teacher.module, batch, teacher))
-        divergence = (forward_kl(log_q, log_p) * mask).sum()
+        divergence = found.forward_kl.sum()
         metrics["loss/forward_kl"] = (divergence.detach(), batch.tokens)
         loss = (1 - self.kd_ratio) * cross_entropy + self.kd_ratio * divergence
         return loss / tokens, metrics
+
+
+def data_terms(
+    setup: Setup, module: nn.Module, batch: SequenceBatch, with_teacher: bool
+) -> VocabularyTerms:
+    """`log_probs` `[B, T]` of given responses, and their `forward_kl` to the teacher if asked."""
+    terms, teacher = ("log_probs",), None
+    if with_teacher:
+        terms = ("log_probs", "forward_kl")
+        with torch.no_grad():
+            hidden = response_hidden(setup.teacher.module, batch, setup.teacher)
+        teacher = (hidden, output_head(setup.teacher))
+    chunk_size = setup.config.training.chunk_size
+    return response_terms(module, batch, setup.student, terms, teacher, chunk_size)

@@ -4,28 +4,51 @@ What a teacher knew at a token is kept as its last hidden state, `[d]` numbers i
 its distribution over the whole vocabulary is rebuilt from there whenever it is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from minillm.errors import InputError
 from minillm.models.language_model import LanguageModel
+from minillm.objectives.chunked import Head
+
+# What models do to logits after the head, by the names they give it in their config or on
+# themselves, and the value at which it does nothing.
+AFTER_THE_HEAD = {"logit_scale": 1.0, "logits_scaling": 1.0, "final_logit_softcapping": None}
 
 
-def output_logits(model: LanguageModel, hidden: Tensor) -> Tensor:
-    """Logits `[..., V]` of last hidden states `[..., d]`, padding vocabulary cut.
-
-    Scaling (Cohere, Granite) and soft-capping (Gemma) follow the head where a model has them.
-    """
-    logits = model.module.get_output_embeddings()(hidden)[..., : model.vocab_size]
+def output_head(model: LanguageModel) -> Head:
+    """The head's parameters (not copies) with the scaling and soft-capping that follow it."""
+    embeddings = model.module.get_output_embeddings()
     config = model.module.config.get_text_config()
-    if getattr(config, "logit_scale", None):
-        logits = logits * config.logit_scale
-    if getattr(config, "logits_scaling", None):
-        logits = logits / config.logits_scaling
-    cap = getattr(config, "final_logit_softcapping", None)
-    return cap * torch.tanh(logits / cap) if cap else logits
+    scale = getattr(config, "logit_scale", None) or 1.0  # Cohere multiplies
+    scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite divides
+    softcap = getattr(config, "final_logit_softcapping", None)
+    bias = getattr(embeddings, "bias", None)
+    return Head(embeddings.weight, bias, model.vocab_size, scale, softcap)
+
+
+@torch.no_grad()
+def check_head(model: LanguageModel) -> None:
+    """Refuse a model that does to its logits what `output_head` knows nothing of.
+
+    Raises:
+        InputError: the logits of one token are others than those of `output_head`.
+    """
+    ids = torch.tensor([[model.eos_ids[0]]], device=model.device)
+    with captured_hidden(model.module) as captured:
+        logits = model.module(input_ids=ids, use_cache=False).logits[..., : model.vocab_size]
+    rebuilt = output_head(model).logits(captured[0]).to(logits.dtype)
+    if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
+        raise InputError(
+            f"{type(model.module).__name__} changes its logits after the output head in a way that "
+            f"is not known here (known: {', '.join(AFTER_THE_HEAD)}). Use another model, or add it "
+            f"to minillm/models/heads.py."
+        )
 
 
 @contextmanager
@@ -38,3 +61,47 @@ def captured_hidden(module: nn.Module) -> Iterator[list[Tensor]]:
         yield captured
     finally:
         hook.remove()
+
+
+@contextmanager
+def head_replaced(
+    model: LanguageModel, function: Callable[[Tensor, Head], Tensor]
+) -> Iterator[None]:
+    """Passes made inside return `function(hidden, head)` where they return logits elsewhere.
+
+    The function runs as the head's own forward. So whatever wraps the model sees what it always
+    sees: the head's parameters are used inside of the head, where ZeRO-3 and FSDP have gathered
+    them, and the loss depends on them through its output, which tells them to gather again for
+    backward. What the model does to logits afterwards is switched off; the `Head` does it.
+    """
+    module, described = model.module, output_head(model)
+    embeddings, config = module.get_output_embeddings(), module.config.get_text_config()
+
+    def forward(hidden: Tensor) -> Tensor:
+        # Taken here, not before: sharded training puts the gathered tensors in place of its own.
+        bias = getattr(embeddings, "bias", None)
+        return function(hidden, replace(described, weight=embeddings.weight, bias=bias))
+
+    with (
+        _replaced(embeddings, {"forward": forward}),
+        _replaced(module, _known_to(module)),
+        _replaced(config, _known_to(config)),
+    ):
+        yield
+
+
+def _known_to(owner: object) -> dict[str, Any]:
+    return {name: neutral for name, neutral in AFTER_THE_HEAD.items() if name in vars(owner)}
+
+
+@contextmanager
+def _replaced(owner: object, values: dict[str, Any]) -> Iterator[None]:
+    """Attributes of this very object, whatever its class has under those names."""
+    before = {name: vars(owner)[name] for name in values if name in vars(owner)}
+    vars(owner).update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del vars(owner)[name]
+        vars(owner).update(before)

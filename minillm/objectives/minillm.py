@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minillm.objectives import divergences, policy_gradient, returns, weights
+from minillm.objectives import policy_gradient, returns, weights
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,8 @@ class Losses:
 
 
 def losses(
-    log_q: Tensor,
-    log_p: Tensor,
-    ids: Tensor,
+    log_probs: Tensor,
+    reverse_kl: Tensor,
     old_log_probs: Tensor,
     weights: Tensor,
     advantages: Tensor,
@@ -139,19 +138,16 @@ def losses(
     """Both parts of the loss for each token.
 
     Args:
-        log_q: log-probabilities `[B, T, V]` of the student now, with gradient.
-        log_p: the teacher's.
-        ids: response tokens `[B, T]`.
+        log_probs: log q(y_t) `[B, T]` of the student now, with gradient.
+        reverse_kl: KL[q || p] `[B, T]` at each token, likewise.
         old_log_probs: log q(y_t) `[B, T]` when sampled.
         weights: w_t `[B, T]`.
         advantages: `[B, T]`.
         settings: the variant.
     """
-    log_probs = divergences.token_log_probs(log_q, ids)
     long, clipped = policy_gradient.clipped_surrogate(
         log_probs, old_log_probs, weights, advantages, settings.clip_range
     )
-    reverse_kl = divergences.reverse_kl(log_q, log_p)
     single_step = torch.zeros_like(reverse_kl)
     if settings.single_step:
         single_step = reverse_kl * weights if settings.single_step_weighted else reverse_kl

@@ -11,7 +11,8 @@ from minillm.config import ModelConfig
 from minillm.data.batches import SequenceBatch
 from minillm.data.tokenizers import load_tokenizer
 from minillm.models.fit import fit
-from minillm.models.forward import response_logits
+from minillm.models.forward import response_hidden
+from minillm.models.heads import output_head
 from minillm.models.language_model import build_model, load_model
 from minillm.sampling.generate import generate
 from minillm.sampling.sampler import Decoding
@@ -48,11 +49,13 @@ def qwen(tokenizer, rows, folder):
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_left_padding_leaves_logits_as_they_are(tokenizer, architecture):
     model = built(tokenizer, architecture)
+    head = output_head(model)
     pairs = [([5, 6, 7, 8, 9, 10], [11, 12, 0]), ([13, 14], [15]), ([16], [17, 18])]
     with torch.no_grad():
-        together = response_logits(model.module, SequenceBatch.pad(pairs, 0), model)
+        together = head.logits(response_hidden(model.module, SequenceBatch.pad(pairs, 0), model))
         for row, pair in enumerate(pairs):
-            alone = response_logits(model.module, SequenceBatch.pad([pair], 0), model)[0]
+            batch = SequenceBatch.pad([pair], 0)
+            alone = head.logits(response_hidden(model.module, batch, model))[0]
             torch.testing.assert_close(together[row, : len(alone)], alone, atol=1e-5, rtol=0)
 
 
@@ -88,7 +91,8 @@ def test_padded_vocabularies_fit_and_rows_past_the_tokenizer_are_never_sampled(
     assert "student 320, teacher 352" in caplog.text and "the tokenizer's 300" in caplog.text
     batch = SequenceBatch.pad([([5, 6], [7, 8])], 0)
     for model in (student, teacher):
-        assert response_logits(model.module, batch, model).shape == (1, 2, 300)
+        hidden = response_hidden(model.module, batch, model)
+        assert output_head(model).logits(hidden).shape == (1, 2, 300)
         whole = model.module(torch.tensor([[5, 6]])).logits
         assert whole.argmax() >= 300, "or the test shows nothing"
         for temperature in (0.0, 1.0):

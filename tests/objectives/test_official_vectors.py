@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minillm.objectives import returns, sequence_kl
-from minillm.objectives.divergences import log_softmax, token_log_probs
+from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
 from minillm.objectives.minillm import VARIANTS, advantages, importance_weights, losses
 from minillm.sampling.sampler import mix
 
@@ -127,7 +127,8 @@ def check_every_field(case: dict) -> None:
     def mean(values: Tensor) -> Tensor:
         return (values * mask).sum() / mask.sum()
 
-    parts = losses(log_q, log_p, ids, old, weights, advantage, settings)
+    now = token_log_probs(log_q, ids), reverse_kl(log_q, log_p)
+    parts = losses(*now, old, weights, advantage, settings)
     check(mean(parts.long), "policy_gradient_loss")
     check(mean(parts.reverse_kl), "single_step_loss")
     loss = mean(parts.total)

@@ -102,8 +102,8 @@ def test_the_sequence_kl_is_unbiased_whatever_the_models(seed, spread):
 def test_clipping_never_makes_the_loss_look_better(seed, spread, weight, advantage):
     """The surrogate is a pessimistic bound: clipped >= not clipped."""
     table, old = (log_softmax(spread * RESPONSES.random_table(seed + i)) for i in (0, 1))
-    ids = torch.zeros(1, len(table), dtype=torch.long)
     constants = torch.full((1, len(table)), weight), torch.full((1, len(table)), advantage)
-    inputs = table[None], table[None], ids, old[None, :, 0], *constants
+    now, before = table[None, :, 0], old[None, :, 0]
+    inputs = now, torch.zeros_like(now), before, *constants
     clipped, plain = (losses(*inputs, Settings(clip_range=eps)).long for eps in (0.2, None))
     assert (clipped >= plain).all()

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from minillm.data.batches import PromptBatch
-from minillm.models.forward import response_logits
-from minillm.models.heads import output_logits
+from minillm.models.heads import output_head
 from minillm.sampling import sampler
 from minillm.sampling.generate import generate
 from minillm.sampling.sampler import Decoding, mix, sample
-from tests.tiny import EOS, all_responses, chi_square_p, log_prob_table, tiny_model
+from tests.tiny import EOS, all_responses, chi_square_p, log_prob_table, response_logits, tiny_model
 
 PROMPTS = [[1, 2, 3, 1], [3], [2, 2], [1, 3, 2]]  # of different lengths: padded on the left
 
@@ -44,8 +43,8 @@ def test_log_probs_equal_those_of_full_forward_passes(kind, alpha):
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_the_teachers_distribution_is_rebuilt_from_its_hidden_states(alpha):
     result, _, teacher = rollout(alpha)
-    rebuilt = output_logits(teacher, result.teacher_hidden)
-    expected = response_logits(teacher.module, result.sequences, teacher)
+    rebuilt = output_head(teacher).logits(result.teacher_hidden)
+    expected = response_logits(teacher, result.sequences)
     real = result.mask.bool()
     torch.testing.assert_close(rebuilt[real], expected[real], atol=1e-10, rtol=0)
 

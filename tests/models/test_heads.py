@@ -1,0 +1,128 @@
+"""Heads of stock models: rebuilt logits, and training through a head that was replaced."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from minillm.data.batches import SequenceBatch
+from minillm.errors import InputError
+from minillm.models.forward import response_hidden, response_terms
+from minillm.models.heads import check_head, output_head
+from minillm.models.language_model import LanguageModel
+from minillm.objectives import divergences
+from tests.objectives.test_chunked import LargestTensor
+from tests.tiny import response_logits
+
+VOCAB, ROWS = 41, 48
+GPT = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+         "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}  # fmt: skip
+MODELS = {
+    "gpt2": GPT,
+    "gptj": GPT | {"rotary_dim": 4, "tie_word_embeddings": False},
+    "gpt_neo": {"hidden_size": 16, "num_layers": 1, "num_heads": 2,
+                "attention_types": [[["global"], 1]]},
+    "opt": {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "word_embed_proj_dim": 8},
+    "llama": LLAMA,
+    "qwen2": LLAMA | {"tie_word_embeddings": True},
+    "qwen3": LLAMA,
+    "gemma2": LLAMA | {"final_logit_softcapping": 3.0},
+    "cohere": LLAMA | {"logit_scale": 0.4},
+    "granite": LLAMA | {"logits_scaling": 3.0},
+}  # fmt: skip
+EVERY_MODEL = pytest.mark.parametrize("kind", MODELS)
+# Prompts of one length: in float64 Gemma's attention is NaN on rows that see nothing but padding.
+BATCH = SequenceBatch.pad([([5, 6, 7], [9, 10, 2]), ([13, 4, 3], [15]), ([16, 17, 8], [18, 2])], 1)
+
+
+def build(kind: str, seed: int) -> LanguageModel:
+    special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 1}
+    config = AutoConfig.for_model(kind, vocab_size=ROWS, **MODELS[kind], **special)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
+        for parameter in module.parameters():
+            if parameter.dim() > 1 or parameter.shape[0] == ROWS:
+                nn.init.normal_(parameter, std=0.6)
+    return LanguageModel(module, SimpleNamespace(pad_token_id=1), VOCAB, (2,))
+
+
+@EVERY_MODEL
+def test_logits_are_rebuilt_as_the_model_makes_them(kind):
+    model = build(kind, seed=1)
+    check_head(model)
+    hidden = response_hidden(model.module, BATCH, model)
+    torch.testing.assert_close(output_head(model).logits(hidden), response_logits(model, BATCH))
+
+
+class Wrapper(nn.Module):
+    """As a distributed engine wraps a model: only passes through it count."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self.passes = module, 0
+
+    def forward(self, **inputs):
+        self.passes += 1
+        return self.module(**inputs)
+
+
+@EVERY_MODEL
+def test_terms_and_their_gradients_are_those_of_the_models_logits(kind):
+    student, teacher = build(kind, seed=1), build(kind, seed=2)
+    wrapper, parameters = Wrapper(student.module), list(student.module.parameters())
+    real = BATCH.response_mask.bool()
+    with torch.no_grad():
+        states = response_hidden(teacher.module, BATCH, teacher), output_head(teacher)
+        log_p = divergences.log_softmax(response_logits(teacher, BATCH))
+    names = ("log_probs", "reverse_kl", "forward_kl")
+    found = response_terms(wrapper, BATCH, student, names, states, chunk_size=4)
+    assert wrapper.passes == 1 and "forward" not in vars(student.module.get_output_embeddings())
+    log_q = divergences.log_softmax(response_logits(student, BATCH))  # scaled and capped again
+    expected = {
+        "log_probs": divergences.token_log_probs(log_q, BATCH.response_ids),
+        "reverse_kl": divergences.reverse_kl(log_q, log_p),
+        "forward_kl": divergences.forward_kl(log_q, log_p),
+    }
+    for name in names:
+        value = getattr(found, name)
+        torch.testing.assert_close(value, expected[name] * real)
+        one, other = (
+            torch.autograd.grad((x * real).sum(), parameters, retain_graph=True)
+            for x in (value, expected[name])
+        )
+        for actual, gradient in zip(one, other, strict=True):
+            torch.testing.assert_close(actual, gradient, atol=1e-9, rtol=1e-9)
+
+
+def test_gradients_reach_the_head_through_its_own_output():
+    """Engines that shard parameters gather them again when the gradient of an output comes."""
+    model, seen = build("llama", seed=1), []
+    head = model.module.get_output_embeddings()
+    handle = head.register_full_backward_pre_hook(lambda *_: seen.append("head"))
+    response_terms(model.module, BATCH, model, ("entropy",)).entropy.sum().backward()
+    handle.remove()
+    assert seen == ["head"] and head.weight.grad.any()
+
+
+def test_no_logits_of_all_positions():
+    model = build("gemma2", seed=1)
+    with LargestTensor() as seen:
+        terms = response_terms(model.module, BATCH, model, ("log_probs",), chunk_size=2)
+        terms.log_probs.sum().backward()
+    # The largest are the parameters' own gradients, [ROWS, 16].
+    assert seen.numel == ROWS * 16
+
+
+def test_unknown_changes_of_logits_are_refused():
+    model = build("llama", seed=1)
+    hook = model.module.register_forward_hook(
+        lambda _, __, output: type(output)(logits=output.logits * 0.5)
+    )
+    with pytest.raises(InputError, match="LlamaForCausalLM changes its logits"):
+        check_head(model)
+    hook.remove()
