@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ def test_ctrl_c(settings, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "minillm", "train", *settings, *BUILT, *options],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        # Not ignored as by shells for what they start in the background.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     output = tmp_path / "out"
     try:
