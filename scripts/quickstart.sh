@@ -12,7 +12,7 @@ source scripts/phases.sh
 begin=$SECONDS
 say "1. Teacher: 1M parameters learn the tasks from 10,000 gold responses."
 train teacher teacher
-say "2. Student, phase 1: 50K parameters, on the same responses. Every method starts from it."
+say "2. Student, phase 1: 55K parameters, on the same responses. Every method starts from it."
 train init init
 student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
 say "3. SFT, the first baseline: more of the gold responses."

@@ -41,7 +41,8 @@ def check_head(model: LanguageModel) -> None:
     """
     ids = torch.tensor([[model.eos_ids[0]]], device=model.device)
     with captured_hidden(model.module) as captured:
-        logits = model.module(input_ids=ids, use_cache=False).logits[..., : model.vocab_size]
+        output = model.module(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    logits = output.logits[..., : model.vocab_size]
     rebuilt = output_head(model).logits(captured[0]).to(logits.dtype)
     if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
         raise InputError(
