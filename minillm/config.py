@@ -82,7 +82,11 @@ class MiniLLMConfig:
     variant: str = "paper"  # sets what is null below, see objectives/minillm.py
     alpha: float = 0.2  # teacher's share in the mixture that is sampled from
     rollouts_per_collection: int = 256
-    sampling_batch_size: int | None = None  # prompts decoded at once by a process; null: all
+    # Rows decoded at once by a process, refilled as responses end; null: all.
+    sampling_batch_size: int | None = None
+    # Rows that share the coins of the mixture; 1: each its own; null: all decoded at once. Small
+    # groups are less correlated, and call the teacher at almost every token.
+    coin_group: int | None = None
     inner_epochs: int = 4
     temperature: float = 1.0
     gamma: float = 1.0

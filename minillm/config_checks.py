@@ -16,8 +16,8 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "training.evaluate_every training.validation_inputs evaluation.batch_size evaluation.limit "
      "runtime.threads "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
-     "method.sampling_batch_size method.inner_epochs method.lm_batch_size method.lm_length "
-     "method.weight_bound student.hidden_size student.layers student.heads"),
+     "method.sampling_batch_size method.coin_group method.inner_epochs method.lm_batch_size "
+     "method.lm_length method.weight_bound student.hidden_size student.layers student.heads"),
     ("300 or more", lambda x: x >= 300, "student.vocab_size"),
     ("0 or more", lambda x: 0 <= x < inf,
      "training.warmup_steps training.weight_decay evaluation.temperature evaluation.top_k "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from minillm.config import MiniLLMConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.methods.pairs import shuffled, split
+from minillm.methods.pairs import shuffled
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
 from minillm.methods.supervised import data_terms
@@ -23,7 +23,7 @@ from minillm.models.forward import response_terms
 from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
-from minillm.sampling.rollout import Rollout, concatenate
+from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
 from minillm.training.method import Metrics, MicroBatch, StepBatch
 
@@ -87,21 +87,17 @@ class MiniLLM:
         """Sample responses for the next prompts."""
         start = time.perf_counter()
         indices = next(self.prompts)
-        rollouts = []
-        for part in split(indices, self.method.sampling_batch_size):
-            prompts = [self.setup.train[i].prompt_ids for i in part]
-            batch = PromptBatch.pad(prompts, self.setup.student.pad_id).to(self.setup.device)
-            rollouts.append(
-                sample(
-                    self.setup.student,
-                    batch,
-                    self.decoding,
-                    self.generator,
-                    self.setup.teacher,
-                    self.method.alpha,
-                )
-            )
-        rollout = concatenate(rollouts)
+        prompts = [self.setup.train[i].prompt_ids for i in indices]
+        rollout = sample(
+            self.setup.student,
+            PromptBatch.pad(prompts, self.setup.student.pad_id).to(self.setup.device),
+            self.decoding,
+            self.generator,
+            self.setup.teacher,
+            self.method.alpha,
+            self.method.coin_group,
+            self.method.sampling_batch_size,
+        )
         metrics = collection_metrics(rollout, self.settings)
         metrics["rollout/seconds"] = (time.perf_counter() - start, 1)
         return rollout, metrics
@@ -207,7 +203,10 @@ def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
         "rollout/unfinished_share": ((~rollout.finished).sum(), rows),
         "rollout/repetition": (repetition.sum(), rows),
         "rollout/reward": (rewards.sum(), tokens),
-        "rollout/teacher_calls_per_token": (rollout.teacher_calls, rollout.student_calls),
+        "rollout/teacher_calls_per_token": (
+            rollout.teacher_calls - rollout.teacher_prompt_calls,
+            rollout.steps,
+        ),
         "weights/mean": ((weights * mask).sum(), tokens),
         "weights/max": (weights[mask.bool()].max(), 1),
         "weights/min": (weights[mask.bool()].min(), 1),

@@ -5,13 +5,15 @@ reads left-padded prompts at shifted positions.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from torch.nn import functional
 
-from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.data.batches import SequenceBatch
+from minillm.models.cache import growing_cache, join, keep_rows
 from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.chunked import Head, VocabularyTerms, vocabulary_terms
@@ -95,39 +97,53 @@ def _through_head(
 class CachedReader:
     """Reads a batch of growing sequences piece by piece, each token once.
 
-    Holds the key-value cache and the mask of all that was read.
+    Holds the key-value cache and the mask `[B, L]` of all that was read. Each row's tokens are next
+    to each other; only rows that are at their end may be padded on the right.
     """
 
-    def __init__(self, model: LanguageModel, prompts: PromptBatch) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self.prompts = prompts
-        self.cache = DynamicCache(config=model.module.config)
-        self.mask = prompts.mask[:, :0]
-        self.takes_positions = _takes_positions(model.module)
-        self.calls = 0
+        self.body = model.module.base_model
+        self.cache = growing_cache(model.module.config)
+        self.takes_positions = _takes_positions(self.body)
+        self.mask: Tensor | None = None
+        self.lengths: Tensor | int = 0  # [B] real tokens read
 
-    def read(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-        """Read `ids` `[B, S]` next to all before; float32 logits `[B, keep, V]` of the last ones.
-
-        The prompt is read together with the first piece.
-        """
-        if self.calls == 0:
-            ids = torch.cat([self.prompts.ids, ids], dim=1)
-            mask = torch.cat([self.prompts.mask, mask], dim=1)
-        self.mask = torch.cat([self.mask, mask], dim=1)
-        self.calls += 1
+    def read(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Read `ids` `[B, S]` next to all before; the last hidden states `[B, S, d]`."""
+        counts = mask.cumsum(-1)
         positions = {}
         if self.takes_positions:
-            positions["position_ids"] = position_ids(self.mask)[:, -ids.shape[1] :]
-        logits = self.model.module(
+            before = self.lengths[:, None] if self.mask is not None else 0
+            positions["position_ids"] = (before + counts - 1).clamp(min=0)
+        self.lengths = self.lengths + counts[:, -1]
+        self.mask = mask if self.mask is None else torch.cat([self.mask, mask], dim=1)
+        return self.body(
             input_ids=ids,
             attention_mask=self.mask,
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=keep,
             **positions,
-        ).logits
-        # At least float32, whatever the model computes in.
-        return logits[..., : self.model.vocab_size].to(
-            torch.promote_types(logits.dtype, torch.float32)
-        )
+        ).last_hidden_state
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these (indices), and the leading columns that none of them uses."""
+        mask = self.mask[rows]
+        first = int(mask.any(0).int().argmax())
+        self.mask, self.lengths = mask[:, first:], self.lengths[rows]
+        keep_rows(self.cache, rows, first)
+
+    def join(self, other: "CachedReader") -> None:
+        """Take over the rows of another reader of the same model, behind those here."""
+        width = max(self.mask.shape[1], other.mask.shape[1])
+        masks = [functional.pad(x, (width - x.shape[1], 0)) for x in (self.mask, other.mask)]
+        self.mask = torch.cat(masks)
+        self.lengths = torch.cat([self.lengths, other.lengths])
+        join(self.cache, other.cache)
+
+
+def column_limit(model: LanguageModel) -> float:
+    """How many columns, padding and all, the model's cache may have."""
+    # GPT-Neo looks up what a column may see in a table of that size; others compute it.
+    config = model.module.config
+    return config.max_position_embeddings if config.model_type == "gpt_neo" else math.inf

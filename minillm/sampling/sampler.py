@@ -2,9 +2,11 @@
 
 Coins first: to draw a token, flip a coin with chance alpha; heads, draw from the teacher p, tails,
 from the student q. The batch shares the coins, which leaves each row's distribution the mixture
-exactly; only the rows become correlated. So the teacher is needed at heads alone, where it reads
-all tokens since its last call in one cached pass: about alpha * T calls, every token read once.
-Without a teacher (alpha = 0) the same loop is plain decoding, for evaluation and SeqKD.
+exactly; only the rows become correlated. So the teacher is needed at heads alone and the student at
+tails, where each reads all tokens since its last call in one cached pass (`lazy.py`): about one
+pass a token, be it whose it may, and each token read once by both.
+Rows that have ended leave the batch, and prompts that wait take their places.
+Without a teacher the same loop is plain decoding, for evaluation and SeqKD.
 """
 
 import math
@@ -20,10 +22,12 @@ from transformers import (
 )
 
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.models.forward import CachedReader
-from minillm.models.heads import captured_hidden
+from minillm.models.forward import column_limit
 from minillm.models.language_model import LanguageModel
+from minillm.sampling.lazy import LazyReader, Responses
 from minillm.sampling.rollout import Rollout
+
+ENDED_SHARE = 1 / 4  # of the batch; so many ended rows leave together, as moving caches costs too
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ class Decoding:
     top_k: int = 0  # 0: all
     top_p: float = 1.0
 
+    @property
+    def warps(self) -> bool:
+        """Whether what is drawn from differs from the model's own distribution."""
+        return self.temperature != 1 or self.top_k > 0 or self.top_p < 1
+
     def log_probs(self, log_probs: Tensor) -> Tensor:
-        """The distribution `[B, V]` that is drawn from, given the model's own `[B, V]`."""
+        """The distribution `[..., V]` that is drawn from, given the model's own `[..., V]`."""
         if self.temperature == 0:
             best = log_probs.argmax(-1, keepdim=True)
             return torch.full_like(log_probs, -torch.inf).scatter(-1, best, 0.0)
@@ -47,40 +56,8 @@ class Decoding:
             warpers.append(TopKLogitsWarper(self.top_k))
         if self.top_p < 1:
             warpers.append(TopPLogitsWarper(self.top_p))
-        return warpers(None, log_probs).log_softmax(-1) if warpers else log_probs
-
-
-class LazyTeacher:
-    """Reads the responses only when asked, each token once, and keeps what it thought of them."""
-
-    def __init__(self, model: LanguageModel, prompts: PromptBatch) -> None:
-        self.reader = CachedReader(model, prompts)
-        self.read = 0  # response tokens read so far
-        self.next_log_probs: Tensor | None = None  # [B, V] of the first token not read
-        self.token_log_probs: list[Tensor] = []  # [B, S] pieces
-        self.hidden: list[Tensor] = []  # [B, S, d] pieces, from the first response token on
-
-    def read_to(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Read on to the end of `ids` `[B, T]`; log p `[B, V]` of the token after it."""
-        new_ids, new_mask = ids[:, self.read :], mask[:, self.read :]
-        first = self.next_log_probs is None
-        if first or new_ids.shape[1]:
-            keep = new_ids.shape[1] + first
-            with captured_hidden(self.reader.model.module) as captured:
-                log_probs = self.reader.read(new_ids, new_mask, keep).log_softmax(-1)
-            self.hidden += captured
-            if not first:
-                log_probs = torch.cat([self.next_log_probs[:, None], log_probs], dim=1)
-            token_log_probs = log_probs[:, :-1].gather(-1, new_ids[..., None])[..., 0]
-            self.token_log_probs.append(token_log_probs)
-            self.next_log_probs = log_probs[:, -1]
-            self.read = ids.shape[1]
-        return self.next_log_probs
-
-    def finish(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """log p `[B, T]` and hidden states `[B, T, d]` of every token, after one last pass."""
-        last = self.read_to(ids[:, :-1], mask[:, :-1]).gather(-1, ids[:, -1:])
-        return torch.cat([*self.token_log_probs, last], dim=1), torch.cat(self.hidden, dim=1)
+        warped = warpers(None, log_probs.flatten(0, -2))  # top-p takes two axes only
+        return warped.view_as(log_probs).log_softmax(-1)
 
 
 @torch.no_grad()
@@ -91,68 +68,131 @@ def sample(
     generator: torch.Generator,
     teacher: LanguageModel | None = None,
     alpha: float = 0.0,
+    coin_group: int | None = None,
+    batch_size: int | None = None,
 ) -> Rollout:
     """Draw one response for each prompt, from `policy` or from its mixture with `teacher`.
 
     Args:
         policy: the student, or whichever model decodes alone.
-        prompts: left-padded, `[B, P]`, on the policy's device.
+        prompts: left-padded, `[N, P]`, on the policy's device.
         decoding: limits and warps the policy's part of the mixture.
         generator: the only source of chance.
         teacher: scores every token, and is drawn from with chance `alpha`.
         alpha: the teacher's share.
+        coin_group: rows that share their coins; 1 gives each row its own, None all the same. The
+            teacher reads for all rows as soon as one group has heads, so of G groups it is called
+            at a share 1 - (1 - alpha)^G of the steps: small groups cost almost a call a step.
+        batch_size: rows decoded at once; None: all. The places of rows that have ended are filled
+            with the prompts that wait, long ones first.
 
     Raises:
-        FloatingPointError: the policy's logits are no numbers.
+        FloatingPointError: the logits that were to be drawn from are no numbers.
 
     Returns:
-        The rollout, its tensors as long as the longest response.
+        The rollout in the order of the prompts, its tensors as long as the longest response.
     """
-    end = torch.tensor(policy.eos_ids, device=prompts.ids.device)
-    reader = CachedReader(policy, prompts)
-    lazy_teacher = LazyTeacher(teacher, prompts) if teacher else None
-    ids = prompts.ids[:, :0]
-    mask = prompts.mask[:, :0]
-    alive = torch.ones_like(prompts.ids[:, :1])
-    student_parts, drawn_parts = [], []  # log-probabilities [B, 1] of each step
-    new_ids, new_mask = ids, mask
-    while True:
-        own = reader.read(new_ids, new_mask, keep=1)[:, -1].log_softmax(-1)
-        if own.isnan().any():
-            raise FloatingPointError("the policy's logits are not finite")
-        drawn = decoding.log_probs(own)
-        heads = teacher is not None and _flip(alpha, generator)
-        source = lazy_teacher.read_to(ids, mask) if heads else drawn
-        token = torch.multinomial(source.exp(), 1, generator=generator)
-        student_parts.append(own.gather(-1, token))
-        drawn_parts.append(drawn.gather(-1, token))
-        new_ids, new_mask = torch.where(alive.bool(), token, policy.pad_id), alive
-        ids, mask = torch.cat([ids, new_ids], dim=1), torch.cat([mask, new_mask], dim=1)
-        alive = alive * ~torch.isin(token, end)
-        if ids.shape[1] == decoding.max_length or not alive.any():
-            break
-    padding = mask == 0
-    student_log_probs = torch.cat(student_parts, dim=1).masked_fill(padding, 0.0)
-    mixture_log_probs = torch.cat(drawn_parts, dim=1).masked_fill(padding, 0.0)
-    teacher_log_probs = teacher_hidden = None
+    responses = Responses(prompts, decoding.max_length, batch_size or len(prompts.ids))
+    student = LazyReader(policy, responses, decoding.log_probs if decoding.warps else None)
+    scorer = LazyReader(teacher, responses, keeps_hidden=True) if teacher else None
+    columns = min(column_limit(model) for model in (policy, teacher) if model)
+    may_join = responses.most_columns <= columns
+    ends = torch.tensor(policy.eos_ids, device=prompts.ids.device)
+    responses.start()
+    while count := len(responses.rows):
+        coins = flip(alpha, count, coin_group, generator) if scorer else [False]
+        tokens, total = draw(_source(student, scorer, coins, coin_group), generator)
+        for reader, was_asked in ((student, not all(coins)), (scorer, any(coins))):
+            if was_asked:
+                reader.record(tokens)
+        ended = responses.append(tokens, (tokens[:, None] == ends).any(-1))
+        # The only wait for the device in a step, but for the coins.
+        count_ended, is_bad = torch.stack([ended.sum(), (~total.isfinite()).sum()]).tolist()
+        if is_bad:
+            raise FloatingPointError("the logits that were to be drawn from are not finite")
+        if count_ended >= count * ENDED_SHARE:
+            responses.rows = responses.rows[~ended]
+            if may_join or count_ended == count:
+                responses.start()
+    for reader in (student, scorer) if scorer else (student,):
+        reader.finish()
+    return _rollout(responses, student, scorer, ends, policy.pad_id, alpha)
+
+
+def flip(alpha: float, rows: int, coin_group: int | None, generator: torch.Generator) -> list[bool]:
+    """A coin for each group of rows; True is heads: the teacher's."""
+    groups = -(-rows // (coin_group or rows))
+    return (torch.rand(groups, generator=generator, device=generator.device) < alpha).tolist()
+
+
+def _source(
+    student: LazyReader, teacher: LazyReader | None, coins: list[bool], coin_group: int | None
+) -> Tensor:
+    """The log-probabilities `[B, V]` that the coins name; who is not named is not called."""
+    if not any(coins):
+        return student.next()
+    p = teacher.next()
+    if all(coins):
+        return p
+    rows = torch.tensor(coins, device=p.device).repeat_interleave(coin_group)[: len(p)]
+    return torch.where(rows[:, None], p, student.next())
+
+
+def draw(log_probs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A token `[B]` from each distribution `[B, V]`, and the sums `[B, 1]` of these.
+
+    Inverts the cumulative distribution at one uniform number a row, in float64. `multinomial` draws
+    a number for each token, in float32, and takes two to ten times as long on a CPU.
+    """
+    cumulative = log_probs.exp().cumsum(-1, dtype=torch.float64)
+    total = cumulative[:, -1:]
+    # A product with u <= 1 - 2**-53 is below the total after rounding too, so there always is a
+    # token past it; and the first one past it has not probability 0.
+    uniform = torch.rand(
+        total.shape, dtype=total.dtype, generator=generator, device=generator.device
+    )
+    tokens = torch.searchsorted(cumulative, uniform * total, right=True)[:, 0]
+    return tokens.clamp(max=log_probs.shape[-1] - 1), total  # nan is past all
+
+
+def _rollout(
+    responses: Responses,
+    student: LazyReader,
+    teacher: LazyReader | None,
+    ends: Tensor,
+    pad_id: int,
+    alpha: float,
+) -> Rollout:
+    """Everything known of the responses, cut to the longest."""
+    length = int(responses.lengths.max())
+    ids = responses.ids[:, :length]
+    mask = torch.arange(length, device=ids.device) < responses.lengths[:, None]
+    last = ids.gather(1, responses.lengths[:, None] - 1)
+
+    def cut(values: Tensor) -> Tensor:
+        return values[:, :length].masked_fill(~mask, 0.0)
+
+    mixture_log_probs = cut(student.drawn)
+    teacher_log_probs = cut(teacher.log_probs) if teacher else None
     if teacher:
-        teacher_log_probs, teacher_hidden = lazy_teacher.finish(ids, mask)
-        teacher_log_probs = teacher_log_probs.masked_fill(padding, 0.0)
         mixture_log_probs = mix(teacher_log_probs, mixture_log_probs, alpha)
     return Rollout(
-        sequences=SequenceBatch(prompts.ids, prompts.mask, ids, mask),
-        student_log_probs=student_log_probs,
+        sequences=SequenceBatch(
+            responses.prompts.ids,
+            responses.prompts.mask,
+            ids.masked_fill(~mask, pad_id),
+            mask.long(),
+        ),
+        student_log_probs=cut(student.log_probs),
         teacher_log_probs=teacher_log_probs,
-        teacher_hidden=teacher_hidden,
+        teacher_hidden=teacher.all_hidden(length) if teacher else None,
         mixture_log_probs=mixture_log_probs,
-        finished=alive[:, 0] == 0,
-        student_calls=reader.calls,
-        teacher_calls=lazy_teacher.reader.calls if teacher else 0,
+        finished=(last == ends).any(-1),
+        steps=responses.steps,
+        student_calls=student.calls,
+        teacher_calls=teacher.calls if teacher else 0,
+        teacher_prompt_calls=teacher.prompt_calls if teacher else 0,
     )
-
-
-def _flip(alpha: float, generator: torch.Generator) -> bool:
-    return bool(torch.rand((), generator=generator, device=generator.device) < alpha)
 
 
 def mix(teacher_log_probs: Tensor, student_log_probs: Tensor, alpha: float) -> Tensor:
