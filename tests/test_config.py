@@ -74,6 +74,7 @@ def test_refused(refused, override, parts):
         "method.alpha=1.2": "from 0 to 1",
         "method.clip_range=0": "above 0",
         "method.inner_epochs=0": "1 or more",
+        "method.coin_group=0": "1 or more",
         "method.lm_coef=-1": "0 or more",
         "method.variant=papers": "official, paper",
     }.items(),

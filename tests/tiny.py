@@ -4,7 +4,18 @@ from itertools import product
 from types import SimpleNamespace
 
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from minillm.data.batches import SequenceBatch
 from minillm.models.forward import position_ids
@@ -13,20 +24,31 @@ from minillm.models.language_model import LanguageModel
 EOS = 0
 
 
+def tiny_config(kind: str, **shared) -> PretrainedConfig:
+    """Two layers of width 8 and two heads, in any of the families."""
+    llama = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2,
+             "num_attention_heads": 2, "max_position_embeddings": 32} | shared  # fmt: skip
+    grouped = llama | {"num_key_value_heads": 1}
+    gpt = {"n_embd": 8, "n_layer": 2, "n_head": 2, "n_positions": 32} | shared
+    configs = {
+        "gpt2": lambda: GPT2Config(**gpt),
+        "llama": lambda: LlamaConfig(**llama),
+        "opt": lambda: OPTConfig(**llama, ffn_dim=16, word_embed_proj_dim=6),
+        "qwen2": lambda: Qwen2Config(**grouped),
+        "qwen3": lambda: Qwen3Config(**grouped, head_dim=4),
+        "gptj": lambda: GPTJConfig(**gpt, rotary_dim=2),
+        "gpt_neo": lambda: GPTNeoConfig(
+            hidden_size=8, num_layers=2, num_heads=2, max_position_embeddings=32, window_size=4,
+            attention_types=[[["global", "local"], 1]], **shared,
+        ),
+        "mistral": lambda: MistralConfig(**grouped, sliding_window=4),
+    }  # fmt: skip
+    return configs[kind]()
+
+
 def tiny_model(seed: int, vocab_size: int = 4, kind: str = "gpt2") -> LanguageModel:
     """Two layers of width 8; token 0 ends a sequence and pads. Peaked enough to be told apart."""
-    shared = {"vocab_size": vocab_size, "bos_token_id": EOS, "eos_token_id": EOS}
-    if kind == "gpt2":
-        config = GPT2Config(n_embd=8, n_layer=2, n_head=2, n_positions=32, **shared)
-    else:
-        config = LlamaConfig(
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=32,
-            **shared,
-        )
+    config = tiny_config(kind, vocab_size=vocab_size, bos_token_id=EOS, eos_token_id=EOS)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minillm.data.batches import PromptBatch
 from minillm.models.forward import CachedReader
-from minillm.models.heads import output_logits
+from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
 
 CHUNK = 2**24  # logits held at once where many tokens are read: 64 MiB in float32
@@ -225,8 +225,9 @@ class LazyReader:
             self.hidden.append((rows, positions, hidden))
         model = self.reader.model
         size = max(CHUNK // (len(rows) * model.vocab_size), 1)
+        head = output_head(model)
         for part, where in zip(hidden.split(size, 1), positions.split(size, 1), strict=True):
-            logits = output_logits(model, part)
+            logits = head.logits(part)
             # At least float32, whatever the model computes in.
             log_probs = logits.to(self.log_probs.dtype).log_softmax(-1)
             if is_new:

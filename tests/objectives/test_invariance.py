@@ -133,7 +133,7 @@ def test_padding_of_the_rollout(rollout, changes):
 def test_how_much_padding_changes_the_official_whitening(rollout):
     """k zeros beside n values of mean m and variance v: mean n m / (n + k), and variance
     ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). One response twice as long as all of these, and
-    their gradient is another by half its norm."""
+    their gradient is another by a sixth of its norm."""
     plain, changes = {"variant": "official", "whitening": "none"}, SETTINGS["official"]
     values = build(plain)._micro_batches(rollout)[0].data.advantages
     n, width = values.numel(), values.shape[1]
@@ -148,7 +148,7 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
     _, gradient = step(rollout, changes)
     _, wide_gradient = step(with_padding(rollout, width), changes)
     change = float((wide_gradient - gradient).norm() / gradient.norm())
-    assert 0.4 < change < 0.55
+    assert 0.15 < change < 0.2
 
 
 class Ranks:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from minillm.data.batches import PromptBatch
+from minillm.models import cache
 from minillm.models.heads import output_head
 from minillm.sampling import sampler
 from minillm.sampling.generate import generate
@@ -51,11 +52,13 @@ def test_the_teachers_distribution_is_rebuilt_from_its_hidden_states(alpha):
 
 def test_the_teacher_is_called_at_heads_and_once_at_the_end(monkeypatch):
     coins = iter([False, True, False, False, True, False])
-    monkeypatch.setattr(sampler, "_flip", lambda *_: next(coins, False))
+    monkeypatch.setattr(sampler, "flip", lambda *_: [next(coins, False)])
     result, _, _ = rollout(0.2, length=6)
-    assert result.student_calls == 6
-    assert result.teacher_calls == 3
+    assert (result.steps, result.teacher_calls) == (6, 3)
+    assert result.student_calls == 4  # at tails alone, its last token read at the last of them
+    monkeypatch.undo()
     assert rollout(0.0)[0].teacher_calls == 1
+    assert rollout(1.0)[0].student_calls == 1
 
 
 def test_drawn_sequences_follow_the_sources_that_the_coins_name(monkeypatch):
@@ -68,7 +71,7 @@ def test_drawn_sequences_follow_the_sources_that_the_coins_name(monkeypatch):
     mixture = torch.zeros(len(names), dtype=torch.float64)
     for pattern in product([False, True], repeat=length):
         coins = iter(pattern)
-        monkeypatch.setattr(sampler, "_flip", lambda *_, coins=coins: next(coins))
+        monkeypatch.setattr(sampler, "flip", lambda *_, coins=coins: [next(coins)])
         expected = torch.where(torch.tensor(pattern), p, q).sum(-1).exp()
         mixture += 0.3 ** sum(pattern) * 0.7 ** (length - sum(pattern)) * expected
         prompts = PromptBatch.pad([prompt] * rows, EOS)
@@ -78,6 +81,33 @@ def test_drawn_sequences_follow_the_sources_that_the_coins_name(monkeypatch):
         assert observed.sum() == rows  # nothing but these sequences is drawn
         assert chi_square_p(observed, expected) > 1e-3
     torch.testing.assert_close(mixture, mix(p, q, 0.3).sum(-1).exp(), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("coin_group", "decoding"), [(1, Decoding(3, 0.7, top_k=3, top_p=0.95)), (2, Decoding(3))]
+)
+def test_two_hundred_thousand_responses_follow_the_mixture(coin_group, decoding, monkeypatch):
+    """Own coins with rows that leave and join; and in pairs that share theirs and stay together."""
+    if coin_group > 1:
+        monkeypatch.setattr(sampler, "ENDED_SHARE", 1)
+    monkeypatch.setattr(cache, "ROOM", 4)
+    student, teacher, count = tiny_model(1), tiny_model(2), 200_000
+    prompts = PromptBatch.pad([[1, 2]] * count, EOS)
+    drawn = sample(student, prompts, decoding, generator(5), teacher, 0.4, coin_group, 20_000)
+    responses = all_responses([1, 2], 4, 3)
+    with torch.no_grad():
+        logits = [response_logits(m, responses).log_softmax(-1)
+                  for m in (student, teacher)]  # fmt: skip
+    table = mix(logits[1], decoding.log_probs(logits[0]), 0.4)
+    table = table.gather(-1, responses.response_ids[..., None])[..., 0]
+    expected = table.masked_fill(responses.response_mask == 0, 0.0).sum(-1).exp()
+    digits = torch.tensor([16, 4, 1])
+    names = (responses.response_ids * digits).sum(-1)  # a response of EOS alone is 0, padding too
+    observed = (drawn.sequences.response_ids * digits).sum(-1)
+    for part in range(coin_group):  # one row of each pair: these are independent
+        counts = observed[part::coin_group].bincount(minlength=64)[names]
+        assert chi_square_p(counts.double(), expected) > 1e-3
+        assert counts.sum() == count // coin_group  # nothing but these is drawn
 
 
 def test_masks_end_with_the_first_eos_and_unfinished_rows_fill_the_limit():

@@ -1,0 +1,117 @@
+"""Rows that leave and join the caches of every family change nothing of what a token is given."""
+
+import pytest
+import torch
+from transformers import MambaConfig
+
+from minillm.data.batches import PromptBatch
+from minillm.errors import InputError
+from minillm.models.cache import growing_cache
+from minillm.models.heads import output_head
+from minillm.sampling import lazy, sampler
+from minillm.sampling.sampler import Decoding, sample
+from tests.tiny import EOS, log_prob_table, tiny_model
+
+FAMILIES = ["gpt2", "opt", "llama", "qwen2", "qwen3", "gptj", "gpt_neo", "mistral"]
+PROMPTS = [[1 + (i * j) % 3 for j in range(1 + 7 * i % 6)] for i in range(40)]
+
+
+def rollout(kind="gpt2", dtype=torch.float64, **options):
+    student, teacher = (tiny_model(seed, kind=kind) for seed in (1, 2))
+    for model in (student, teacher):
+        model.module.to(dtype)
+    prompts = PromptBatch.pad(PROMPTS, EOS)
+    options = {"alpha": 0.3, "batch_size": 8} | options
+    decoding = Decoding(options.pop("max_length", 12))
+    result = sample(
+        student, prompts, decoding, torch.Generator().manual_seed(3), teacher, **options
+    )
+    return result, student, teacher
+
+
+def check(result, student, teacher, tolerance):
+    for model, log_probs in ((student, result.student_log_probs),
+                             (teacher, result.teacher_log_probs)):  # fmt: skip
+        expected = log_prob_table(model, result.sequences)
+        torch.testing.assert_close(log_probs, expected, atol=tolerance, rtol=0)
+    rebuilt = output_head(teacher).logits(result.teacher_hidden)
+    expected = response_logits(teacher, result.sequences)
+    real = result.mask.bool()
+    torch.testing.assert_close(rebuilt[real], expected[real], atol=10 * tolerance, rtol=0)
+    lengths = result.mask.sum(-1)
+    assert lengths.min() < 3 < lengths.max(), "or the test shows nothing"
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_refilled_batches_know_what_full_forward_passes_say(kind):
+    # GPT-J and GPT-Neo compute attention in float32, whatever their weights are in.
+    check(*rollout(kind), 1e-5 if kind in ("gptj", "gpt_neo") else 1e-10)
+
+
+def test_in_float32():
+    check(*rollout(dtype=torch.float32), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "coin_group", "batch_size"),
+    [(0.0, None, None), (0.0, None, 7), (0.02, None, 1), (0.1, 3, 7), (0.3, 1, None),
+     (1.0, None, None), (1.0, None, 7)],
+)  # fmt: skip
+def test_whatever_the_schedule(alpha, coin_group, batch_size, monkeypatch):
+    monkeypatch.setattr(lazy, "CHUNK", 100)  # so that heads are computed piece by piece
+    check(*rollout(alpha=alpha, coin_group=coin_group, batch_size=batch_size), 1e-10)
+
+
+def test_each_token_is_read_once_by_each_model_and_none_after_the_end(monkeypatch):
+    read = []
+
+    def counted(self, ids, mask, original=lazy.CachedReader.read):
+        read.append((self.model, len(ids), int(mask.sum())))
+        return original(self, ids, mask)
+
+    monkeypatch.setattr(lazy.CachedReader, "read", counted)
+    result, student, teacher = rollout(batch_size=8)
+    # Nothing is predicted from the last token of a response.
+    tokens = sum(map(len, PROMPTS)) + result.sequences.tokens - len(PROMPTS)
+    for model in (student, teacher):
+        assert sum(count for one, _, count in read if one is model) == tokens
+        assert max(rows for one, rows, _ in read if one is model) <= 12  # 8, and ended rows to read
+    assert len(read) == result.student_calls + result.teacher_calls
+
+
+def test_a_model_with_a_table_of_columns_is_refilled_between_batches():
+    """Prompts of 6 and responses of 20 fit GPT-Neo's 32 columns alone, not one behind another."""
+    result, student, _ = rollout("gpt_neo", max_length=20)
+    expected = log_prob_table(student, result.sequences)
+    torch.testing.assert_close(result.student_log_probs, expected, atol=1e-5, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_to_the_bit():
+    first, second = rollout()[0], rollout()[0]
+    assert torch.equal(first.sequences.response_ids, second.sequences.response_ids)
+    assert torch.equal(first.teacher_log_probs, second.teacher_log_probs)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_the_teacher_is_called_at_heads_at_the_end_and_for_prompts_that_join(
+    batch_size, monkeypatch
+):
+    coins = []
+
+    def flip(*arguments, original=sampler.flip):
+        coins.append(original(*arguments))
+        return coins[-1]
+
+    monkeypatch.setattr(sampler, "flip", flip)
+    result, _, _ = rollout(alpha=0.2, batch_size=batch_size)
+    heads = sum(map(sum, coins))
+    assert result.steps == len(coins)
+    assert heads > 1
+    # The first heads' pass reads prompts, so the one at the end makes no more decoding passes.
+    assert result.teacher_calls - result.teacher_prompt_calls <= heads
+    assert result.teacher_prompt_calls <= (1 if batch_size is None else heads + 1)
+
+
+def test_models_with_other_caches_are_refused():
+    with pytest.raises(InputError, match="'mamba' cannot be sampled from"):
+        growing_cache(MambaConfig(num_hidden_layers=1))
