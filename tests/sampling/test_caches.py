@@ -10,7 +10,7 @@ from minillm.models.cache import growing_cache
 from minillm.models.heads import output_head
 from minillm.sampling import lazy, sampler
 from minillm.sampling.sampler import Decoding, sample
-from tests.tiny import EOS, log_prob_table, tiny_model
+from tests.tiny import EOS, log_prob_table, response_logits, tiny_model
 
 FAMILIES = ["gpt2", "opt", "llama", "qwen2", "qwen3", "gptj", "gpt_neo", "mistral"]
 PROMPTS = [[1 + (i * j) % 3 for j in range(1 + 7 * i % 6)] for i in range(40)]
