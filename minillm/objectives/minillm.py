@@ -2,8 +2,8 @@
 
     grad L = -E_{y~p~} sum_t w_t [ grad sum_V q log(p / q) + R^Norm_{t+1} grad log q(y_t) ]  (eq. 7)
 
-`advantages_and_weights` is computed once for a mini-batch, from what the sampler knew; `losses`
-in each inner epoch, with gradient.
+`advantages` and `importance_weights` are computed for a mini-batch from what the sampler knew;
+`losses` in each inner epoch, with gradient.
 """
 
 from dataclasses import dataclass

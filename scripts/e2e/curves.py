@@ -3,7 +3,7 @@
     python scripts/e2e/curves.py FIGURE.png RUN...
 
 Runs NAME-SEED of one NAME make one line, their mean, with each run thin behind it. Read from the
-runs' metrics.jsonl; each point is the mean of ten steps.
+runs' metrics.jsonl, where each row is the mean of the steps since the last.
 """
 
 import json
