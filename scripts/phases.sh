@@ -27,3 +27,21 @@ score() { # DATA "RUN..." [OVERRIDE...]: the result files of $RUNS/RUN that are 
         minillm evaluate "${models[@]}" "data.name=$data" "$@"
     fi
 }
+
+beside() { # LOG COMMAND...: run it in the background, its output in $RUNS/LOG.log, until `join`
+    log=$RUNS/$1.log
+    shift
+    mkdir -p "$RUNS"
+    set -m # a process group of its own, so that Ctrl-C can end all of it
+    "$@" >"$log" 2>&1 &
+    set +m
+    background=$!
+    trap 'kill -- "-$background" 2>/dev/null || true' EXIT
+}
+
+join() { # wait for the command of `beside`, and show its output
+    local status=0
+    wait "$background" || status=$?
+    cat "$log"
+    return "$status"
+}
