@@ -16,6 +16,7 @@ from minillm.errors import InputError
 from minillm.methods.pairs import Pair
 from minillm.methods.setup import Setup
 from minillm.methods.supervised import Supervised
+from minillm.models.placement import at_work
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -57,7 +58,9 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
         log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
-        rows += _write(setup, path, made_with, rows, prompts, done)
+        missing = [i for batch in batches[done:] for i in batch]
+        with at_work(setup.teacher):
+            rows += _write(setup, path, made_with, rows, prompts, missing)
     return [(row["prompt_ids"], row["response_ids"]) for row in rows]
 
 
@@ -82,7 +85,7 @@ def _read(path: Path, made_with: dict) -> list[dict]:
 
 
 def _write(
-    setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, first_batch: int
+    setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, missing: list[int]
 ) -> list[dict]:
     """Keep the `rows` that are there, whole batches only, and add the rest batch by batch."""
     method, teacher = setup.config.method, setup.teacher
@@ -96,7 +99,7 @@ def _write(
     aside.replace(path)
     with path.open("a", encoding="utf-8") as file:
         rollouts = generate(teacher, prompts, decoding, method.generation_batch_size,
-                            made_with["seed"], first_batch)  # fmt: skip
+                            made_with["seed"], missing)  # fmt: skip
         bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses", disable=None)
         for indices, rollout in rollouts:
             texts = response_texts(teacher, rollout)

@@ -1,7 +1,8 @@
-"""Decodes many prompts: batches of like length, each with chance of its own."""
+"""Decodes many prompts, batches of like length, each prompt with chance of its own."""
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
 from minillm.data.batches import PromptBatch
@@ -22,19 +23,26 @@ def generate(
     decoding: Decoding,
     batch_size: int,
     seed: int,
-    first_batch: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[int], Rollout]]:
-    """Yield `(indices of the prompts, their responses)` batch by batch.
+    """Yield `(indices of prompts, their responses)` batch by batch, long prompts first.
 
-    A batch is seeded by its number alone: one that starts at `first_batch` yields what a whole run
-    yields from there on.
+    A prompt's draws come from the seed and its index alone, so neither the batch size, nor which
+    `indices` are asked for (None: all), nor who decodes the others changes its response, but where
+    rounding in another batch tips a draw.
     """
-    for number, indices in enumerate(length_batches(prompts, batch_size)):
-        if number < first_batch:
-            continue
-        generator = torch.Generator(model.device).manual_seed(seed * 1_000_003 + number)
-        batch = PromptBatch.pad([prompts[i] for i in indices], model.pad_id).to(model.device)
-        yield indices, sample(model, batch, decoding, generator)
+    chosen = range(len(prompts)) if indices is None else indices
+    for group in length_batches([prompts[i] for i in chosen], batch_size):
+        numbers = [chosen[i] for i in group]
+        batch = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
+        uniform = np.stack([_uniform_numbers(seed, i, decoding.max_length) for i in numbers])
+        uniform = torch.from_numpy(uniform).to(model.device)
+        yield numbers, sample(model, batch, decoding, None, uniform=uniform)
+
+
+def _uniform_numbers(seed: int, index: int, count: int) -> np.ndarray:
+    """The numbers `[count]` in [0, 1) that a prompt's tokens are drawn with."""
+    return np.random.Generator(np.random.Philox(key=[seed, index])).random(count)
 
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
