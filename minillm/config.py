@@ -152,6 +152,8 @@ class RuntimeConfig:
     device: str = "auto"
     mixed_precision: str = "no"
     threads: int | None = None  # of torch on CPU; by default all
+    teacher_device: str | None = None  # such as cuda:1; null: where the student is
+    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     project: str = "minillm"
 

@@ -10,6 +10,7 @@ from accelerate.utils import set_seed
 
 from minillm.commands.prepare import (
     encode_splits,
+    join_teacher,
     make_model,
     make_teacher,
     make_tokenizer,
@@ -21,7 +22,6 @@ from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
-from minillm.models.fit import fit
 from minillm.runs import (
     CONFIG,
     SUMMARY,
@@ -57,9 +57,7 @@ def train(config: Config) -> None:
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
-    teacher = make_teacher(config)
-    if teacher:
-        student, teacher = fit(student, teacher.to(accelerator.device))
+    student, teacher = join_teacher(config, student, make_teacher(config))
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
                   accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
     describe(setup)

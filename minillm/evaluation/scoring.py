@@ -12,6 +12,7 @@ from minillm.evaluation.rouge import rouge_l
 from minillm.models.forward import response_hidden, response_terms
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
+from minillm.models.placement import at_work
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -67,7 +68,8 @@ def score(
         lengths[indices] = rollout.mask.sum(-1).cpu()
         finished[indices] = rollout.finished.cpu()
         if divergences is not None:
-            divergences[indices] = exact_reverse_kl(model, teacher, rollout.sequences).cpu()
+            with at_work(teacher):
+                divergences[indices] = exact_reverse_kl(model, teacher, rollout.sequences).cpu()
     references = [example.references for example in examples]
     return Scores(texts, rouge_l(texts, references), lengths, finished, divergences)
 

@@ -21,6 +21,7 @@ from minillm.methods.setup import Setup
 from minillm.methods.supervised import data_terms
 from minillm.models.forward import response_terms
 from minillm.models.heads import output_head
+from minillm.models.placement import at_work
 from minillm.objectives import diagnostics, returns
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
 from minillm.sampling.rollout import Rollout
@@ -88,16 +89,17 @@ class MiniLLM:
         start = time.perf_counter()
         indices = next(self.prompts)
         prompts = [self.setup.train[i].prompt_ids for i in indices]
-        rollout = sample(
-            self.setup.student,
-            PromptBatch.pad(prompts, self.setup.student.pad_id).to(self.setup.device),
-            self.decoding,
-            self.generator,
-            self.setup.teacher,
-            self.method.alpha,
-            self.method.coin_group,
-            self.method.sampling_batch_size,
-        )
+        with at_work(self.setup.teacher):
+            rollout = sample(
+                self.setup.student,
+                PromptBatch.pad(prompts, self.setup.student.pad_id).to(self.setup.device),
+                self.decoding,
+                self.generator,
+                self.setup.teacher,
+                self.method.alpha,
+                self.method.coin_group,
+                self.method.sampling_batch_size,
+            )
         metrics = collection_metrics(rollout, self.settings)
         metrics["rollout/seconds"] = (time.perf_counter() - start, 1)
         return rollout, metrics

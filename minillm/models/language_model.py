@@ -15,6 +15,7 @@ from transformers import (
 
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
+from minillm.objectives.chunked import Head
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,17 @@ class LanguageModel:
 
     `vocab_size` is the number of tokens that can occur. A model may have more output rows than its
     tokenizer has tokens (padding for speed); logits past `vocab_size` are cut everywhere.
+
+    A teacher that is not where the student is has a copy of its `head` there, and one that rests in
+    host memory the device that it `works_on` (see `placement.py`).
     """
 
     module: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     vocab_size: int
     eos_ids: tuple[int, ...]
+    head: Head | None = None
+    works_on: torch.device | None = None
 
     @property
     def pad_id(self) -> int:
