@@ -1,0 +1,96 @@
+"""A run that is stopped, by whatever, and goes on ends as one that never stopped: to the bit."""
+
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from minillm.training.loop import Trainer
+from tests.training.interrupting import outcome, start
+
+METHODS = {
+    "sft": [],
+    "kd": [],
+    "seqkd": ["method.file=responses.jsonl"],
+    "minillm": ["method.rollouts_per_collection=8", "method.inner_epochs=2", "method.lm_coef=1",
+                "method.lm_kd_ratio=0.5", "method.lm_length=16", "method.lm_batch_size=2",
+                "data.plain_text=text.txt"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def options(settings, teacher, tmp_path):
+    """The arguments of a tiny run by a method: 7 steps, scored every 4, a collection every 4."""
+
+    def of(method, *more):
+        (tmp_path / "text.txt").write_text("some words of plain text\n" * 20)
+        models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
+        often = ["training.steps=7", "training.evaluate_every=4", "training.log_every=2"]
+        return ["train", *settings, f"method={method}", *models, *METHODS[method], *often, *more]
+
+    return of
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Sends this process a signal while it is in the so-manieth step of a training."""
+    step = Trainer._step
+
+    def arm(number, which=signal.SIGTERM):
+        def stepped(self, *arguments):
+            if arguments[-1] == number:
+                signal.raise_signal(which)
+            return step(self, *arguments)
+
+        monkeypatch.setattr(Trainer, "_step", stepped)
+
+    return arm
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(method, options, command, stop_at):
+    dropout = ["student.dropout=0.1"]  # uses the global random state
+    assert command(*options(method, *dropout), "output=whole").status == 0
+    for step in (3, 6):  # in the first collection between two logs, and in the second
+        stop_at(step)
+        stopped = command(*options(method, *dropout), "output=out", "resume=auto")
+        assert stopped.status == 75, stopped.err
+        assert f"SIGTERM at step {step} of 7" in stopped.err
+        assert f"out/checkpoints/step-{step:06d}" in stopped.err and "resume=auto" in stopped.err
+        assert not Path("out/summary.json").exists()
+    stop_at(None)
+    assert command(*options(method, *dropout), "output=out", "resume=auto").status == 0
+    assert outcome(Path("out")) == outcome(Path("whole"))
+    resumed = json.loads(Path("out/provenance.json").read_text())["resumed"]
+    assert [one["checkpoint"][-6:] for one in resumed] == ["000003", "000006"]
+    assert points("out") == points("whole")
+
+
+def points(run: str) -> dict[str, list[int]]:
+    """The steps of every curve that TensorBoard shows, but for times."""
+    found = {}
+    for folder in {path.parent for path in Path(run, "logs").rglob("events.*")}:
+        events = EventAccumulator(str(folder)).Reload()
+        for name in events.Tags()["scalars"]:
+            if not name.startswith("seconds/"):
+                found.setdefault(name, []).extend(event.step for event in events.Scalars(name))
+    return found
+
+
+def test_killed_ten_times(options, command, tmp_path):
+    arguments = options("minillm", "training.steps=24", "training.checkpoint_every=3")
+    assert command(*arguments, "output=whole").status == 0
+    chance = random.Random(1)
+    for _ in range(10):
+        # A run of 24 steps has about 600 file operations.
+        kill_at = chance.randrange(20, 120)
+        process = start([*arguments, "output=out", "resume=auto"], tmp_path, kill_at)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, Path("errors.txt").read_text()
+    last = start([*arguments, "output=out", "resume=auto"], tmp_path)
+    last.join(60)
+    assert last.exitcode == 0, Path("errors.txt").read_text()
+    assert outcome(Path("out")) == outcome(Path("whole"))
