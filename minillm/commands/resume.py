@@ -34,22 +34,28 @@ LENGTH = {"training.steps", "training.epochs"}
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
 
-def check_resume(config: Config) -> bool:
-    """Whether there is anything left to do in the output folder.
+def check_resume(config: Config) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded.
 
     Raises:
-        InputError: settings that would alter the run have changed since it began.
+        InputError: what is named is no checkpoint, or settings that would alter the run of the
+            output folder have changed since it began.
     """
+    if config.resume not in (None, "auto"):
+        folder = Path(config.resume)
+        if read_manifest(folder) is None:
+            raise no_checkpoint(folder, "it has no manifest.json that can be read")
+    if config.resume and (Path(config.output) / CONFIG).is_file():
+        check_unchanged(read_config(Path(config.output) / CONFIG), config, Path(config.output))
+
+
+def is_finished(config: Config) -> bool:
+    """Whether the output folder holds this run, through to as many steps as are asked for."""
     output = Path(config.output)
-    if not (output / CONFIG).is_file():
-        return True
-    saved = read_config(output / CONFIG)
-    check_unchanged(saved, config, output)
-    same_length = not any(key in LENGTH for key, _, _ in differences(saved, asdict(config)))
-    if (output / SUMMARY).is_file() and same_length:
-        log.info("%s is a finished run: it is left as it is.", output)
+    if not (output / SUMMARY).is_file():
         return False
-    return True
+    changed = differences(read_config(output / CONFIG), asdict(config))
+    return not any(key in LENGTH for key, _, _ in changed)
 
 
 def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
@@ -68,19 +74,19 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
                 log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
                          "beginning.", config.output)  # fmt: skip
         else:
-            place = [named_checkpoint(Path(config.resume))]
+            place = [Path(config.resume)]
+            reason = fault(place[0])
+            if reason:
+                raise no_checkpoint(place[0], reason)
     return broadcast_object_list(place)[0]
 
 
-def named_checkpoint(folder: Path) -> Path:
-    """A checkpoint that the user named, if it is whole."""
-    reason = fault(folder)
-    if reason:
-        raise InputError(
-            f"resume={folder} is no whole checkpoint: {reason}. Give auto, or the folder of one, "
-            f"such as RUN/checkpoints/step-000100."
-        )
-    return folder
+def no_checkpoint(folder: Path, reason: str) -> InputError:
+    """The error of a named checkpoint that is none, or not whole."""
+    return InputError(
+        f"resume={folder} is no whole checkpoint: {reason}. Give auto, or the folder of one, such "
+        f"as RUN/checkpoints/step-000100."
+    )
 
 
 def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator) -> dict[str, Any]:

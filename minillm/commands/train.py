@@ -19,6 +19,7 @@ from minillm.commands.resume import (
     check_checkpoint,
     check_resume,
     find_checkpoint,
+    is_finished,
     made_with,
 )
 from minillm.compose import write_config
@@ -56,8 +57,10 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
+    check_resume(config)
     check_output(output, config.overwrite, config.resume)
-    if config.resume and not check_resume(config):
+    if config.resume and is_finished(config):
+        log.info("%s is a finished run: it is left as it is.", output)
         return
     if config.method.name in NEED_TEACHER and config.teacher.path is None:
         raise InputError(

@@ -1,7 +1,7 @@
 """The whole state of a run, from which it goes on as if it had never stopped.
 
 RUN/checkpoints/step-000123/
-  model.safetensors, optimizer.bin, ...   what Accelerate saves of the models, the optimiser, the
+  pytorch_model.bin, optimizer.bin, ...   what Accelerate saves of the models, the optimiser, the
                                           scaler, the schedule and each process's random states
                                           (folders of shards under FSDP and DeepSpeed)
   rank-0.pt, rank-1.pt, ...   what a method knows (place in the data, rollouts, generators) and
@@ -16,7 +16,6 @@ A folder is written aside and renamed when it is on the disk; all processes shar
 import logging
 import re
 import shutil
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +146,8 @@ class RunState:
         return result
 
     def _write(self, aside: Path, step: int, progress: dict[str, Any], own: dict) -> None:
-        self.accelerator.save_state(str(aside))
+        # As safetensors, it warns each time of weights that are tied.
+        self.accelerator.save_state(str(aside), safe_serialization=False)
         torch.save(own, aside / f"rank-{self.accelerator.process_index}.pt")
         if not self.is_main:
             return
@@ -202,7 +202,5 @@ class RunState:
 
 def _unwrap_names(models: list[nn.Module], weights: list[dict], folder: str) -> None:
     weights[:] = [
-        # Accelerate finds tied weights in an OrderedDict alone.
-        OrderedDict((name.removeprefix("module."), value) for name, value in state.items())
-        for state in weights
+        {name.removeprefix("module."): value for name, value in state.items()} for state in weights
     ]

@@ -3,13 +3,15 @@
 import json
 import random
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from minillm.training.loop import Trainer
-from tests.training.interrupting import outcome, start
+from tests.conftest import BUILT
+from tests.training.interrupting import kill_before_operation, outcome, start
 
 METHODS = {
     "sft": [],
@@ -52,7 +54,7 @@ def stop_at(monkeypatch):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(method, options, command, stop_at):
-    dropout = ["student.dropout=0.1"]  # uses the global random state
+    dropout = ["student.path=null", *BUILT[:-1], "student.dropout=0.1"]  # global random state
     assert command(*options(method, *dropout), "output=whole").status == 0
     for step in (3, 6):  # in the first collection between two logs, and in the second
         stop_at(step)
@@ -83,13 +85,16 @@ def points(run: str) -> dict[str, list[int]]:
 def test_killed_ten_times(options, command, tmp_path):
     arguments = options("minillm", "training.steps=24", "training.checkpoint_every=3")
     assert command(*arguments, "output=whole").status == 0
-    chance = random.Random(1)
+    chance, places = random.Random(1), []
     for _ in range(10):
-        # A run of 24 steps has about 600 file operations.
-        kill_at = chance.randrange(20, 120)
-        process = start([*arguments, "output=out", "resume=auto"], tmp_path, kill_at)
+        # Going on takes 100 file operations, and each checkpoint 80.
+        kill = partial(kill_before_operation, chance.randrange(20, 340))
+        process = start([*arguments, "output=out", "resume=auto"], tmp_path, kill)
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, Path("errors.txt").read_text()
+        places.append(len(Path("out/metrics.jsonl").read_bytes()))
+    print(places)
+    assert len(set(places)) > 5, places  # and not all at one place
     last = start([*arguments, "output=out", "resume=auto"], tmp_path)
     last.join(60)
     assert last.exitcode == 0, Path("errors.txt").read_text()
