@@ -36,7 +36,8 @@ beside() { # LOG COMMAND...: run it in the background, its output in $RUNS/LOG.l
     "$@" >"$log" 2>&1 &
     set +m
     background=$!
-    trap 'kill -- "-$background" 2>/dev/null || true' EXIT
+    # A training that is ended writes a checkpoint first.
+    trap 'kill -- "-$background" 2>/dev/null && wait "$background" || true' EXIT
 }
 
 join() { # wait for the command of `beside`, and show its output

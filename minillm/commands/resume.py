@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 FREE = {
     "output", "overwrite", "resume", "method.file", "training.micro_batch_size",
     "training.chunk_size", "training.log_every", "training.checkpoint_every",
-    "training.keep_checkpoints", "runtime.threads", "runtime.trackers", "runtime.project",
+    "training.keep_checkpoints", "runtime.device", "runtime.threads", "runtime.trackers",
+    "runtime.project",
 }  # fmt: skip
 LENGTH = {"training.steps", "training.epochs"}
 # Backends that keep whole weights on every process; the others cut them up by their number.

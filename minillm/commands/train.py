@@ -30,7 +30,6 @@ from minillm.methods import NEED_TEACHER, Method, Setup, build_method
 from minillm.models.fit import fit
 from minillm.runs import (
     CONFIG,
-    METRICS,
     PROVENANCE,
     SUMMARY,
     check_output,
@@ -86,10 +85,13 @@ def train(config: Config) -> None:
     state = RunState(accelerator, output, config.training.keep_checkpoints, made)
     if checkpoint:
         check_checkpoint(checkpoint, made, method, steps, config, accelerator)
-    if accelerator.is_main_process:
-        prepare_output(config, state, checkpoint)
-    accelerator.wait_for_everyone()
-    run(setup, method, data["validation"].examples, state, steps, checkpoint)
+    try:
+        if accelerator.is_main_process:
+            prepare_output(config, state, checkpoint)
+        accelerator.wait_for_everyone()
+        run(setup, method, data["validation"].examples, state, steps, checkpoint)
+    except OSError as error:
+        raise not_written(output, error) from error
 
 
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
@@ -139,8 +141,6 @@ def run(
                       setup.output, details)  # fmt: skip
     try:
         trainer.run(checkpoint)
-    except OSError as error:
-        raise not_written(setup.output / METRICS, error) from error
     finally:
         tracker.close()
     if accelerator.is_main_process:

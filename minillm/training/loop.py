@@ -108,7 +108,8 @@ class Trainer:
                     lr = schedule.get_last_lr()[0]
                     schedule.step()
                 self.counts.update(totals)
-                self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm, 1)})
+                share = 1 / self.accelerator.num_processes  # each has the same norm
+                self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm * share, share)})
                 if step % self.training.log_every == 0 or step == self.steps:
                     self._log(step, self.meter.take(self.accelerator), self.counts, lr)
                     self.counts.clear()
@@ -156,12 +157,11 @@ class Trainer:
         self.history += progress["history"]
         self.clock.load_state_dict(progress["clock"])
         self.counts.update(progress["counts"])
-        self.method.load_state_dict(own[0]["method"])
-        for state in own:  # of several, where there was another number of processes
-            whole = len(own) == 1 or self.accelerator.is_main_process
-            self.meter.add({
-                name: pair if whole else (0.0, 0.0) for name, pair in state["metrics"].items()
-            })  # fmt: skip
+        self.method.load_state_dict(next(iter(own.values()))["method"])
+        for number, state in own.items():  # of several, each is taken up by one process
+            mine = number % self.accelerator.num_processes == self.accelerator.process_index
+            metrics = state["metrics"]
+            self.meter.add(metrics if mine else dict.fromkeys(metrics, (0.0, 0.0)))
         return progress["step"]
 
     def _totals(self, batch: StepBatch) -> dict[str, float]:

@@ -170,18 +170,20 @@ class RunState:
         for old in found(self.output)[self.keep :]:
             shutil.rmtree(old)
 
-    def load(self, folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def load(self, folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
         """Bring back what `save` wrote: models, optimiser, schedule, scaler and random states.
 
         Returns:
-            The progress; and this process's own state, or, where their number is another, that of
-            each process that there was.
+            The progress; and, by rank, this process's own state, or those of all that there were
+            where their number was another.
         """
         self.accelerator.load_state(str(folder))
-        saved, world = read_manifest(folder)["processes"], self.accelerator.num_processes
-        ranks = [self.accelerator.process_index] if saved == world else range(saved)
-        paths = [folder / f"rank-{rank}.pt" for rank in ranks]
-        own = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+        saved, rank = read_manifest(folder)["processes"], self.accelerator.process_index
+        ranks = [rank] if saved == self.accelerator.num_processes else range(saved)
+        own = {
+            number: torch.load(folder / f"rank-{number}.pt", map_location="cpu", weights_only=True)
+            for number in ranks
+        }
         return read_progress(folder), own
 
     def restore_outputs(self, folder: Path) -> None:

@@ -3,15 +3,22 @@
 import json
 import shutil
 import signal
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from minillm.training.files import fault
 from tests.conftest import BUILT
-from tests.training.interrupting import hang, limit_file_size, outcome, start
+from tests.training.interrupting import (
+    hang,
+    limit_file_size,
+    outcome,
+    same_outcome,
+    start,
+    wait_for,
+)
 
 OFTEN = ["training.steps=6", "training.evaluate_every=3", "training.checkpoint_every=1",
          "training.keep_checkpoints=3", "student.dropout=0.1"]  # fmt: skip
@@ -69,7 +76,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(train, unfinishe
     assert json.loads(Path("out/provenance.json").read_text())["resumed"][0]["checkpoint"] == (
         "out/checkpoints/step-000004"
     )
-    assert outcome(Path("out")) == unfinished
+    assert same_outcome(outcome(Path("out")), unfinished)
     assert checkpoints() == ["step-000004", "step-000005", "step-000006"]
     assert not [path for path in Path("out/checkpoints").iterdir() if fault(path)]
 
@@ -83,7 +90,7 @@ def test_where_all_are_damaged_the_run_begins_anew_and_says_so(train, unfinished
         truncate(path)
     after = train("resume=auto")
     assert after.status == 0 and "starts at the beginning" in caplog.text
-    assert outcome(Path("out")) == unfinished
+    assert same_outcome(outcome(Path("out")), unfinished)
 
 
 def test_a_named_checkpoint_is_taken(train, unfinished):
@@ -91,11 +98,11 @@ def test_a_named_checkpoint_is_taken(train, unfinished):
     assert refused.status == 2 and "resume=out/checkpoints is no whole checkpoint" in refused.err
     after = train("resume=out/checkpoints/step-000004")
     assert after.status == 0, after.err
-    assert outcome(Path("out")) == unfinished
+    assert same_outcome(outcome(Path("out")), unfinished)
     # That of another run begins a run of its own, and leaves the other.
     branch = train("resume=out/checkpoints/step-000004", "output=branch")
     assert branch.status == 0, branch.err
-    assert outcome(Path("branch")) == unfinished
+    assert same_outcome(outcome(Path("branch")), unfinished)
 
 
 def test_best_and_last_are_those_of_the_checkpoint(train, unfinished):
@@ -104,7 +111,7 @@ def test_best_and_last_are_those_of_the_checkpoint(train, unfinished):
         (Path("out") / name / "model.safetensors").unlink()
     Path("out/metrics.jsonl").write_text("of a time that is no more\n")
     assert train("resume=auto").status == 0
-    assert outcome(Path("out")) == unfinished
+    assert same_outcome(outcome(Path("out")), unfinished)
 
 
 def test_changed_settings_are_refused_by_name_with_both_values(train, unfinished):
@@ -132,7 +139,8 @@ def test_settings_that_alter_nothing_may_change(train, unfinished):
     after = train("resume=auto", "training.keep_checkpoints=1", "runtime.trackers=[]",
                   "training.log_every=2", "training.checkpoint_every=null")  # fmt: skip
     assert after.status == 0, after.err
-    assert outcome(Path("out"))["weights"] == unfinished["weights"]
+    found = outcome(Path("out"))
+    assert same_outcome(unfinished | {"weights": found["weights"]}, unfinished)
     assert checkpoints() == ["step-000006"]
 
 
@@ -145,10 +153,8 @@ def test_a_finished_run_is_left_or_goes_on_for_longer(train, caplog):
     assert train("resume=auto").status == 0
     longer = outcome(Path("out"))
     assert train("overwrite=true").status == 0
-    assert (
-        longer["weights"]["last/model.safetensors"]
-        == (outcome(Path("out"))["weights"]["last/model.safetensors"])
-    )
+    ours, theirs = longer["weights"]["last"], outcome(Path("out"))["weights"]["last"]
+    assert all(torch.equal(values, theirs[name]) for name, values in ours.items())
     shorter = train("training.steps=4", "resume=auto")
     assert shorter.status == 2 and "past the 4 steps" in shorter.err
     decay = train("training.schedule=linear", "resume=auto", "training.steps=9")
@@ -204,10 +210,3 @@ def test_a_second_signal_ends_at_once(settings, tmp_path):
     process.terminate()
     process.join(10)
     assert process.exitcode == -signal.SIGTERM
-
-
-def wait_for(file, words):
-    deadline = time.monotonic() + 60
-    while not (file.exists() and words in file.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
