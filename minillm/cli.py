@@ -5,11 +5,12 @@ Libraries are imported by the verb that needs them, so that `--help` and errors 
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.errors import InputError, TrainingError
+from minillm.errors import InputError, Stopped, TrainingError
 
 OVERRIDES = """\
 Settings are given as key=value; group=file picks a file of configs/:
@@ -17,8 +18,12 @@ Settings are given as key=value; group=file picks a file of configs/:
   method=sft|kd|seqkd|minillm   data=embedded|e2e|...
   teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
   method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
+  resume=auto                   a run goes on from its newest checkpoint; or resume=CHECKPOINT
 All settings with their meaning are in minillm/config.py; a run writes all of its own to
 OUTPUT/config.yaml.
+
+Exit status: 0 done, 2 wrong input, 3 training cannot go on, 75 stopped by SIGTERM or SIGUSR1 and
+130 by Ctrl-C; training writes a checkpoint then, from which resume=auto goes on.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -103,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 done, 2 wrong input, 3 training cannot go on, 130 interrupted."""
+    """Exit status: see OVERRIDES."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
@@ -111,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (InputError, TrainingError) as error:
         print(f"minillm: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 3)
+    except Stopped as stop:
+        print(f"minillm: {stop}", file=sys.stderr)
+        sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
         print("minillm: interrupted; checkpoints that were written are whole", file=sys.stderr)
         sys.exit(130)

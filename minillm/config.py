@@ -125,6 +125,8 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     log_every: int = 10
     evaluate_every: int = 100
+    checkpoint_every: int | None = None  # steps; null: at each validation
+    keep_checkpoints: int = 2  # the newest of them
     select_by: str = "rougeL"
     validation_inputs: int = 500
     validation_seeds: list[int] = field(default_factory=lambda: [10])
@@ -171,6 +173,9 @@ class Config:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     output: str = "runs/unnamed"
     overwrite: bool = False
+    # auto: from the newest checkpoint of `output` that is whole, or from the start where there is
+    # none; or the folder of a checkpoint.
+    resume: str | None = None
 
 
 METHOD_CONFIGS = {

@@ -13,7 +13,8 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("1 or more", lambda x: 1 <= x < inf,
      "data.max_prompt_length data.max_response_length data.validation_size training.steps "
      "training.batch_size training.micro_batch_size training.chunk_size training.log_every "
-     "training.evaluate_every training.validation_inputs evaluation.batch_size evaluation.limit "
+     "training.evaluate_every training.checkpoint_every training.keep_checkpoints "
+     "training.validation_inputs evaluation.batch_size evaluation.limit "
      "runtime.threads "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
      "method.sampling_batch_size method.coin_group method.inner_epochs method.lm_batch_size "
@@ -143,5 +144,10 @@ def validate(config: Config) -> None:
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
+    if config.resume and config.overwrite:
+        raise InputError(
+            f"resume={config.resume} and overwrite=true are both set: a run either goes on or is "
+            f"deleted. Leave one out."
+        )
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")
