@@ -146,12 +146,15 @@ class EvaluationConfig:
 
 @dataclass
 class RuntimeConfig:
-    """The machine's side: seed, device, precision and trackers."""
+    """The machine's side: seed, device, precision, processes and trackers."""
 
     seed: int = 1
     device: str = "auto"
     mixed_precision: str = "no"
     threads: int | None = None  # of torch on CPU; by default all
+    timeout: int = 1800  # seconds that a process waits for the others before the run ends
+    # Spread the teacher's weights over the processes; each gathers all while it reads with them.
+    shard_teacher: bool = False
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     project: str = "minillm"
 

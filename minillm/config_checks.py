@@ -14,7 +14,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "data.max_prompt_length data.max_response_length data.validation_size training.steps "
      "training.batch_size training.micro_batch_size training.chunk_size training.log_every "
      "training.evaluate_every training.validation_inputs evaluation.batch_size evaluation.limit "
-     "runtime.threads "
+     "runtime.threads runtime.timeout "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
      "method.sampling_batch_size method.coin_group method.inner_epochs method.lm_batch_size "
      "method.lm_length method.weight_bound student.hidden_size student.layers student.heads"),

@@ -10,9 +10,17 @@ from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
 
 
-def length_batches(prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
+def by_length(prompts: Sequence[Sequence[int]], indices: Sequence[int] | None = None) -> list[int]:
+    """The indices of the prompts (or some of them), long ones first."""
+    indices = range(len(prompts)) if indices is None else indices
+    return sorted(indices, key=lambda i: (-len(prompts[i]), i))
+
+
+def length_batches(
+    prompts: Sequence[Sequence[int]], batch_size: int, indices: Sequence[int] | None = None
+) -> list[list[int]]:
     """Indices of the prompts in batches, long ones first, so that little is padded."""
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    order = by_length(prompts, indices)
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -22,19 +30,17 @@ def generate(
     decoding: Decoding,
     batch_size: int,
     seed: int,
-    first_batch: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[int], Rollout]]:
     """Yield `(indices of the prompts, their responses)` batch by batch.
 
-    A batch is seeded by its number alone: one that starts at `first_batch` yields what a whole run
-    yields from there on.
+    `indices` are those of the prompts to respond to, by default all. A batch is seeded by its first
+    index.
     """
-    for number, indices in enumerate(length_batches(prompts, batch_size)):
-        if number < first_batch:
-            continue
-        generator = torch.Generator(model.device).manual_seed(seed * 1_000_003 + number)
-        batch = PromptBatch.pad([prompts[i] for i in indices], model.pad_id).to(model.device)
-        yield indices, sample(model, batch, decoding, generator)
+    for rows in length_batches(prompts, batch_size, indices):
+        generator = torch.Generator(model.device).manual_seed(seed * 1_000_003 + rows[0])
+        batch = PromptBatch.pad([prompts[i] for i in rows], model.pad_id).to(model.device)
+        yield rows, sample(model, batch, decoding, generator)
 
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
