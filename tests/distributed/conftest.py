@@ -1,5 +1,6 @@
 """Two processes that train by every method on every backend, and one that does the same alone."""
 
+import contextlib
 import json
 import os
 import socket
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.distributed import worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,18 +42,16 @@ def clean_environment() -> dict[str, str]:
 
 
 def start(folder: Path, settings: list[str], world: int) -> list[subprocess.Popen]:
-    (folder / "text.txt").write_text("some words of plain text\n" * 20)
     port, processes = free_port(), []
     for rank in range(world):
         environment = clean_environment()
-        if world > 1:
-            environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
+        environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
                             "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
                             "MASTER_PORT": port}  # fmt: skip
         with (folder / f"{rank}.log").open("w") as log:
-            command = [sys.executable, "-m", "tests.distributed.worker", folder, *settings]
+            command = [sys.executable, "-m", "tests.distributed.worker", *settings]
             processes.append(
-                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+                subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
             )
     return processes
 
@@ -63,16 +64,19 @@ def tiny_settings(settings, teacher) -> list[str]:
 
 @pytest.fixture(scope="session")
 def runs(tiny_settings, tmp_path_factory) -> dict[int, Runs]:
-    """The runs of one process and those of two."""
+    """The runs of one process, which is this one, and those of two."""
     folders = {world: tmp_path_factory.mktemp(f"world{world}") for world in (1, 2)}
-    started = {world: start(folders[world], tiny_settings, world) for world in (2, 1)}
+    for folder in folders.values():
+        (folder / "text.txt").write_text("some words of plain text\n" * 20)
+    processes = start(folders[2], tiny_settings, world=2)
     try:
-        for world, processes in started.items():
-            for rank, process in enumerate(processes):
-                status = process.wait(timeout=240)
-                assert status == 0, (folders[world] / f"{rank}.log").read_text()[-4000:]
+        with contextlib.chdir(folders[1]):
+            worker.main(tiny_settings, rank=0, world=1)
+        for rank, process in enumerate(processes):
+            status = process.wait(timeout=200)
+            assert status == 0, (folders[2] / f"{rank}.log").read_text()[-4000:]
     finally:
-        for process in (one for processes in started.values() for one in processes):
+        for process in processes:
             process.kill()
     found = {world: [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
              for world, folder in folders.items()}  # fmt: skip

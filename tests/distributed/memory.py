@@ -30,9 +30,10 @@ def bytes_held(config: Config) -> dict[str, float]:
     held = {"weights": weights}
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         held["weights"] = [getattr(weight, "ds_tensor", weight) for weight in weights]
-        inner = optimizer.optimizer.optimizer
-        masters = [x for group in inner.param_groups for x in group["params"]]
-        held["optimizer"] = masters + states(inner)
+        engine = optimizer.optimizer
+        copies = getattr(engine, "fp32_partitioned_groups_flat", None)  # of ZeRO-3
+        copies = copies or engine.single_partition_of_fp32_groups
+        held["optimizer"] = [*copies, *states(engine.optimizer)]
     else:
         held["gradients"] = [weight.grad for weight in weights]
         held["optimizer"] = states(optimizer)

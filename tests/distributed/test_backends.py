@@ -1,12 +1,12 @@
 """One process and two, on every backend: the same losses, weights and scores."""
 
 import json
-import math
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.distributed.worker import RUNTIMES
+from tests.distributed.conftest import ROOT
+from tests.distributed.worker import RUNTIMES, STOPPED
 
 CASES = [(method, runtime) for runtime in RUNTIMES for method in ("sft", "kd", "minillm")]
 CASES += [("official", "ddp"), ("official", "zero3")]
@@ -64,7 +64,7 @@ def test_seqkd_writes_one_file_for_all(runs):
     assert files[1] == files[0]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", STOPPED)
 def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
     first, second = (found["stops"][runtime] for found in runs[2].found)
     assert first == second
@@ -77,8 +77,23 @@ def test_a_collection_that_fails_on_one_process_stops_all(runs):
     assert "the logits are not finite (process 1) at step 1" in first
 
 
-def test_only_the_first_process_speaks(runs):
-    """But for warnings of libraries."""
-    said = [(runs[2].folder / f"{rank}.log").read_text() for rank in (0, 1)]
-    assert "step 5 of 5" in said[0]
-    assert "step " not in said[1] and not math.isclose(len(said[0]), 0)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_memory_is_that_of_the_table(runs, runtime):
+    """Bytes per parameter of docs/distributed.md, which holds formulas of N processes."""
+    found = runs[2].found[0][f"memory {runtime}"]
+    lines = (ROOT / "docs" / "distributed.md").read_text().splitlines()
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    header = next(row for row in table if row[0] == "student")
+    row = dict(zip(header, next(row for row in table if row[0] == runtime), strict=True))
+    for name, size in found.items():
+        assert size == pytest.approx(value(row[name], 2), rel=0.01), name
+    totals = row["in float32, N = 1, 2, 8"].split(", ")
+    for processes, total in zip((1, 2, 8), totals, strict=True):
+        parts = [value(row[name], processes) for name in ("weights", "gradients", "optimizer")]
+        assert float(total) == sum(parts)
+
+
+def value(formula: str, processes: int) -> float:
+    """What `4` or `12/N` comes to."""
+    number, _, divided = formula.partition("/")
+    return int(number) / (processes if divided else 1)
