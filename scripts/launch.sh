@@ -15,6 +15,9 @@ if [ -x "$root/.venv/bin/python" ]; then
 fi
 
 gpus=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
+if [ "$gpus" -eq 0 ]; then
+    export DS_ACCELERATOR=cpu # or DeepSpeed warns that it found no GPU
+fi
 nodes=${NNODES:-1}
 local=${NPROC:-$((gpus > 0 ? gpus : 1))}
 if [ $((local * nodes)) -gt 1 ]; then

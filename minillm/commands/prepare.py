@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -45,8 +46,11 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         unset_hf_deepspeed_config()  # or ZeRO-3 cuts up each model that is loaded, the teacher too
+        # DeepSpeed calls functions by names that torch would rather have replaced, at every layer.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     if not accelerator.is_main_process:
         logging.getLogger("minillm").setLevel(logging.WARNING)  # one line, not one a process
+        warnings.simplefilter("ignore")
     return accelerator
 
 

@@ -8,6 +8,7 @@ collection, validation or checkpoint, into a second module that is empty at othe
 """
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +36,8 @@ def prepare(
         # By default the outputs would be rounded too: those are log-probabilities here.
         policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
         accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+    # FSDP2 warns of changing such an output in place, which breaks backward; nothing here does.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     return accelerator.prepare(module, optimizer)
 
 
