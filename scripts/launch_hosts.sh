@@ -15,9 +15,11 @@ fi
 arguments=$(printf '%q ' "$@")
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for rank in "${!hosts[@]}"; do
-    ssh "${hosts[$rank]}" "cd $(printf %q "$PWD") && RUNTIME=${RUNTIME:-ddp} NPROC=$slots \
-        NNODES=${#hosts[@]} NODE_RANK=$rank MASTER_ADDR=${hosts[0]} \
-        MASTER_PORT=${MASTER_PORT:-29500} bash $(printf %q "$root/scripts/launch.sh") $arguments" &
+    # With a terminal, as what runs there ends with it (SIGHUP) when this ssh does.
+    ssh -tt "${hosts[$rank]}" "cd $(printf %q "$PWD") && exec env RUNTIME=${RUNTIME:-ddp} \
+        NPROC=$slots NNODES=${#hosts[@]} NODE_RANK=$rank MASTER_ADDR=${hosts[0]} \
+        MASTER_PORT=${MASTER_PORT:-29500} bash $(printf %q "$root/scripts/launch.sh") \
+        $arguments" </dev/null &
 done
 for _ in "${hosts[@]}"; do
     wait -n # the first that fails ends all

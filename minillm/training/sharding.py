@@ -31,13 +31,14 @@ def prepare(
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         # DeepSpeed clips inside of its step, so it must know.
         accelerator.state.deepspeed_plugin.deepspeed_config["gradient_clipping"] = max_norm
-    if accelerator.distributed_type == DistributedType.FSDP and accelerator.mixed_precision != "no":
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[accelerator.mixed_precision]
-        # By default the outputs would be rounded too: those are log-probabilities here.
-        policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-        accelerator.state.fsdp_plugin.mixed_precision_policy = policy
-    # FSDP2 warns of changing such an output in place, which breaks backward; nothing here does.
-    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+    if accelerator.distributed_type == DistributedType.FSDP:
+        # It warns of changing such an output in place, which breaks backward; nothing here does.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+        if accelerator.mixed_precision != "no":
+            dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[accelerator.mixed_precision]
+            # By default the outputs would be rounded too: those are log-probabilities here.
+            policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+            accelerator.state.fsdp_plugin.mixed_precision_policy = policy
     return accelerator.prepare(module, optimizer)
 
 

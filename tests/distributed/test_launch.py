@@ -12,7 +12,7 @@ import pytest
 from tests.distributed.conftest import ROOT, clean_environment, free_port
 
 # Runs the command here, as ssh would elsewhere.
-FAKE_SSH = '#!/bin/sh\nshift\nexec sh -c "$*"\n'
+FAKE_SSH = '#!/bin/sh\nshift 2\nexec sh -c "$*"\n'
 
 
 @pytest.fixture
