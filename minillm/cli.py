@@ -5,8 +5,10 @@ Libraries are imported by the verb that needs them, so that `--help` and errors 
 
 import argparse
 import logging
+import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ Settings are given as key=value; group=file picks a file of configs/:
   teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
   method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
   resume=auto                   a run goes on from its newest checkpoint; or resume=CHECKPOINT
+On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
+docs/distributed.md). On one device no launcher is needed.
 All settings with their meaning are in minillm/config.py; a run writes all of its own to
 OUTPUT/config.yaml.
 
@@ -107,6 +111,17 @@ def run(arguments: argparse.Namespace) -> None:
         show_data(config, arguments.export)
 
 
+def complain(error: Exception) -> None:
+    """Print what is wrong: once, where all processes of a launcher found the same."""
+    text, rank = f"minillm: {error}", os.environ.get("RANK", "0")
+    if rank != "0":
+        # As the first process ends, the launcher ends the others, in this sleep if they failed
+        # alike. One that failed alone, or on a machine of its own, has its say after it.
+        time.sleep(3 if os.environ.get("LOCAL_RANK") == "0" else 6)
+        text += f" (process {rank})"
+    print(text, file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status: see OVERRIDES."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -114,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run(parser().parse_args(arguments))
     except (InputError, TrainingError) as error:
-        print(f"minillm: {error}", file=sys.stderr)
+        complain(error)
         sys.exit(2 if isinstance(error, InputError) else 3)
     except Stopped as stop:
         print(f"minillm: {stop}", file=sys.stderr)

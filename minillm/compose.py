@@ -93,7 +93,8 @@ def groups() -> dict[str, list[str]]:
     for path in sorted(CONFIGS.rglob("*.yaml")):
         relative = path.relative_to(CONFIGS).with_suffix("")
         relative = path.relative_to(CONFIGS).with_suffix("")
-        if len(relative.parts) > 1 and not relative.name.startswith("_"):  # _ is a shared part
+        is_ours = relative.parts[0] != "accelerate"  # those are for `accelerate launch`
+        if len(relative.parts) > 1 and is_ours and not relative.name.startswith("_"):  # _: shared
             found.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
     return found
 

@@ -148,7 +148,7 @@ class EvaluationConfig:
 
 @dataclass
 class RuntimeConfig:
-    """The machine's side: seed, device, precision and trackers."""
+    """The machine's side: seed, device, precision, processes and trackers."""
 
     seed: int = 1
     device: str = "auto"
@@ -156,6 +156,9 @@ class RuntimeConfig:
     threads: int | None = None  # of torch on CPU; by default all
     teacher_device: str | None = None  # such as cuda:1; null: where the student is
     teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
+    timeout: int = 1800  # seconds that a process waits for the others before the run ends
+    # Spread the teacher's weights over the processes; each gathers all while it reads with them.
+    shard_teacher: bool = False
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     project: str = "minillm"
 

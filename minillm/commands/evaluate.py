@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
 from minillm.config import Config
 from minillm.errors import InputError
@@ -43,14 +45,21 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
         config.data.max_response_length,
         log.info,
     )
-    rows = response_rows(evaluation, examples)
+    if PartialState().is_main_process:
+        write(config, scored, evaluation, file)
+    PartialState().wait_for_everyone()
+    return file
+
+
+def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path) -> None:
+    """The result file, and all responses beside it."""
+    rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
     responses = file.with_suffix(".responses.jsonl")
     responses.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     responses.write_text("".join(lines), encoding="utf-8")
     write_json(file, result_file(config, scored, evaluation))
     log.info("written: %s and %s", file, responses.name)
-    return file
 
 
 def result_file(config: Config, scored: ScoredModel, evaluation: Evaluation) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import json
 import logging
 import sys
 
+from accelerate import PartialState
+
 from minillm.commands.model_folder import load_scored_model, resolve
 from minillm.commands.prepare import make_model, start_accelerator
 from minillm.config import Config
@@ -11,7 +13,8 @@ from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
-from minillm.sampling.generate import generate, response_texts
+from minillm.processes import gathered, share
+from minillm.sampling.generate import by_length, generate, response_texts
 from minillm.sampling.sampler import Decoding
 
 log = logging.getLogger(__name__)
@@ -42,19 +45,22 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
         scored = load_scored_model(config, path)
         model, examples = scored.model, scored.examples[: config.evaluation.limit]
     settings = config.evaluation
+    prompts = [example.prompt_ids for example in examples]
     batches = generate(
         model,
-        [example.prompt_ids for example in examples],
+        prompts,
         decoding(config),
         settings.batch_size,
         settings.seeds[0],
+        share(by_length(prompts)),
     )
-    texts: dict[int, str] = {}
+    mine = []
     for indices, rollout in batches:
-        texts |= dict(zip(indices, response_texts(model, rollout), strict=True))
-    for i, example in enumerate(examples):
-        line = {"prompt": example.prompt, "response": texts[i]}
-        print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
+        mine += zip(indices, response_texts(model, rollout), strict=True)
+    for i, text in sorted(gathered(mine)):
+        line = {"prompt": examples[i].prompt, "response": text}
+        if PartialState().is_main_process:
+            print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
 
 
 def decoding(config: Config) -> Decoding:

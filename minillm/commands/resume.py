@@ -16,6 +16,7 @@ from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.methods import Method
+from minillm.processes import failing_together
 from minillm.runs import CONFIG, SUMMARY
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import newest_whole, read_progress
@@ -67,19 +68,25 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     """
     if config.resume is None:
         return None
-    place: list[Path | None] = [None]
-    if accelerator.is_main_process:
-        if config.resume == "auto":
-            place = [newest_whole(Path(config.output))]
-            if place == [None]:
-                log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
-                         "beginning.", config.output)  # fmt: skip
-        else:
-            place = [Path(config.resume)]
-            reason = fault(place[0])
-            if reason:
-                raise no_checkpoint(place[0], reason)
-    return broadcast_object_list(place)[0]
+    folder = None
+    with failing_together(InputError):
+        if accelerator.is_main_process:
+            folder = _choose(config)
+    return broadcast_object_list([folder])[0]
+
+
+def _choose(config: Config) -> Path | None:
+    if config.resume != "auto":
+        folder = Path(config.resume)
+        reason = fault(folder)
+        if reason:
+            raise no_checkpoint(folder, reason)
+        return folder
+    folder = newest_whole(Path(config.output))
+    if folder is None:
+        log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
+                 "beginning.", config.output)  # fmt: skip
+    return folder
 
 
 def no_checkpoint(folder: Path, reason: str) -> InputError:

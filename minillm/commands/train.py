@@ -1,10 +1,11 @@
 """`minillm train`: from settings to a run's folder with its best checkpoint."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from minillm.commands.prepare import (
@@ -28,6 +29,7 @@ from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
+from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
     PROVENANCE,
@@ -42,6 +44,7 @@ from minillm.sampling.sampler import Decoding
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
+from minillm.training.sharding import gather_student, shard_teacher
 from minillm.training.tracking import start_tracking
 
 log = logging.getLogger(__name__)
@@ -56,19 +59,21 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
-    check_resume(config)
-    check_output(output, config.overwrite, config.resume)
-    if config.resume and is_finished(config):
-        log.info("%s is a finished run: it is left as it is.", output)
-        return
     if config.method.name in NEED_TEACHER and config.teacher.path is None:
         raise InputError(
             f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
+    with failing_together(InputError):
+        if accelerator.is_main_process:  # which writes there; the others may see what it wrote
+            check_resume(config)
+            check_output(output, config.overwrite, config.resume)
+    if config.resume and is_finished(config):
+        log.info("%s is a finished run: it is left as it is.", output)
+        return
     checkpoint = find_checkpoint(config, accelerator)
-    set_seed(config.runtime.seed)
+    set_seed(config.runtime.seed, device_specific=True)  # dropout of its own on each process
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
@@ -77,6 +82,7 @@ def train(config: Config) -> None:
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
                   accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
     describe(setup)
+    setup = spread(setup, accelerator)
     method = build_method(setup)
     steps = total_steps(config.training, method)
     made = made_with(config, setup.train, accelerator)
@@ -122,12 +128,11 @@ def run(
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
     scoring = partial(
         validate,
-        setup.student,
-        setup.teacher,
-        validation[: training.validation_inputs],
-        Decoding(config.data.max_response_length),
-        training.validation_seeds,
-        config.evaluation.batch_size,
+        teacher=setup.teacher,
+        examples=validation[: training.validation_inputs],
+        decoding=Decoding(config.data.max_response_length),
+        seeds=training.validation_seeds,
+        batch_size=config.evaluation.batch_size,
     )
     settings = asdict(config)
     resumed_at = read_progress(checkpoint)["step"] if checkpoint else None
@@ -144,6 +149,15 @@ def run(
     if accelerator.is_main_process:
         write_json(setup.output / SUMMARY, trainer.summary())
         log.info("done: the best checkpoint is %s/best", setup.output)
+
+
+def spread(setup: Setup, accelerator: Accelerator) -> Setup:
+    """Student and teacher as they can be read where processes hold parts of their weights."""
+    student = gather_student(setup.student, accelerator)
+    teacher = setup.teacher
+    if teacher and setup.config.runtime.shard_teacher:
+        teacher = shard_teacher(teacher, accelerator)
+    return replace(setup, student=student, teacher=teacher)
 
 
 def describe(setup: Setup) -> None:

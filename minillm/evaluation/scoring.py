@@ -1,4 +1,7 @@
-"""One pass of sampling over a set of inputs, and all that is scored on it."""
+"""One pass of sampling over a set of inputs, and all that is scored on it.
+
+Every process responds to a share of the inputs and scores it; all of them return the whole.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +15,8 @@ from minillm.evaluation.rouge import rouge_l
 from minillm.models.forward import response_hidden, response_terms
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
-from minillm.models.placement import at_work
-from minillm.sampling.generate import generate, length_batches, response_texts
+from minillm.processes import failing_together, gathered, share
+from minillm.sampling.generate import by_length, generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 
 
@@ -57,21 +60,22 @@ def score(
     batch_size: int,
 ) -> Scores:
     """Respond to every input once and score the responses."""
-    texts = [""] * len(examples)
-    lengths = np.zeros(len(examples), dtype=int)
-    finished = np.zeros(len(examples), dtype=bool)
-    divergences = np.zeros(len(examples)) if teacher else None
     prompts = [example.prompt_ids for example in examples]
-    for indices, rollout in generate(model, prompts, decoding, batch_size, seed):
-        for i, text in zip(indices, response_texts(model, rollout), strict=True):
-            texts[i] = text
-        lengths[indices] = rollout.mask.sum(-1).cpu()
-        finished[indices] = rollout.finished.cpu()
-        if divergences is not None:
-            with at_work(teacher):
-                divergences[indices] = exact_reverse_kl(model, teacher, rollout.sequences).cpu()
-    references = [example.references for example in examples]
-    return Scores(texts, rouge_l(texts, references), lengths, finished, divergences)
+    mine = share(by_length(prompts))
+    rows = []
+    with failing_together(FloatingPointError):
+        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, mine):
+            texts = response_texts(model, rollout)
+            references = [examples[i].references for i in indices]
+            divergences = torch.zeros(len(indices))
+            if teacher:
+                divergences = exact_reverse_kl(model, teacher, rollout.sequences)
+            lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
+            rows += zip(indices, texts, rouge_l(texts, references), lengths, finished,
+                        divergences.tolist(), strict=True)  # fmt: skip
+    _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
+    rouge, lengths, finished, divergences = map(np.array, columns)
+    return Scores(list(texts), rouge, lengths, finished, divergences if teacher else None)
 
 
 @torch.no_grad()
@@ -95,8 +99,11 @@ def language_model_loss(
     """Mean cross-entropy, nats a token, of the first reference of each input."""
     pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
     total = tokens = 0.0
-    for indices in length_batches([prompt + response for prompt, response in pairs], batch_size):
+    sequences = [prompt + response for prompt, response in pairs]
+    for indices in share(length_batches(sequences, batch_size)):
         batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
         terms = response_terms(model.module, batch, model, ("log_probs",))
         total, tokens = total - float(terms.log_probs.sum()), tokens + batch.tokens
+    sums = zip(*gathered([(total, tokens)]), strict=True)
+    total, tokens = map(sum, sums)
     return total / tokens

@@ -7,12 +7,11 @@ mini-batch an optimiser step; add the language-modelling loss L_PT on plain text
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import torch
-from accelerate.utils import reduce
 from torch import Tensor, nn
+from torch.nn import functional
 
 from minillm.config import MiniLLMConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
@@ -22,9 +21,9 @@ from minillm.methods.setup import Setup
 from minillm.methods.supervised import data_terms
 from minillm.models.forward import response_terms
 from minillm.models.heads import output_head
-from minillm.models.placement import at_work
 from minillm.objectives import diagnostics, returns
 from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
+from minillm.processes import failing_together, largest, longest, total
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
 from minillm.training.method import Metrics, MicroBatch, StepBatch
@@ -124,13 +123,17 @@ class MiniLLM:
         start = time.perf_counter()
         indices = next(self.prompts)
         prompts = [self.setup.train[i].prompt_ids for i in indices]
-        with at_work(self.setup.teacher):
+        with (
+            self.setup.student.whole() as student,
+            self.setup.teacher.whole() as teacher,
+            failing_together(FloatingPointError),
+        ):
             rollout = sample(
-                self.setup.student,
-                PromptBatch.pad(prompts, self.setup.student.pad_id).to(self.setup.device),
+                student,
+                PromptBatch.pad(prompts, student.pad_id).to(self.setup.device),
                 self.decoding,
                 self.generator,
-                self.setup.teacher,
+                teacher,
                 self.method.alpha,
                 self.method.coin_group,
                 self.method.sampling_batch_size,
@@ -144,14 +147,7 @@ class MiniLLM:
         weights = importance_weights(
             rollout.student_log_probs, rollout.mixture_log_probs, self.settings
         )
-        advantage = advantages(
-            rollout.student_log_probs,
-            rollout.teacher_log_probs,
-            rollout.mixture_log_probs,
-            rollout.mask,
-            self.settings,
-            partial(reduce, reduction="sum"),
-        )
+        advantage = self._advantages(rollout)
         # By length, so that micro-batches carry little padding; the step's sum is the same.
         order = rollout.mask.sum(-1).argsort()
         parts = []
@@ -167,6 +163,19 @@ class MiniLLM:
             )
             parts.append(MicroBatch(batch, {"tokens": sequences.tokens}))
         return parts + (next(self.plain_text) if self.plain_text else [])
+
+    def _advantages(self, rollout: Rollout) -> Tensor:
+        """The returns of a mini-batch, `[B, T]`; T is the longest of all processes if need be."""
+        values = (
+            rollout.student_log_probs,
+            rollout.teacher_log_probs,
+            rollout.mixture_log_probs,
+            rollout.mask,
+        )
+        if self.settings.whitening == "all":  # padding counts: as much as in one whole batch
+            missing = longest(rollout.mask.shape[1], rollout.mask.device) - rollout.mask.shape[1]
+            values = [functional.pad(x, (0, missing)) for x in values]
+        return advantages(*values, self.settings, total)
 
     def loss(
         self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]
@@ -197,12 +206,12 @@ class MiniLLM:
         )
         mask = batch.sequences.response_mask
 
-        def total(values: Tensor) -> Tensor:
+        def masked_sum(values: Tensor) -> Tensor:
             return (values * mask).sum()
 
         count = batch.sequences.tokens
         metrics = {
-            name: (total(values).detach(), count)
+            name: (masked_sum(values).detach(), count)
             for name, values in {
                 "loss/long": parts.long,
                 "loss/single_step": parts.single_step,
@@ -211,7 +220,7 @@ class MiniLLM:
                 "policy/ratio": (parts.log_probs - batch.old_log_probs).exp(),
             }.items()
         }
-        return total(parts.total) / tokens, metrics
+        return masked_sum(parts.total) / tokens, metrics
 
     def _plain_text_loss(
         self, module: nn.Module, batch: SequenceBatch, tokens: float
@@ -228,7 +237,7 @@ class MiniLLM:
 
 
 def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
-    """What a collection tells about the policy and the weights."""
+    """What a collection of all processes tells about the policy and the weights."""
     mask, rows, tokens = rollout.mask, len(rollout), rollout.sequences.tokens
     lengths = mask.sum(-1)
     rewards = returns.rewards(rollout.teacher_log_probs, rollout.student_log_probs, mask)
@@ -245,7 +254,10 @@ def collection_metrics(rollout: Rollout, settings: Settings) -> Metrics:
             rollout.steps,
         ),
         "weights/mean": ((weights * mask).sum(), tokens),
-        "weights/max": (weights[mask.bool()].max(), 1),
-        "weights/min": (weights[mask.bool()].min(), 1),
-        "weights/effective_share": (diagnostics.effective_sample_share(weights, mask), 1),
+        "weights/max": (largest(weights[mask.bool()].max()), 1),
+        "weights/min": (-largest(-weights[mask.bool()].min()), 1),
+        "weights/effective_share": (
+            diagnostics.effective_sample_share(weights, mask, total, largest),
+            1,
+        ),
     }

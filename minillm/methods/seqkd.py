@@ -2,6 +2,7 @@
 
 The teacher's responses go to a jsonl file, batch by batch, under a first line that says what they
 were made with. A run that finds the file whole uses it; one that finds a part continues there.
+All processes write responses; the first one alone reads and writes the file.
 """
 
 import hashlib
@@ -10,13 +11,15 @@ import logging
 from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from minillm.errors import InputError
-from minillm.methods.pairs import Pair
+from minillm.methods.pairs import Pair, split
 from minillm.methods.setup import Setup
 from minillm.methods.supervised import Supervised
-from minillm.models.placement import at_work
+from minillm.models.language_model import LanguageModel
+from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -25,8 +28,7 @@ log = logging.getLogger(__name__)
 
 def seqkd(setup: Setup) -> Supervised:
     """Cross-entropy on responses that the teacher sampled for the training prompts."""
-    with PartialState().main_process_first():  # the others find the file whole
-        return Supervised(setup, teacher_pairs(setup))
+    return Supervised(setup, teacher_pairs(setup))
 
 
 def teacher_pairs(setup: Setup) -> list[Pair]:
@@ -49,7 +51,9 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         "seed": setup.seed("seqkd"),
     }
     path = Path(method.file)
-    rows = _read(path, made_with)
+    with failing_together(InputError):
+        rows = _read(path, made_with) if PartialState().is_main_process else None
+    (rows,) = broadcast_object_list([rows])
     done = 0
     while done < len(batches) and sum(map(len, batches[: done + 1])) <= len(rows):
         done += 1
@@ -58,9 +62,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
         log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
-        missing = [i for batch in batches[done:] for i in batch]
-        with at_work(setup.teacher):
-            rows += _write(setup, path, made_with, rows, prompts, missing)
+        rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     return [(row["prompt_ids"], row["response_ids"]) for row in rows]
 
 
@@ -85,31 +87,47 @@ def _read(path: Path, made_with: dict) -> list[dict]:
 
 
 def _write(
-    setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, missing: list[int]
+    setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, batches: list
 ) -> list[dict]:
-    """Keep the `rows` that are there, whole batches only, and add the rest batch by batch."""
-    method, teacher = setup.config.method, setup.teacher
-    decoding = Decoding(setup.config.data.max_response_length, method.temperature)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep the `rows` that are there and add those of the other `batches`, as they come."""
+    is_main = PartialState().is_main_process
     new_rows = []
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8") as file:
-        for row in [made_with, *rows]:
-            print(json.dumps(row, ensure_ascii=False), file=file)
-    aside.replace(path)
-    with path.open("a", encoding="utf-8") as file:
-        rollouts = generate(teacher, prompts, decoding, method.generation_batch_size,
-                            made_with["seed"], missing)  # fmt: skip
-        bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses", disable=None)
-        for indices, rollout in rollouts:
-            texts = response_texts(teacher, rollout)
-            for row, (i, text) in enumerate(zip(indices, texts, strict=True)):
-                ids = rollout.sequences.response_ids[row][rollout.mask[row].bool()]
-                new_rows.append({
-                    "prompt_ids": prompts[i], "response_ids": ids.tolist(), "response": text
-                })  # fmt: skip
-                print(json.dumps(new_rows[-1], ensure_ascii=False), file=file)
-            file.flush()
-            bar.update(len(indices))
-        bar.close()
+    if is_main:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.part")
+        aside.write_text("".join(map(_line, [made_with, *rows])), encoding="utf-8")
+        aside.replace(path)
+    bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
+               disable=None if is_main else True)  # fmt: skip
+    with setup.teacher.whole() as teacher, bar:
+        for together in split(batches, setup.world):  # a batch a process
+            with failing_together(FloatingPointError):
+                mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
+                        for batch in share(together)]  # fmt: skip
+            added = [row for batch in gathered(mine) for row in batch]
+            new_rows += added
+            if is_main:
+                with path.open("a", encoding="utf-8") as file:
+                    file.writelines(map(_line, added))
+            bar.update(len(added))
     return new_rows
+
+
+def _respond(
+    setup: Setup, teacher: LanguageModel, prompts: list, indices: list[int], seed: int
+) -> list[dict]:
+    """A row of the file for each of these prompts."""
+    decoding = Decoding(setup.config.data.max_response_length, setup.config.method.temperature)
+    rows = {}
+    for some, rollout in generate(teacher, prompts, decoding, len(indices), seed, indices):
+        texts = response_texts(teacher, rollout)
+        masks, responses = rollout.mask.bool(), rollout.sequences.response_ids
+        for i, ids, mask, text in zip(some, responses, masks, texts, strict=True):
+            rows[i] = {
+                "prompt_ids": prompts[i], "response_ids": ids[mask].tolist(), "response": text
+            }  # fmt: skip
+    return [rows[i] for i in indices]
+
+
+def _line(row: dict) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -16,8 +16,8 @@ class Setup:
 
     Attributes:
         config: the whole command's settings.
-        student: unwrapped, on `device`.
-        teacher: frozen, on `device`; None where none is named.
+        student: unwrapped, on `device`; see `LanguageModel.whole`.
+        teacher: frozen, on `device`, likewise; None where none is named.
         train: the training split.
         device: of this process.
         rank: of this process, from 0.

@@ -68,8 +68,8 @@ def data_terms(
     terms, teacher = ("log_probs",), None
     if with_teacher:
         terms = ("log_probs", "forward_kl")
-        with torch.no_grad():
-            hidden = response_hidden(setup.teacher.module, batch, setup.teacher)
+        with torch.no_grad(), setup.teacher.whole() as whole:
+            hidden = response_hidden(whole.module, batch, whole)
         teacher = (hidden, output_head(setup.teacher))
     chunk_size = setup.config.training.chunk_size
     return response_terms(module, batch, setup.student, terms, teacher, chunk_size)

@@ -1,5 +1,7 @@
 """A causal language model with its tokenizer: loaded with stock transformers, or built small."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,8 +27,8 @@ class LanguageModel:
     `vocab_size` is the number of tokens that can occur. A model may have more output rows than its
     tokenizer has tokens (padding for speed); logits past `vocab_size` are cut everywhere.
 
-    A teacher that is not where the student is has a copy of its `head` there, and one that rests in
-    host memory the device that it `works_on` (see `placement.py`).
+    `gather` is there where the weights are not all here at all times (see `whole`), and a `head`
+    where that of the teacher is needed meanwhile.
     """
 
     module: PreTrainedModel
@@ -34,7 +36,20 @@ class LanguageModel:
     vocab_size: int
     eos_ids: tuple[int, ...]
     head: Head | None = None
-    works_on: torch.device | None = None
+    gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
+
+    @contextmanager
+    def whole(self) -> Iterator["LanguageModel"]:
+        """The model with all of its weights, to be sampled from, scored or saved inside.
+
+        Where `gather` makes it (`training/sharding.py`), all processes must enter together; the
+        passes that they make inside are their own.
+        """
+        if self.gather is None:
+            yield self
+            return
+        with self.gather() as module:
+            yield replace(self, module=module, gather=None)
 
     @property
     def pad_id(self) -> int:

@@ -1,5 +1,7 @@
 """What tells a degenerating policy early: repetition, and how far importance weights spread."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,19 @@ def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
     return repeated.sum(-1) / real.sum(-1).clamp(min=1)
 
 
-def effective_sample_share(weights: Tensor, mask: Tensor) -> Tensor:
+def effective_sample_share(
+    weights: Tensor,
+    mask: Tensor,
+    total: Callable[[Tensor], Tensor] = lambda sums: sums,
+    largest: Callable[[Tensor], Tensor] = lambda value: value,
+) -> Tensor:
     """(sum w)^2 / (N sum w^2) over tokens: 1 where all weights are alike, 1/N where one rules.
 
-    0 where no token counts.
+    0 where no token counts. `total` and `largest` take sums and a maximum over processes.
     """
     weights = at_least_float32(weights) * mask
     # Squares of large or small weights would leave float32's range.
-    weights = weights / weights.amax().clamp(min=torch.finfo(weights.dtype).tiny)
-    return weights.sum() ** 2 / (mask.sum() * weights.square().sum()).clamp(min=1)
+    weights = weights / largest(weights.amax()).clamp(min=torch.finfo(weights.dtype).tiny)
+    sums = torch.stack([weights.sum(), weights.square().sum(), mask.sum().to(weights.dtype)])
+    first, second, count = total(sums)
+    return first**2 / (count * second).clamp(min=1)

@@ -29,6 +29,7 @@ from minillm.training.meter import Meter
 from minillm.training.method import Method, StepBatch
 from minillm.training.optimization import build_optimizer, build_schedule
 from minillm.training.run_state import RunState
+from minillm.training.sharding import prepare
 from minillm.training.signals import StopSignals
 from minillm.training.tracking import Tracker
 
@@ -53,7 +54,7 @@ class Trainer:
         method: batches and loss.
         training: settings of the loop.
         steps: optimiser steps.
-        validate: scores the student as it is: `loss`, `rougeL` and more.
+        validate: scores the student that it is given, whole: `loss`, `rougeL` and more.
         tracker: where figures go.
         state: writes and reads checkpoints.
         output: the run's folder.
@@ -65,7 +66,7 @@ class Trainer:
     method: Method
     training: TrainingConfig
     steps: int
-    validate: Callable[[], dict[str, float]]
+    validate: Callable[[LanguageModel], dict[str, float]]
     tracker: Tracker
     state: RunState
     output: Path
@@ -87,8 +88,11 @@ class Trainer:
             TrainingError: a loss is not finite, or something could not be written.
         """
         optimizer = build_optimizer(self.student.module, self.training)
+        module, optimizer = prepare(
+            self.accelerator, self.student.module, optimizer, self.training.max_grad_norm
+        )
+        # Of the prepared optimiser: DeepSpeed may put its own in place of the one that was given.
         schedule = build_schedule(optimizer, self.training, self.steps)
-        module, optimizer = self.accelerator.prepare(self.student.module, optimizer)
         self.accelerator.register_for_checkpointing(schedule)
         first = self._resume(checkpoint) if checkpoint else 0
         batches = self.method.batches()
@@ -188,20 +192,21 @@ class Trainer:
         last = len(batch.micro_batches) - 1
         value = torch.zeros((), device=self.accelerator.device)
         for number, micro_batch in enumerate(batch.micro_batches):
-            sync = contextlib.nullcontext() if number == last else self.accelerator.no_sync(module)
-            with sync:
+            is_last = number == last
+            self.accelerator.sync_gradients = is_last  # DeepSpeed steps in the last backward
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(module):
                 loss, metrics = self.method.loss(module, micro_batch, totals)
                 # Gradients are averaged over processes, but each loss is a share of one sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             value += loss.detach()
             meter.add(metrics)
-        norm = float(
-            self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
-        )
+        norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
+        norm = math.nan if norm is None else float(norm)  # DeepSpeed has none of a skipped step
         # A non-finite loss on any process makes the common gradient non-finite on all of them.
         # Half precision skips a step whose scale was too large, and lowers the scale.
         if not math.isfinite(norm) and self.accelerator.mixed_precision != "fp16":
-            self._stop(f"loss or gradient is not finite at step {step} (loss {float(value)})")
+            value = float(self.accelerator.reduce(value, "sum"))
+            self._stop(f"loss or gradient is not finite at step {step} (loss {value})")
         optimizer.step()
         optimizer.zero_grad()
         return norm
@@ -231,8 +236,16 @@ class Trainer:
     def _evaluate(self, step: int) -> None:
         """Validate, keep the checkpoint as the last, and as the best where it is."""
         self.student.module.eval()
-        with self.clock.phase("validate"):
-            scores = self.validate()
+        with self.student.whole() as student:
+            with self.clock.phase("validate"):
+                try:
+                    scores = self.validate(student)
+                except FloatingPointError as error:
+                    self._stop(f"{error} in the validation at step {step}")
+            self._keep(student, scores, step)
+
+    def _keep(self, student: LanguageModel, scores: dict[str, float], step: int) -> None:
+        """Log the scores, write the checkpoints."""
         if not math.isfinite(scores["loss"]):
             self._stop(f"the validation loss is {scores['loss']} at step {step}")
         seconds = self.clock.training_seconds
@@ -246,11 +259,13 @@ class Trainer:
             "selected_by": self.training.select_by,
         }
         for name in ["last", "best"] if self._is_best(scores) else ["last"]:
-            self.state.together(self.output / name, partial(self._save_model, name, details))
+            self.state.together(
+                self.output / name, partial(self._save_model, student, name, details)
+            )
 
-    def _save_model(self, name: str, details: dict) -> None:
+    def _save_model(self, student: LanguageModel, name: str, details: dict) -> None:
         if self.accelerator.is_main_process:
-            save_checkpoint(self.student, self.output / name, details)
+            save_checkpoint(student, self.output / name, details)
 
     def summary(self) -> dict:
         """What the run came to."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minillm.models.heads import output_head
-from minillm.models.placement import at_work, place
+from minillm.models.placement import place
 from tests.tiny import tiny_model
 
 CPU = torch.device("cpu")
@@ -19,9 +19,10 @@ def test_the_teacher_is_on_its_device_while_at_work_alone():
     placed = place(teacher, CPU, "cuda:1", offload=True)
     moves = []
     placed.module.to = moves.append  # there is one device here
-    with at_work(None, placed, tiny_model(1)):
+    with placed.whole() as whole:
         assert moves == [torch.device("cuda:1")]
-    assert moves == [torch.device("cuda:1"), CPU]
+        assert whole.head is placed.head
+    assert moves == [torch.device("cuda:1"), "cpu"]
     assert torch.equal(output_head(placed).weight, weight)
     assert output_head(placed).weight is not teacher.module.get_output_embeddings().weight
 

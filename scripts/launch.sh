@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# `minillm` under many processes: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh experiment=paper/sft ...
+# Arguments go to `minillm train`, or to another verb where one comes first (evaluate, generate).
+#   RUNTIME      a file of configs/accelerate: cpu, gpu, ddp, fsdp2, zero1, zero2, zero3,
+#                zero3_offload; by default ddp, or what needs no launcher where there is one process
+#   NPROC        processes on this machine; by default its GPUs
+#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT
+#                machines, this one's number from 0, host and port of the first; start the same
+#                command on each (scripts/slurm.sbatch, scripts/launch_hosts.sh)
+# docs/distributed.md says which RUNTIME to take.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ -x "$root/.venv/bin/python" ]; then
+    PATH="$root/.venv/bin:$PATH"
+fi
+
+gpus=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
+if [ "$gpus" -eq 0 ]; then
+    export DS_ACCELERATOR=cpu # or DeepSpeed warns that it found no GPU
+fi
+nodes=${NNODES:-1}
+local=${NPROC:-$((gpus > 0 ? gpus : 1))}
+if [ $((local * nodes)) -gt 1 ]; then
+    runtime=${RUNTIME:-ddp}
+elif [ "$gpus" -gt 0 ]; then
+    runtime=${RUNTIME:-gpu}
+else
+    runtime=${RUNTIME:-cpu}
+fi
+config=$root/configs/accelerate/$runtime.yaml
+if [ ! -f "$config" ]; then
+    known=$(cd "$root/configs/accelerate" && ls -- *.yaml | sed 's/\.yaml$//' | paste -sd ' ')
+    echo "launch.sh: RUNTIME=$runtime is not known. Allowed: $known." >&2
+    exit 2
+fi
+if [[ $runtime == [cg]pu ]] && [ $((local * nodes)) -gt 1 ]; then
+    echo "launch.sh: RUNTIME=$runtime is for one process, not for NPROC=$local on NNODES=$nodes." \
+        "Take RUNTIME=ddp." >&2
+    exit 2
+fi
+
+options=(--config_file "$config" --num_processes $((local * nodes)) --num_machines "$nodes"
+    --machine_rank "${NODE_RANK:-0}" --main_process_port "${MASTER_PORT:-29500}")
+if [ "$nodes" -gt 1 ]; then
+    options+=(--main_process_ip "${MASTER_ADDR:?of the first machine is needed for NNODES=$nodes}")
+fi
+if [ -f "$root/configs/deepspeed/$runtime.json" ]; then
+    options+=(--deepspeed_config_file "$root/configs/deepspeed/$runtime.json")
+fi
+case ${1:-} in
+    train | evaluate | generate) ;;
+    *) set -- train "$@" ;;
+esac
+exec python "$root/scripts/launch.py" "${options[@]}" --module minillm "$@"

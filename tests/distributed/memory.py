@@ -1,0 +1,51 @@
+"""Bytes that a process holds for a student in training, counted from the tensors themselves."""
+
+import torch
+from accelerate.utils import DistributedType
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+from minillm.commands.prepare import start_accelerator
+from minillm.config import Config
+from minillm.training.optimization import build_optimizer
+from minillm.training.sharding import prepare
+
+WIDTH = 512  # of square layers: large enough that padding of the parts counts for nothing
+
+
+def bytes_held(config: Config) -> dict[str, float]:
+    """Bytes per parameter after a step: `weights`, `gradients` where held, `optimizer`."""
+    accelerator = start_accelerator(config)
+    torch.manual_seed(0)
+    module = nn.Sequential(*[nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4)])
+    module._no_split_modules = ["Linear"]
+    module.config = type("Shape", (), {"hidden_size": WIDTH})()
+    count = sum(weight.numel() for weight in module.parameters())
+    trained, optimizer = prepare(
+        accelerator, module, build_optimizer(module, config.training), max_norm=1.0
+    )
+    accelerator.backward(trained(torch.ones(1, WIDTH)).square().mean())
+    optimizer.step()
+    weights = list(module.parameters())
+    held = {"weights": weights}
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        held["weights"] = [getattr(weight, "ds_tensor", weight) for weight in weights]
+        engine = optimizer.optimizer
+        copies = getattr(engine, "fp32_partitioned_groups_flat", None)  # of ZeRO-3
+        copies = copies or engine.single_partition_of_fp32_groups
+        held["optimizer"] = [*copies, *states(engine.optimizer)]
+    else:
+        held["gradients"] = [weight.grad for weight in weights]
+        held["optimizer"] = states(optimizer)
+    return {name: sum(map(size, tensors)) / count for name, tensors in held.items()}
+
+
+def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Adam's moments."""
+    return [x for state in optimizer.state.values() for x in state.values()
+            if torch.is_tensor(x) and x.dim()]  # fmt: skip
+
+
+def size(tensor: torch.Tensor) -> int:
+    local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return local.numel() * local.element_size()

@@ -1,0 +1,99 @@
+"""One process and two, on every backend: the same losses, weights and scores."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.distributed.conftest import ROOT
+from tests.distributed.worker import RUNTIMES, STOPPED
+
+CASES = [(method, runtime) for runtime in RUNTIMES for method in ("sft", "kd", "minillm")]
+CASES += [("official", "ddp"), ("official", "zero3")]
+TIMES = ("seconds", "speed", "rollout/seconds")
+
+
+@pytest.mark.parametrize(("method", "runtime"), CASES)
+def test_two_processes_train_as_one(runs, method, runtime):
+    assert [found[f"{method} {runtime}"] for found in runs[2].found] == [None, None]
+    alone = load_file(runs[1].folder / f"{method}_ddp/last/model.safetensors")
+    together = load_file(runs[2].folder / f"{method}_{runtime}/last/model.safetensors")
+    assert together.keys() == alone.keys()
+    for name, whole in alone.items():
+        assert (together[name] - whole).abs().max() < 1e-5, name
+    start = load_file(runs[1].folder / f"{method}_ddp/best/model.safetensors")
+    if not all((start[name] == whole).all() for name, whole in alone.items()):
+        assert any((start[name] - whole).abs().max() > 1e-3 for name, whole in alone.items())
+
+
+@pytest.mark.parametrize(("method", "runtime"), CASES)
+def test_two_processes_log_as_one(runs, method, runtime):
+    """Losses, gradient norms, ROUGE-L and all else but times, each step and each validation."""
+    alone = runs[1].metrics(f"{method}_ddp")
+    together = runs[2].metrics(f"{method}_{runtime}")
+    assert len(alone) == len(together) == 7  # five steps, two validations
+    for one, other in zip(alone, together, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            if not name.startswith(TIMES):
+                assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+def test_an_evaluation_by_two_is_that_of_one(runs):
+    """Every input once, in order; written once."""
+    texts, results = zip(
+        *(
+            (
+                (runs[world].folder / "sft_ddp/evaluation/tiny.responses.jsonl").read_text(),
+                json.loads((runs[world].folder / "sft_ddp/evaluation/tiny.json").read_text()),
+            )
+            for world in (1, 2)
+        ),
+        strict=True,
+    )
+    assert len(texts[0].splitlines()) == 10 * 3  # two seeds and greedy
+    assert texts[1] == texts[0]
+    for name in ("inputs", "rougeL", "greedy", "length", "per_input"):
+        assert results[1][name] == results[0][name]
+    assert results[1]["reverse_kl"] == pytest.approx(results[0]["reverse_kl"], rel=1e-4)
+
+
+def test_seqkd_writes_one_file_for_all(runs):
+    files = [(runs[world].folder / "seqkd.jsonl").read_text() for world in (1, 2)]
+    assert len(files[0].splitlines()) == 1 + 25
+    assert files[1] == files[0]
+
+
+@pytest.mark.parametrize("runtime", STOPPED)
+def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
+    first, second = (found["stops"][runtime] for found in runs[2].found)
+    assert first == second
+    assert "loss or gradient is not finite at step 1 (loss nan)" in first
+
+
+def test_a_collection_that_fails_on_one_process_stops_all(runs):
+    first, second = (found["stops"]["sample"] for found in runs[2].found)
+    assert first == second
+    assert "the logits are not finite (process 1) at step 1" in first
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_memory_is_that_of_the_table(runs, runtime):
+    """Bytes per parameter of docs/distributed.md, which holds formulas of N processes."""
+    found = runs[2].found[0][f"memory {runtime}"]
+    lines = (ROOT / "docs" / "distributed.md").read_text().splitlines()
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    header = next(row for row in table if row[0] == "student")
+    row = dict(zip(header, next(row for row in table if row[0] == runtime), strict=True))
+    for name, size in found.items():
+        assert size == pytest.approx(value(row[name], 2), rel=0.01), name
+    totals = row["in float32, N = 1, 2, 8"].split(", ")
+    for processes, total in zip((1, 2, 8), totals, strict=True):
+        parts = [value(row[name], processes) for name in ("weights", "gradients", "optimizer")]
+        assert float(total) == sum(parts)
+
+
+def value(formula: str, processes: int) -> float:
+    """What `4` or `12/N` comes to."""
+    number, _, divided = formula.partition("/")
+    return int(number) / (processes if divided else 1)

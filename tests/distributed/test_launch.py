@@ -1,0 +1,97 @@
+"""scripts/launch.sh as a user starts it: machines find each other, and no end is a hang."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.conftest import ROOT, clean_environment, free_port
+
+# Runs the command here, as ssh would elsewhere.
+FAKE_SSH = '#!/bin/sh\nshift 2\nexec sh -c "$*"\n'
+
+
+@pytest.fixture
+def launch(tmp_path, tiny_settings):
+    """Starts a script with settings of a tiny run; killed at the end with all that it started."""
+    started = []
+
+    def run(script: str, *overrides: str, **variables: object) -> subprocess.Popen:
+        environment = clean_environment() | {"MASTER_PORT": free_port()}
+        environment |= {name: str(value) for name, value in variables.items()}
+        models = ["student.architecture=llama", "student.hidden_size=16", "output=out"]
+        process = subprocess.Popen(
+            ["bash", ROOT / "scripts" / script, *tiny_settings, *models, *overrides],
+            cwd=tmp_path, env=environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_two_machines_train_together(launch, tmp_path):
+    """Two launchers with a process each, which meet over loopback; the first process speaks."""
+    (tmp_path / "hosts").write_text("# a comment\n127.0.0.1 slots=1\nlocalhost slots=1\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ssh").write_text(FAKE_SSH)
+    (tmp_path / "bin" / "ssh").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{clean_environment()['PATH']}"
+    process = launch("launch_hosts.sh", HOSTS="hosts", RUNTIME="zero2", PATH=path)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("on cpu:0, 2 process(es)") == 1, said
+    assert said.count("step 3 of 3") == 1
+    assert (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_process_that_dies_ends_the_job(launch, tmp_path):
+    process = launch("launch.sh", "training.steps=100000", "training.evaluate_every=100000",
+                     NPROC=2, RUNTIME="ddp")  # fmt: skip
+    metrics = tmp_path / "out" / "metrics.jsonl"
+    deadline = time.monotonic() + 90
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(process_of_rank(process.pid, 1), signal.SIGKILL)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGKILL, said
+    assert "process 1 failed first (SIGKILL)" in said
+
+
+def process_of_rank(launcher: int, rank: int) -> int:
+    """The child of a launcher that has this rank."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    for child in children:
+        if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+            return int(child)
+    raise AssertionError(f"no child has rank {rank}")
+
+
+def test_what_all_processes_refuse_is_said_once(launch):
+    process = launch("launch.sh", "training.batch_size=5", NPROC=2, RUNTIME="ddp")
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert len(re.findall(r"^minillm: training.batch_size=5", said, re.M)) == 1, said
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RUNTIME": "zero4"}, "RUNTIME=zero4 is not known. Allowed: cpu ddp fsdp2 gpu"),
+        ({"RUNTIME": "cpu", "NPROC": 2}, "Take RUNTIME=ddp"),
+        ({"NPROC": 1, "NNODES": 2}, "MASTER_ADDR: of the first machine is needed"),
+    ],
+)
+def test_a_launch_that_cannot_work_is_refused(launch, variables, message):
+    process = launch("launch.sh", **variables)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode != 0 and message in said

@@ -1,0 +1,151 @@
+"""One of several processes: trains by every method on every backend, and more, in one start.
+
+Started by the fixtures of conftest.py with RANK, WORLD_SIZE and so on set; writes runs, and what it
+found to RANK.json, in its working folder.
+"""
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+import yaml
+from accelerate import PartialState
+from accelerate.state import AcceleratorState, GradientState
+
+from minillm.commands.evaluate import evaluate_model
+from minillm.commands.train import train
+from minillm.compose import CONFIGS, load_config
+from minillm.data.batches import PromptBatch
+from minillm.errors import InputError, TrainingError
+from minillm.methods import minillm as minillm_method
+from minillm.methods.minillm import MiniLLM
+from minillm.methods.supervised import Supervised
+from minillm.sampling.sampler import Decoding, sample
+from tests.distributed.memory import bytes_held
+
+RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
+STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
+METHODS = {
+    "sft": ["method=sft"],
+    "kd": ["method=kd"],
+    "minillm": ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"],
+}
+# Whitening over all positions and plain text, on one backend of each kind.
+METHODS["official"] = [*METHODS["minillm"], "method.variant=official", "method.lm_coef=1",
+                       "method.lm_kd_ratio=0.5", "method.lm_batch_size=4", "method.lm_length=8",
+                       "data.plain_text=text.txt"]  # fmt: skip
+
+
+def environment(runtime: str) -> dict[str, str]:
+    """What `accelerate launch` sets for a file of configs/accelerate."""
+    config = yaml.safe_load((CONFIGS / "accelerate" / f"{runtime}.yaml").read_text())
+    if config["distributed_type"] == "FSDP":
+        given = {key.upper(): str(value) for key, value in config["fsdp_config"].items()}
+        return given | {"ACCELERATE_USE_FSDP": "true"}
+    if config["distributed_type"] == "DEEPSPEED":
+        given = config["deepspeed_config"]
+        return {
+            "ACCELERATE_USE_DEEPSPEED": "true",
+            "ACCELERATE_DEEPSPEED_ZERO3_INIT": str(given["zero3_init_flag"]),
+            "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(
+                CONFIGS.parent / given["deepspeed_config_file"]
+            ),
+        }
+    return {}
+
+
+@contextmanager
+def backend(runtime: str):
+    """A new Accelerate state inside, for one command; the processes stay connected."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    with (
+        patch.dict(os.environ, environment(runtime)),
+        patch.object(PartialState, "destroy_process_group"),
+    ):
+        yield
+
+
+def fixed_collection(self: MiniLLM):
+    """Responses that are the same however many processes there are, each with its part of them."""
+    prompts = [example.prompt_ids for example in self.setup.train[:8]]
+    with self.setup.student.whole() as student, self.setup.teacher.whole() as teacher:
+        batch = PromptBatch.pad(prompts, student.pad_id)
+        generator = torch.Generator().manual_seed(3)
+        rollout = sample(student, batch, Decoding(8), generator, teacher, alpha=0.2)
+    return rollout.select(torch.arange(8)[self.setup.rank :: self.setup.world]), {}
+
+
+def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
+    shard = runtime in ("fsdp2", "zero3")
+    # Micro-batches of 3 among 4 sequences of a process: gradients add up over uneven ones.
+    return [*settings, *METHODS[method], "training.batch_size=8", "training.micro_batch_size=3",
+            "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=1",
+            "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
+            f"runtime.shard_teacher={shard}", f"output={output}"]  # fmt: skip
+
+
+def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
+    """The message of a run that could not go on."""
+    with backend(runtime), patch.object(MiniLLM, "collect", fixed_collection):
+        try:
+            train(load_config([*options(settings, method, runtime, output), *more]))
+        except (TrainingError, InputError) as error:
+            return str(error)
+    return None
+
+
+def loss_that_is_nan_on_rank_1(self, *arguments):
+    loss, metrics = plain_loss(self, *arguments)
+    return loss * (float("nan") if self.setup.rank == 1 else 1), metrics
+
+
+plain_loss, plain_collect = Supervised.loss, MiniLLM.collect
+
+
+def sample_that_fails_on_rank_1(*arguments):
+    if PartialState().process_index == 1:
+        raise FloatingPointError("the logits are not finite")
+    return sample(*arguments)
+
+
+def stops(settings: list[str]) -> dict[str, str | None]:
+    """How all processes end where one of them cannot go on."""
+    found = {}
+    for runtime in STOPPED:
+        with patch.object(Supervised, "loss", loss_that_is_nan_on_rank_1):
+            found[runtime] = trained(settings, "sft", runtime, f"nan_{runtime}")
+    with backend("ddp"), patch.object(minillm_method, "sample", sample_that_fails_on_rank_1):
+        try:
+            train(load_config(options(settings, "minillm", "ddp", "nan_sample")))
+        except TrainingError as error:
+            found["sample"] = str(error)
+    return found
+
+
+def main(settings: list[str], rank: int, world: int) -> None:
+    torch.set_num_threads(1)
+    found: dict = {}
+    for runtime in RUNTIMES if world > 1 else ("ddp",):
+        for method in METHODS:
+            if method != "official" or runtime in ("ddp", "zero3"):
+                found[f"{method} {runtime}"] = trained(settings, method, runtime,
+                                                       f"{method}_{runtime}")  # fmt: skip
+        with backend(runtime):
+            found[f"memory {runtime}"] = bytes_held(load_config(settings))
+    seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
+    METHODS["seqkd"] = seqkd
+    found["seqkd"] = trained(settings, "seqkd", "ddp", "seqkd", "training.steps=1")
+    with backend("ddp"):
+        evaluate_model("sft_ddp", ["evaluation.batch_size=1", "evaluation.seeds=[1,2]"])
+    if world > 1:
+        found["stops"] = stops(settings)
+    Path(f"{rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
