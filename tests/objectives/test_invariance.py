@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, get_ident
+from typing import Any
 
 import pytest
 import torch
@@ -152,18 +153,18 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
 
 
 class Ranks:
-    """Stands in for accelerate's reduction among threads."""
+    """Stands in for what processes tell each other, among threads."""
 
     def __init__(self, world: int) -> None:
         self.world = world
         self.barrier = Barrier(world, timeout=20)
-        self.values: dict[int, Tensor] = {}
+        self.values: dict[int, Any] = {}
 
-    def reduce(self, tensor: Tensor, reduction: str) -> Tensor:
-        assert reduction == "sum"
-        self.values[get_ident()] = tensor
+    def all(self, value: Any) -> list[Any]:
+        """The value of every rank, on every rank."""
+        self.values[get_ident()] = value
         self.barrier.wait()
-        result = sum(self.values.values())
+        result = list(self.values.values())
         self.barrier.wait()
         return result
 
@@ -178,12 +179,9 @@ def test_ranks(rollout, changes, world, monkeypatch):
     """Each rank holds rows of its own, cut to its own longest."""
     ranks = Ranks(world)
     expected = step(rollout, changes)
-    rows = [torch.arange(rank, len(rollout), world) for rank in range(world)]
-    parts = [rollout.select(x) for x in rows]
-    if changes == SETTINGS["official"]:  # each rank's padding counts: keep it the same
-        width = rollout.mask.shape[1]
-        parts = [with_padding(part, width - part.mask.shape[1]) for part in parts]
-    monkeypatch.setattr(method_module, "reduce", ranks.reduce)
+    parts = [rollout.select(torch.arange(rank, len(rollout), world)) for rank in range(world)]
+    monkeypatch.setattr(method_module, "total", lambda values: sum(ranks.all(values)))
+    monkeypatch.setattr(method_module, "longest", lambda length, _: max(ranks.all(length)))
     method = build(changes)
     batches = [batch for (batch,) in ranks.map(method._micro_batches, parts)]
     assert_same(total(method, batches), expected)
