@@ -132,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain(error)
         sys.exit(2 if isinstance(error, InputError) else 3)
     except Stopped as stop:
-        print(f"minillm: {stop}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # all have agreed on it
+            print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
         print("minillm: interrupted; checkpoints that were written are whole", file=sys.stderr)

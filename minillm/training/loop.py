@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -147,6 +146,7 @@ class Trainer:
 
     def _checkpoint(self, step: int) -> Path:
         with self.clock.phase("checkpoint"):
+            self.tracker.flush()
             progress = {
                 "history": self.history,
                 "clock": self.clock.state_dict(),
@@ -259,13 +259,9 @@ class Trainer:
             "selected_by": self.training.select_by,
         }
         for name in ["last", "best"] if self._is_best(scores) else ["last"]:
-            self.state.together(
-                self.output / name, partial(self._save_model, student, name, details)
-            )
-
-    def _save_model(self, student: LanguageModel, name: str, details: dict) -> None:
-        if self.accelerator.is_main_process:
-            save_checkpoint(student, self.output / name, details)
+            with self.state.writing(self.output / name):
+                if self.accelerator.is_main_process:
+                    save_checkpoint(student, self.output / name, details)
 
     def summary(self) -> dict:
         """What the run came to."""

@@ -16,17 +16,18 @@ A folder is written aside and renamed when it is on the disk; all processes shar
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import nn
 
 from minillm.errors import TrainingError
+from minillm.processes import failing_together, gathered
 from minillm.runs import CHECKPOINTS, METRICS, read_json, write_json
 from minillm.training.files import (
     MANIFEST,
@@ -48,7 +49,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS = "progress.json"
 MODELS = ("best", "last")
-T = TypeVar("T")
 
 
 def found(output: Path) -> list[Path]:
@@ -116,40 +116,42 @@ class RunState:
         folder = self.output / CHECKPOINTS / f"step-{step:06d}"
         if folder.exists():  # the run went on from it, or it was just written
             return folder
-        self.together(folder, lambda: self.is_main and begin_folder(folder))
-        self.together(folder, lambda: self._write(aside_of(folder), step, progress, own))
-        listed = self.together(folder, lambda: self._list(aside_of(folder)))
-        files = {name: file for part in gather_object([listed]) for name, file in part.items()}
-        self.together(folder, lambda: self.is_main and self._finish(folder, files))
+        with self.writing(folder):
+            if self.accelerator.is_main_process:
+                begin_folder(folder)
+        with self.writing(folder):
+            self._write(aside_of(folder), step, progress, own)
+        with self.writing(folder):
+            listed = self._list(aside_of(folder))
+        files = {name: file for part in gathered([listed]) for name, file in part.items()}
+        with self.writing(folder):
+            if self.accelerator.is_main_process:
+                self._finish(folder, files)
         return folder
 
-    @property
-    def is_main(self) -> bool:
-        return self.accelerator.is_main_process
-
-    def together(self, folder: Path, action: Callable[[], T]) -> T:
-        """Do a part of the writing of a folder; what fails on one process ends all of them.
+    @contextmanager
+    def writing(self, folder: Path) -> Iterator[None]:
+        """What of a folder one process cannot write ends all of them; what lies aside is removed.
 
         Raises:
             TrainingError: naming the folder, the reason and the space.
         """
-        result, problem = None, None
         try:
-            result = action()
-        except WRITE_ERRORS as error:
-            problem = str(not_written(folder, error))
-        problems = [text for text in gather_object([problem]) if text]
-        if problems:
-            if self.is_main:
+            with failing_together(TrainingError):
+                try:
+                    yield
+                except WRITE_ERRORS as error:
+                    raise not_written(folder, error) from error
+        except TrainingError:
+            if self.accelerator.is_main_process:
                 shutil.rmtree(aside_of(folder), ignore_errors=True)
-            raise TrainingError(problems[0])
-        return result
+            raise
 
     def _write(self, aside: Path, step: int, progress: dict[str, Any], own: dict) -> None:
         # As safetensors, it warns each time of weights that are tied.
         self.accelerator.save_state(str(aside), safe_serialization=False)
         torch.save(own, aside / f"rank-{self.accelerator.process_index}.pt")
-        if not self.is_main:
+        if not self.accelerator.is_main_process:
             return
         write_json(aside / PROGRESS, {"step": step} | progress | self.made_with)
         shutil.copyfile(self.output / METRICS, aside / METRICS)

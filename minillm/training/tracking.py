@@ -28,6 +28,12 @@ class Tracker:
                 print(json.dumps({"step": step} | rounded), file=file)
         self.accelerator.log(values, step=step)
 
+    def flush(self) -> None:
+        """Have the points so far in TensorBoard's file, which is written every two minutes."""
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard" and self.accelerator.is_main_process:
+                tracker.writer.flush()
+
     def close(self) -> None:
         self.accelerator.end_training()
 

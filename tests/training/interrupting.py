@@ -87,6 +87,12 @@ def stop_at(number: int | None, which: int = signal.SIGTERM) -> None:
     Trainer._step = stepped
 
 
+def stop_on(backend: dict[str, str], number: int | None) -> None:
+    """`stop_at`, on a backend by its variables of the environment."""
+    os.environ.update(backend)
+    stop_at(number)
+
+
 def limit_file_size(size: int) -> None:
     """No file of this process can have more bytes: what a full disk does, for large files."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -123,10 +129,9 @@ def outcome(run: Path) -> dict:
 
 def same_outcome(one: dict, other: dict, tolerance: float = 0.0) -> bool:
     """Whether two runs ended alike: to the bit, or within a tolerance."""
-    for name in ("best", "last"):
-        ours, theirs = one["weights"][name], other["weights"][name]
-        for key, values in ours.items():
-            if not torch.allclose(values, theirs[key], rtol=0, atol=tolerance):
+    for name, ours in one["weights"].items():
+        for key, values in other["weights"][name].items():
+            if not torch.allclose(ours[key], values, rtol=0, atol=tolerance):
                 return False
     figures = [{k: v for k, v in found.items() if k != "weights"} for found in (one, other)]
     return same_figures(*figures, tolerance)
