@@ -155,6 +155,8 @@ class RuntimeConfig:
     timeout: int = 1800  # seconds that a process waits for the others before the run ends
     # Spread the teacher's weights over the processes; each gathers all while it reads with them.
     shard_teacher: bool = False
+    teacher_device: str | None = None  # such as cuda:1; null: where the student is
+    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     project: str = "minillm"
 

@@ -109,6 +109,23 @@ def _validate_training(training: TrainingConfig) -> None:
     _require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
 
+def _validate_placement(config: Config) -> None:
+    reads_always = config.method.name == "kd" or (
+        getattr(config.method, "lm_coef", 0) > 0 and config.method.lm_kd_ratio > 0
+    )
+    if config.runtime.teacher_offload and reads_always:
+        raise InputError(
+            "runtime.teacher_offload=true is not allowed here: this method reads with the teacher "
+            "at every step. Set it to false (or method.lm_kd_ratio=0 in MiniLLM)."
+        )
+    placed = config.runtime.teacher_offload or config.runtime.teacher_device
+    if config.runtime.shard_teacher and placed:
+        raise InputError(
+            "runtime.shard_teacher=true goes with neither runtime.teacher_offload nor "
+            "runtime.teacher_device: take one of them."
+        )
+
+
 def validate(config: Config) -> None:
     """Refuse settings that cannot work, before anything is loaded.
 
@@ -131,5 +148,6 @@ def validate(config: Config) -> None:
     _validate_models(config)
     _validate_data(config.data)
     _validate_training(config.training)
+    _validate_placement(config)
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")

@@ -11,6 +11,7 @@ RUN/logs, RUN/wandb   what the trackers wrote
 
 import importlib.metadata
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -100,7 +101,7 @@ def machine() -> str:
     if info.is_file():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         processor = names[0].split(":", 1)[1].strip() if names else processor
-    text = f"{processor}, {torch.get_num_threads()} threads"
+    text = f"{processor}, {torch.get_num_threads()} of {os.cpu_count()} cores"
     if torch.cuda.is_available():
         text += f"; {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return text

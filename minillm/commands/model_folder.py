@@ -8,6 +8,7 @@ from accelerate.utils import set_seed
 
 from minillm.commands.prepare import (
     encode_splits,
+    join_teacher,
     make_model,
     make_teacher,
     read_records,
@@ -19,7 +20,6 @@ from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
-from minillm.models.fit import fit
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY, read_json
 from minillm.training.checkpoint import checkpoint_details
@@ -74,9 +74,7 @@ def load_scored_model(config: Config, path: Path) -> ScoredModel:
     examples = encode_splits(records, tokenizer, config)["test"].examples
     model = make_model(config, config.student, tokenizer).to(accelerator.device)
     model.module.eval()
-    teacher = make_teacher(config)
-    if teacher:
-        model, teacher = fit(model, teacher.to(accelerator.device))
+    model, teacher = join_teacher(config, model, make_teacher(config))
     details = checkpoint_details(path)
     summary = read_json(path.parent / SUMMARY) if details else None
     return ScoredModel(path, model, teacher, examples, details, summary)

@@ -19,6 +19,7 @@ from minillm.data.sources import load_records
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
+from minillm.models.fit import fit
 from minillm.models.heads import check_head
 from minillm.models.language_model import (
     LanguageModel,
@@ -26,6 +27,7 @@ from minillm.models.language_model import (
     check_length,
     load_model,
 )
+from minillm.models.placement import place
 from minillm.runs import LOGS
 
 log = logging.getLogger(__name__)
@@ -149,3 +151,18 @@ def make_teacher(config: Config) -> LanguageModel | None:
     teacher = make_model(config, config.teacher, tokenizer)
     teacher.module.requires_grad_(False).eval()
     return teacher
+
+
+def join_teacher(
+    config: Config, student: LanguageModel, teacher: LanguageModel | None
+) -> tuple[LanguageModel, LanguageModel | None]:
+    """Student and teacher with one vocabulary, the teacher where the settings want it.
+
+    Raises:
+        InputError: their tokenizers differ.
+    """
+    if teacher is None:
+        return student, None
+    student, teacher = fit(student, teacher)
+    runtime = config.runtime
+    return student, place(teacher, student.device, runtime.teacher_device, runtime.teacher_offload)

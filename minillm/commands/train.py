@@ -10,6 +10,7 @@ from accelerate.utils import set_seed
 
 from minillm.commands.prepare import (
     encode_splits,
+    join_teacher,
     make_model,
     make_teacher,
     make_tokenizer,
@@ -21,7 +22,6 @@ from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
-from minillm.models.fit import fit
 from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
@@ -61,9 +61,7 @@ def train(config: Config) -> None:
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
-    teacher = make_teacher(config)
-    if teacher:
-        student, teacher = fit(student, teacher.to(accelerator.device))
+    student, teacher = join_teacher(config, student, make_teacher(config))
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
                   accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
     describe(setup)
@@ -132,11 +130,18 @@ def total_steps(training: TrainingConfig, method: Method) -> int:
 
 
 def check_processes(config: Config, processes: int) -> None:
-    """Refuse batches that do not come out even: a process with a batch more waits for ever.
+    """Refuse what cannot work on so many processes.
+
+    Batches must come out even: a process with one more would wait for the others for ever.
 
     Raises:
         InputError: naming the setting, its value and the number of processes.
     """
+    if config.runtime.teacher_device and processes > 1:
+        raise InputError(
+            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
+            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
+        )
     sizes = {"training.batch_size": config.training.batch_size}
     if isinstance(config.method, MiniLLMConfig):
         sizes["method.rollouts_per_collection"] = config.method.rollouts_per_collection

@@ -34,7 +34,8 @@ def response_hidden(module: nn.Module, batch: SequenceBatch, model: LanguageMode
 
     `module` is the model as the caller may have wrapped it (DDP, DeepSpeed); `model` describes it.
     """
-    return _through_head(module, batch, model, lambda hidden, _: hidden)[:, :-1]
+    hidden = _through_head(module, batch.to(model.device), model, lambda hidden, _: hidden)
+    return hidden[:, :-1].to(batch.response_ids.device)
 
 
 def response_terms(
@@ -110,7 +111,12 @@ class CachedReader:
         self.lengths: Tensor | int = 0  # [B] real tokens read
 
     def read(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Read `ids` `[B, S]` next to all before; the last hidden states `[B, S, d]`."""
+        """Read `ids` `[B, S]` next to all before; the last hidden states `[B, S, d]`.
+
+        These are where the ids are, wherever the model is.
+        """
+        device, own = ids.device, self.model.device
+        ids, mask = ids.to(own), mask.to(own)
         counts = mask.cumsum(-1)
         positions = {}
         if self.takes_positions:
@@ -124,10 +130,11 @@ class CachedReader:
             past_key_values=self.cache,
             use_cache=True,
             **positions,
-        ).last_hidden_state
+        ).last_hidden_state.to(device)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (indices), and the leading columns that none of them uses."""
+        rows = rows.to(self.mask.device)
         mask = self.mask[rows]
         first = int(mask.any(0).int().argmax())
         self.mask, self.lengths = mask[:, first:], self.lengths[rows]

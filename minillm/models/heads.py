@@ -22,7 +22,11 @@ AFTER_THE_HEAD = {"logit_scale": 1.0, "logits_scaling": 1.0, "final_logit_softca
 
 
 def output_head(model: LanguageModel) -> Head:
-    """The head's parameters (not copies) with the scaling and soft-capping that follow it."""
+    """The head's parameters with the scaling and soft-capping that follow it; copies only where
+    the model is elsewhere than what it is used with.
+    """
+    if model.head is not None:
+        return model.head
     embeddings = model.module.get_output_embeddings()
     config = model.module.config.get_text_config()
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere multiplies

@@ -17,6 +17,7 @@ from transformers import (
 
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
+from minillm.objectives.chunked import Head
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,24 @@ class LanguageModel:
 
     `vocab_size` is the number of tokens that can occur. A model may have more output rows than its
     tokenizer has tokens (padding for speed); logits past `vocab_size` are cut everywhere.
-    `gather` is there where processes hold parts of the weights: see `whole`.
+
+    A teacher that is not where the student is has a copy of its `head` there. `gather` is there
+    where the weights are in parts or elsewhere while nobody reads them: see `whole`.
     """
 
     module: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     vocab_size: int
     eos_ids: tuple[int, ...]
+    head: Head | None = None
     gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
 
     @contextmanager
     def whole(self) -> Iterator["LanguageModel"]:
-        """The model with all of its weights, to be sampled from, scored or saved inside.
+        """The model with all of its weights in place, to be read with or saved inside.
 
-        Where `gather` makes it (`training/sharding.py`), all processes must enter together; the
-        passes that they make inside are their own.
+        Where processes hold parts of them (`training/sharding.py`), all must enter together; the
+        passes that they make inside are their own. Elsewhere `models/placement.py` may move them.
         """
         if self.gather is None:
             yield self

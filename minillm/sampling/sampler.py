@@ -65,11 +65,12 @@ def sample(
     policy: LanguageModel,
     prompts: PromptBatch,
     decoding: Decoding,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
     teacher: LanguageModel | None = None,
     alpha: float = 0.0,
     coin_group: int | None = None,
     batch_size: int | None = None,
+    uniform: Tensor | None = None,
 ) -> Rollout:
     """Draw one response for each prompt, from `policy` or from its mixture with `teacher`.
 
@@ -77,7 +78,7 @@ def sample(
         policy: the student, or whichever model decodes alone.
         prompts: left-padded, `[N, P]`, on the policy's device.
         decoding: limits and warps the policy's part of the mixture.
-        generator: the only source of chance.
+        generator: the source of the coins, and of `uniform` where that is not given.
         teacher: scores every token, and is drawn from with chance `alpha`.
         alpha: the teacher's share.
         coin_group: rows that share their coins; 1 gives each row its own, None all the same. The
@@ -85,6 +86,7 @@ def sample(
             at a share 1 - (1 - alpha)^G of the steps: small groups cost almost a call a step.
         batch_size: rows decoded at once; None: all. The places of rows that have ended are filled
             with the prompts that wait, long ones first.
+        uniform: numbers in [0, 1), float64 `[N, max_length]`, one for each token to be drawn with.
 
     Raises:
         FloatingPointError: the logits that were to be drawn from are no numbers.
@@ -92,7 +94,10 @@ def sample(
     Returns:
         The rollout in the order of the prompts, its tensors as long as the longest response.
     """
-    responses = Responses(prompts, decoding.max_length, batch_size or len(prompts.ids))
+    count, limit = len(prompts.ids), decoding.max_length
+    if uniform is None:
+        uniform = uniform_numbers(count, limit, generator)
+    responses = Responses(prompts, limit, batch_size or count)
     student = LazyReader(policy, responses, decoding.log_probs if decoding.warps else None)
     scorer = LazyReader(teacher, responses, keeps_hidden=True) if teacher else None
     columns = min(column_limit(model) for model in (policy, teacher) if model)
@@ -101,7 +106,8 @@ def sample(
     responses.start()
     while count := len(responses.rows):
         coins = flip(alpha, count, coin_group, generator) if scorer else [False]
-        tokens, total = draw(_source(student, scorer, coins, coin_group), generator)
+        now = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
+        tokens, total = draw(_source(student, scorer, coins, coin_group), uniform[now])
         for reader, was_asked in ((student, not all(coins)), (scorer, any(coins))):
             if was_asked:
                 reader.record(tokens)
@@ -138,20 +144,25 @@ def _source(
     return torch.where(rows[:, None], p, student.next())
 
 
-def draw(log_probs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def uniform_numbers(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Numbers in [0, 1), float64 `[rows, columns]`, on the generator's device."""
+    return torch.rand(
+        rows, columns, dtype=torch.float64, generator=generator, device=generator.device
+    )
+
+
+def draw(log_probs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """A token `[B]` from each distribution `[B, V]`, and the sums `[B, 1]` of these.
 
-    Inverts the cumulative distribution at one uniform number a row, in float64. `multinomial` draws
-    a number for each token, in float32, and takes two to ten times as long on a CPU.
+    Inverts the cumulative distribution at one number `[B]` a row, in float64. `multinomial` draws a
+    number for each token, in float32, and takes two to ten times as long on a CPU. That a row's
+    numbers are its own leaves what is drawn independent of who else is in the batch.
     """
     cumulative = log_probs.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     # A product with u <= 1 - 2**-53 is below the total after rounding too, so there always is a
     # token past it; and the first one past it has not probability 0.
-    uniform = torch.rand(
-        total.shape, dtype=total.dtype, generator=generator, device=generator.device
-    )
-    tokens = torch.searchsorted(cumulative, uniform * total, right=True)[:, 0]
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * total, right=True)[:, 0]
     return tokens.clamp(max=log_probs.shape[-1] - 1), total  # nan is past all
 
 

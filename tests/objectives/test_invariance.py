@@ -40,7 +40,7 @@ EVERY_SETTING = pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTIN
 @pytest.fixture(scope="module")
 def rollout() -> Rollout:
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(0)
     prompts = PromptBatch.pad(PROMPTS, EOS)
     found = sample(STUDENT, prompts, Decoding(max_length=6), generator, TEACHER, alpha=0.2)
     lengths = found.mask.sum(-1)

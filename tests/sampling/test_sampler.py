@@ -152,13 +152,19 @@ def test_greedy_takes_the_likeliest_token():
         assert (log_prob_table(student, changed)[:, 0] <= best[:, 0] + 1e-12).all()
 
 
-def test_batches_can_be_drawn_again_alone():
+def test_a_prompts_response_depends_on_neither_batches_nor_the_other_prompts():
     student = tiny_model(1)
-    whole = list(generate(student, PROMPTS, Decoding(6), batch_size=1, seed=5))
-    rest = [i for rows, _ in whole[2:] for i in rows]
-    tail = list(generate(student, PROMPTS, Decoding(6), batch_size=1, seed=5, indices=rest))
-    assert len(whole) == 4
-    assert len(tail) == 2
-    for (indices, one), (other_indices, other) in zip(whole[2:], tail, strict=True):
-        assert indices == other_indices
-        assert torch.equal(one.sequences.response_ids, other.sequences.response_ids)
+    prompts = PROMPTS * 4
+
+    def responses(batch_size: int, indices: list[int] | None = None) -> dict[int, list[int]]:
+        found = {}
+        for rows, drawn in generate(student, prompts, Decoding(6), batch_size, 5, indices):
+            ids, masks = drawn.sequences.response_ids, drawn.mask.bool()
+            found |= {i: row[mask].tolist() for i, row, mask in zip(rows, ids, masks, strict=True)}
+        return found
+
+    whole = responses(16)
+    assert sorted(whole) == list(range(16))
+    assert len({tuple(whole[i]) for i in range(3, 16, 4)}) > 1, "the draws are not all the same"
+    assert responses(1) == responses(3) == whole
+    assert responses(2, [11, 2, 5]) == {i: whole[i] for i in (11, 2, 5)}
