@@ -57,12 +57,16 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
 
 
 def start_processes(config: Config) -> None:
-    """Join the processes that a launcher started, before Accelerate does without our settings."""
+    """Join the processes that a launcher started, before Accelerate does without our settings.
+
+    Raises:
+        InputError: DeepSpeed is asked for float16 on a CPU.
+    """
     on_cpu = config.runtime.device == "cpu" or not torch.cuda.is_available()
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
     state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=config.runtime.timeout))
-    if not on_cpu or state.num_processes == 1:
+    if state.distributed_type != DistributedType.MULTI_CPU:
         return
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # Accelerate knows FSDP2 on GPUs alone and would take DDP instead. torch has it on CPU too.
@@ -70,6 +74,11 @@ def start_processes(config: Config) -> None:
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         import deepspeed.ops
 
+        if config.runtime.mixed_precision == "fp16":
+            raise InputError(
+                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU: take "
+                "runtime=bf16 or runtime=auto there, or RUNTIME=ddp."
+            )
         # DeepSpeed would compile an all-reduce of its own for minutes, to do as gloo does.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 

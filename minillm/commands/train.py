@@ -178,11 +178,18 @@ def total_steps(training: TrainingConfig, method: Method) -> int:
 
 
 def check_processes(config: Config, processes: int) -> None:
-    """Refuse batches that do not come out even: a process with a batch more waits for ever.
+    """Refuse what cannot work on so many processes.
+
+    Batches must come out even: a process with one more would wait for the others for ever.
 
     Raises:
         InputError: naming the setting, its value and the number of processes.
     """
+    if config.runtime.teacher_device and processes > 1:
+        raise InputError(
+            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
+            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
+        )
     sizes = {"training.batch_size": config.training.batch_size}
     if isinstance(config.method, MiniLLMConfig):
         sizes["method.rollouts_per_collection"] = config.method.rollouts_per_collection

@@ -47,7 +47,6 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         "prompts_checksum": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
         "temperature": method.temperature,
         "max_response_length": setup.config.data.max_response_length,
-        "batch_size": method.generation_batch_size,
         "seed": setup.seed("seqkd"),
     }
     path = Path(method.file)

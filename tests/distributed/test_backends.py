@@ -59,9 +59,11 @@ def test_an_evaluation_by_two_is_that_of_one(runs):
 
 
 def test_seqkd_writes_one_file_for_all(runs):
-    files = [(runs[world].folder / "seqkd.jsonl").read_text() for world in (1, 2)]
+    """Also where it was cut in the middle before."""
+    files = [(runs[world].folder / name).read_text()
+             for world in (1, 2) for name in ("seqkd.jsonl", "cut.jsonl")]  # fmt: skip
     assert len(files[0].splitlines()) == 1 + 25
-    assert files[1] == files[0]
+    assert files[1:] == [files[0]] * 3
 
 
 @pytest.mark.parametrize("runtime", STOPPED)

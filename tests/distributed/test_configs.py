@@ -8,7 +8,9 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DeepSpeedPlugin
 
-from minillm.compose import CONFIGS, groups
+from minillm.commands.train import check_processes
+from minillm.compose import CONFIGS, groups, load_config
+from minillm.errors import InputError
 
 RUNTIMES = sorted(path.stem for path in (CONFIGS / "accelerate").glob("*.yaml"))
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
@@ -37,3 +39,18 @@ def test_deepspeed_takes_the_precision_of_the_run(runtime, precision):
 
 def test_they_are_no_settings_of_minillm():
     assert "accelerate" not in groups()
+
+
+@pytest.mark.parametrize(
+    "placed", ["runtime.teacher_offload=true", "runtime.teacher_device=cuda:1"]
+)
+def test_a_teacher_is_sharded_or_elsewhere(placed):
+    with pytest.raises(InputError, match="take one of them"):
+        load_config(["runtime.shard_teacher=true", placed])
+
+
+def test_one_device_does_not_take_the_teachers_of_all_processes():
+    config = load_config(["runtime.teacher_device=cuda:1"])
+    check_processes(config, 1)
+    with pytest.raises(InputError, match="the teachers of all 2 processes"):
+        check_processes(config, 2)

@@ -84,7 +84,7 @@ def options(settings: list[str], method: str, runtime: str, output: str) -> list
     shard = runtime in ("fsdp2", "zero3")
     # Micro-batches of 3 among 4 sequences of a process: gradients add up over uneven ones.
     return [*settings, *METHODS[method], "training.batch_size=8", "training.micro_batch_size=3",
-            "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=1",
+            "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=3",
             "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
             f"runtime.shard_teacher={shard}", f"output={output}"]  # fmt: skip
 
@@ -140,8 +140,13 @@ def main(settings: list[str], rank: int, world: int) -> None:
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
     METHODS["seqkd"] = seqkd
     found["seqkd"] = trained(settings, "seqkd", "ddp", "seqkd", "training.steps=1")
+    if rank == 0:
+        whole = Path("seqkd.jsonl").read_bytes()
+        Path("cut.jsonl").write_bytes(whole[: len(whole) // 2])
+    METHODS["seqkd"][1] = "method.file=cut.jsonl"
+    found["cut"] = trained(settings, "seqkd", "ddp", "cut", "training.steps=1")
     with backend("ddp"):
-        evaluate_model("sft_ddp", ["evaluation.batch_size=1", "evaluation.seeds=[1,2]"])
+        evaluate_model("sft_ddp", ["evaluation.seeds=[1,2]"])
     if world > 1:
         found["stops"] = stops(settings)
     Path(f"{rank}.json").write_text(json.dumps(found))
