@@ -19,10 +19,18 @@ from minillm.methods.pairs import Shuffled
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
 from minillm.methods.supervised import data_terms
-from minillm.models.forward import response_terms
+from minillm.models.forward import response_loss
 from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
-from minillm.objectives.minillm import VARIANTS, Settings, advantages, importance_weights, losses
+from minillm.objectives.chunked import VocabularyTerms
+from minillm.objectives.minillm import (
+    VARIANTS,
+    Losses,
+    Settings,
+    advantages,
+    importance_weights,
+    losses,
+)
 from minillm.processes import failing_together, largest, longest, total
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
@@ -187,40 +195,39 @@ class MiniLLM:
     def _policy_loss(
         self, module: nn.Module, batch: PolicyBatch, tokens: float
     ) -> tuple[Tensor, Metrics]:
+        old_log_probs, weights, advantage = (
+            x.flatten() for x in (batch.old_log_probs, batch.weights, batch.advantages)
+        )
+
+        def parts_of(terms: VocabularyTerms, places: Tensor | slice = slice(None)) -> Losses:
+            return losses(
+                terms.log_probs.flatten(), terms.reverse_kl.flatten(), old_log_probs[places],
+                weights[places], advantage[places], self.settings,
+            )  # fmt: skip
+
         # The teacher has read these tokens while they were sampled: no second pass.
-        found = response_terms(
+        value, found = response_loss(
             module,
             batch.sequences,
             self.setup.student,
             ("log_probs", "reverse_kl"),
+            lambda terms, places: parts_of(terms, places).total,
             (batch.teacher_hidden, output_head(self.setup.teacher)),
             self.training.chunk_size,
         )
-        parts = losses(
-            found.log_probs,
-            found.reverse_kl,
-            batch.old_log_probs,
-            batch.weights,
-            batch.advantages,
-            self.settings,
-        )
-        mask = batch.sequences.response_mask
-
-        def masked_sum(values: Tensor) -> Tensor:
-            return (values * mask).sum()
-
+        parts, mask = parts_of(found), batch.sequences.response_mask.flatten()
         count = batch.sequences.tokens
         metrics = {
-            name: (masked_sum(values).detach(), count)
+            name: ((values * mask).sum(), count)
             for name, values in {
                 "loss/long": parts.long,
                 "loss/single_step": parts.single_step,
                 "policy/reverse_kl": parts.reverse_kl,
                 "policy/clip_share": parts.clipped,
-                "policy/ratio": (parts.log_probs - batch.old_log_probs).exp(),
+                "policy/ratio": (parts.log_probs - old_log_probs).exp(),
             }.items()
         }
-        return masked_sum(parts.total) / tokens, metrics
+        return value / tokens, metrics
 
     def _plain_text_loss(
         self, module: nn.Module, batch: SequenceBatch, tokens: float

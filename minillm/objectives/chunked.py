@@ -13,7 +13,7 @@ and z the student's logits,
 The last chunk's log-probabilities are kept for backward, so one that holds all tokens is made once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -110,6 +110,60 @@ def vocabulary_terms(
     Raises:
         ValueError: a term that there is not, or that needs a teacher where none is given.
     """
+    head, tokens, chunk_size = _checked(
+        hidden, head, ids, terms, teacher_hidden, teacher_head, chunk_size
+    )
+    with torch.autocast(hidden.device.type, enabled=False):
+        # An own argument for each tensor that is to have a gradient.
+        values = _ChunkedTerms.apply(
+            hidden.to(head.weight.dtype), head.weight, head.bias, head, tokens, terms, chunk_size
+        )
+    return VocabularyTerms(**dict(zip(terms, values, strict=True)))
+
+
+def vocabulary_loss(
+    hidden: Tensor,
+    head: Head,
+    ids: Tensor,
+    terms: Sequence[str],
+    loss: Callable[[VocabularyTerms, slice], Tensor],
+    teacher_hidden: Tensor | None = None,
+    teacher_head: Head | None = None,
+    chunk_size: int | None = None,
+) -> tuple[Tensor, VocabularyTerms]:
+    """The sum over N tokens of their loss, with gradient, and the `terms` that it is made of.
+
+    Where a token's loss hangs on its own terms alone, a chunk's gradient is known as soon as its
+    logits are, so that they are made once: no chunk is kept for backward, and none is made again.
+    Backward multiplies by the gradient of the sum; so what divides the sum should come after, lest
+    half precision loses small numbers.
+
+    Args:
+        loss: from the terms `[n]` of a chunk, and the place of its tokens among the N, to `[n]`.
+
+    The other arguments, and what is raised, are those of `vocabulary_terms`.
+    """
+    head, tokens, chunk_size = _checked(
+        hidden, head, ids, terms, teacher_hidden, teacher_head, chunk_size
+    )
+    with torch.autocast(hidden.device.type, enabled=False):
+        total, *values = _ChunkedLoss.apply(
+            hidden.to(head.weight.dtype), head.weight, head.bias,
+            head, tokens, terms, loss, chunk_size,
+        )  # fmt: skip
+    return total, VocabularyTerms(**dict(zip(terms, values, strict=True)))
+
+
+def _checked(
+    hidden: Tensor,
+    head: Head,
+    ids: Tensor,
+    terms: Sequence[str],
+    teacher_hidden: Tensor | None,
+    teacher_head: Head | None,
+    chunk_size: int | None,
+) -> tuple[Head, "_Tokens", int]:
+    """The head in the type to compute in, what has no gradient, and the tokens of a chunk."""
     unknown = [name for name in terms if name not in TERMS]
     if unknown or not terms:
         raise ValueError(f"terms={list(terms)}: they must be some of {', '.join(TERMS)}")
@@ -127,12 +181,7 @@ def vocabulary_terms(
         teacher_hidden.detach() if with_teacher else None,
         teacher_head if with_teacher else None,
     )
-    with torch.autocast(device, enabled=False):
-        # An own argument for each tensor that is to have a gradient.
-        values = _ChunkedTerms.apply(
-            hidden.to(head.weight.dtype), head.weight, head.bias, head, tokens, terms, chunk_size
-        )
-    return VocabularyTerms(**dict(zip(terms, values, strict=True)))
+    return head, tokens, chunk_size
 
 
 @dataclass(frozen=True)
@@ -173,7 +222,8 @@ class _Distributions:
             case "log_probs":
                 return divergences.token_log_probs(self.log_q, ids)
             case "reverse_kl":
-                return divergences.reverse_kl(self.log_q, self.log_p)
+                # As `divergences.reverse_kl`, with a temporary less.
+                return self.log_q.exp().mul_(self.log_q - self.log_p).sum(-1)
             case "entropy":
                 return divergences.entropy(self.log_q)
             case "forward_kl":
@@ -268,6 +318,40 @@ class _ChunkedTerms(torch.autograd.Function):
         return *gradients.finish(), None, None, None, None
 
 
+class _ChunkedLoss(torch.autograd.Function):
+    """The sum of the losses, and the terms `[N]` each, in the order of `terms`."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, head, tokens, terms, loss, chunk_size):
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        values = [hidden.new_empty(len(hidden), dtype=dtype) for _ in terms]
+        total = hidden.new_zeros((), dtype=dtype)
+        gradients = _HeadGradients(hidden, head, ctx.needs_input_grad)
+        for rows in _chunks(len(hidden), chunk_size):
+            part = tokens[rows]
+            distributions = _Distributions.of(hidden[rows], head, part)
+            found = {name: distributions.term(name, part.ids) for name in terms}
+            for name, value in zip(terms, values, strict=True):
+                value[rows] = found[name]
+            given = {name: value.requires_grad_() for name, value in found.items()}
+            with torch.enable_grad():
+                losses = loss(VocabularyTerms(**given), rows).sum()
+            grads = torch.autograd.grad(losses, list(given.values()), allow_unused=True)
+            grads = {n: x for n, x in zip(terms, grads, strict=True) if x is not None}
+            total += losses.detach()
+            if grads:
+                gradients.add(rows, distributions.gradient(part.ids, found, grads))
+            del distributions  # freed before the next one is made
+        ctx.gradients = gradients
+        ctx.mark_non_differentiable(*values)
+        return total, *values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        return *ctx.gradients.finish(grad), None, None, None, None, None
+
+
 class _HeadGradients:
     """Gradients of hidden states, weight and bias, added up over chunks in float32 or better."""
 
@@ -294,7 +378,10 @@ class _HeadGradients:
             else:
                 self.weight[:size] += gradient.T @ self.inputs[rows]
 
-    def finish(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def finish(self, scale: Tensor | None = None) -> tuple[Tensor | None, ...]:
+        """The gradients, times `scale` where it is given, in the type of the weights."""
         dtype = self.head.weight.dtype
         totals = self.hidden, self.weight, self.bias
+        if scale is not None:
+            totals = (None if total is None else total * scale for total in totals)
         return tuple(None if total is None else total.to(dtype) for total in totals)

@@ -7,7 +7,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from minillm.objectives import divergences
-from minillm.objectives.chunked import TERMS, Head, VocabularyTerms, vocabulary_terms
+from minillm.objectives.chunked import (
+    TERMS,
+    Head,
+    VocabularyTerms,
+    vocabulary_loss,
+    vocabulary_terms,
+)
 
 TOKENS, VOCAB, ROWS = 11, 13, 16  # rows after the vocabulary are padding
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 0.03}
@@ -82,6 +88,39 @@ def test_values_and_gradients_are_the_plain_ones(chunk_size, dtype, kind, terms)
 
 
 @CHUNKS
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("kind", HEADS.values(), ids=HEADS)
+def test_a_loss_of_the_terms_in_one_pass(chunk_size, dtype, kind):
+    """Not linear in them, with weights of each token: the sum, its terms and its gradients."""
+    head, teacher = random_head(1, 5, dtype, **kind), random_head(4, 8, dtype, **kind)
+    hidden, teacher_hidden = random(2, TOKENS, 5, dtype=dtype), random(3, TOKENS, 8, dtype=dtype)
+    ids, weights = torch.arange(TOKENS) % VOCAB, random(5, TOKENS)
+    student = [x.requires_grad_() for x in (hidden, head.weight, head.bias) if x is not None]
+
+    def loss(terms: VocabularyTerms, rows: slice) -> Tensor:
+        weight = weights.to(terms.log_probs.dtype)[rows]
+        return weight * terms.log_probs.exp() + terms.reverse_kl * terms.entropy
+
+    inputs = hidden, head, ids, TERMS
+    teachers = teacher_hidden, teacher, chunk_size
+    total, found = vocabulary_loss(*inputs, loss, *teachers)
+    terms = vocabulary_terms(*inputs, *teachers)
+    expected = loss(terms, slice(None)).sum()
+    torch.testing.assert_close(total, expected, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+    for name in TERMS:
+        assert torch.equal(getattr(found, name), getattr(terms, name))
+        assert not getattr(found, name).requires_grad
+    gradients = [torch.autograd.grad(x / 3, student, retain_graph=True) for x in (total, expected)]
+    again = torch.autograd.grad(total / 3, student)
+    for one, second, other in zip(gradients[0], again, gradients[1], strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, second)
+        size = max(1.0, float(other.abs().max()))
+        torch.testing.assert_close(
+            one / size, other / size, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype]
+        )
+
+
+@CHUNKS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_excluded_tokens(chunk_size, dtype):
     """By -inf, and by less: further down than `LOG_ZERO`. Token 4 by both; 5 and 9 by one each."""
@@ -147,13 +186,21 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_no_tensor_is_larger_than_a_chunk():
+@pytest.mark.parametrize("in_one_pass", [True, False])
+def test_no_tensor_is_larger_than_a_chunk(in_one_pass):
     vocab, tokens, chunk_size = 1000, 64, 8
     hidden, weight = random(1, tokens, 4).requires_grad_(), random(2, vocab, 4).requires_grad_()
     head, teacher = Head(weight, None, vocab), Head(random(3, vocab, 4), None, vocab)
+    inputs = hidden, head, torch.arange(tokens), TERMS
+    teachers = random(4, tokens, 4), teacher, chunk_size
+
+    def loss(found: VocabularyTerms, _: slice | None = None) -> Tensor:
+        return sum(getattr(found, name) for name in TERMS)
+
     with LargestTensor() as seen:
-        found = vocabulary_terms(
-            hidden, head, torch.arange(tokens), TERMS, random(4, tokens, 4), teacher, chunk_size
-        )
-        sum(getattr(found, name).sum() for name in TERMS).backward()
+        if in_one_pass:
+            total, _ = vocabulary_loss(*inputs, loss, *teachers)
+        else:
+            total = loss(vocabulary_terms(*inputs, *teachers)).sum()
+        total.backward()
     assert seen.numel == chunk_size * vocab

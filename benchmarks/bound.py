@@ -1,0 +1,70 @@
+"""What no schedule can do without, each part timed alone: what ours is held against.
+
+One pass of the teacher over all tokens, the student's own decoding, and the student's forward and
+backward passes of the inner epochs, all without padding and without anything of the method: the
+loss of the inner epochs is the tokens' log-probability, so that even rebuilding the teacher's
+distribution, which the single-step term needs, counts as overhead of ours.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.shapes import Problem
+from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.methods.pairs import shuffled
+from minillm.models.forward import response_terms
+from minillm.models.language_model import LanguageModel
+from minillm.sampling.rollout import Rollout
+from minillm.sampling.sampler import Decoding, sample
+
+
+class Bound:
+    """The parts for one collection; `teacher` and `student` read what `decode` has drawn last."""
+
+    PARTS = ("student's decoding", "teacher, one pass", "student, inner epochs")
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.prompts = shuffled(len(problem.examples), problem.shape.rollouts, 0, 0, 1)
+        self.generator = torch.Generator(problem.device).manual_seed(0)
+        self.rollout: Rollout | None = None
+
+    @property
+    def parts(self) -> dict[str, Callable[[], None]]:
+        return dict(zip(self.PARTS, (self.decode, self.teacher, self.student), strict=True))
+
+    def decode(self) -> None:
+        student = self.problem.student
+        rows = [self.problem.examples[i].prompt_ids for i in next(self.prompts)]
+        prompts = PromptBatch.pad(rows, student.pad_id).to(self.problem.device)
+        decoding = Decoding(self.problem.shape.response)
+        self.rollout = sample(student, prompts, decoding, self.generator)
+
+    @torch.no_grad()
+    def teacher(self) -> None:
+        for batch in self._batches():
+            _log_probs(self.problem.teacher, batch)
+
+    def student(self) -> None:
+        for _ in range(self.problem.shape.inner_epochs):
+            for batch in self._batches():
+                _log_probs(self.problem.student, batch).sum().backward()
+            self.problem.student.module.zero_grad()
+
+    def _batches(self) -> list[SequenceBatch]:
+        """As many tokens as were drawn, in rows of the mean length, so that none is padding."""
+        whole, size = self.rollout.sequences, self.problem.shape.micro_batch
+        rows = len(whole)
+        prompt, response = (
+            round(float(mask.sum()) / rows) for mask in (whole.prompt_mask, whole.response_mask)
+        )
+        ids = torch.cat([whole.prompt_ids, whole.response_ids], dim=1)[:, -prompt - response :]
+        ids = ids[:, : prompt + response]
+        full = torch.ones_like(ids)
+        batch = SequenceBatch(ids[:, :prompt], full[:, :prompt], ids[:, prompt:], full[:, prompt:])
+        return [batch.select(part) for part in torch.arange(rows, device=ids.device).split(size)]
+
+
+def _log_probs(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
+    return response_terms(model.module, batch, model, ("log_probs",)).log_probs

@@ -1,0 +1,158 @@
+"""The official code's schedule (microsoft/LMOps, minillm), from the same parts as ours.
+
+The teacher reads every token as it is drawn, in both models' caches; rows that have ended stay; the
+mixture of every step is kept. Teacher and student then read the whole again for rewards and old
+log-probabilities. A second response to each prompt, by the student alone, is drawn for the log. In
+each inner epoch the teacher reads once more, and both models' logits are `[B, P + T, V]`.
+What it computes is what ours computes: the loss of a rollout is the same to rounding.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from benchmarks.ours import ALPHA, minillm_method, update
+from benchmarks.shapes import Problem
+from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.models.forward import CachedReader, position_ids
+from minillm.models.heads import output_head
+from minillm.models.language_model import LanguageModel
+from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
+from minillm.sampling.rollout import Rollout
+from minillm.sampling.sampler import draw, mix, uniform_numbers
+
+
+@torch.no_grad()
+def generate(
+    student: LanguageModel,
+    teacher: LanguageModel | None,
+    prompts: PromptBatch,
+    max_length: int,
+    generator: torch.Generator,
+) -> tuple[SequenceBatch, Tensor]:
+    """Responses and the scores `[B, T, V]` that they were drawn by, a token a step from all."""
+    models = [student, teacher] if teacher else [student]
+    readers = [CachedReader(model) for model in models]
+    ends = torch.tensor(student.eos_ids, device=prompts.ids.device)
+    read, alive = (prompts.ids, prompts.mask), torch.ones_like(prompts.ids[:, 0], dtype=torch.bool)
+    uniform = uniform_numbers(len(prompts.ids), max_length, generator)
+    ids, masks, scores = [], [], []
+    while len(ids) < max_length and alive.any():
+        log_probs = [
+            log_softmax(output_head(model).logits(reader.read(*read)[:, -1]))
+            for model, reader in zip(models, readers, strict=True)
+        ]
+        scores.append(mix(log_probs[1], log_probs[0], ALPHA) if teacher else log_probs[0])
+        tokens, _ = draw(scores[-1], uniform[:, len(ids)])
+        ids.append(tokens.where(alive, student.pad_id))
+        masks.append(alive.long())
+        alive = alive & ~torch.isin(tokens, ends)
+        read = ids[-1][:, None], torch.ones_like(ids[-1][:, None])
+    responses = SequenceBatch(
+        prompts.ids, prompts.mask, torch.stack(ids, dim=1), torch.stack(masks, dim=1)
+    )
+    return responses, torch.stack(scores, dim=1)
+
+
+def response_log_probs(model: LanguageModel, batch: SequenceBatch) -> Tensor:
+    """log q `[B, T, V]` by one plain pass, with the logits of the prompt as well."""
+    mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
+    ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=1)
+    logits = model.module(
+        ids, attention_mask=mask, position_ids=position_ids(mask), use_cache=False
+    ).logits
+    return log_softmax(logits[:, batch.prompt_ids.shape[1] - 1 : -1, : model.vocab_size])
+
+
+def rollout_loss(
+    student: LanguageModel,
+    teacher: LanguageModel,
+    rollout: Rollout,
+    weights: Tensor,
+    advantage: Tensor,
+    settings: Settings,
+    tokens: int,
+) -> Tensor:
+    """The loss of some rows of a rollout of so many `tokens`, both models' logits made in full."""
+    with torch.no_grad():
+        log_p = response_log_probs(teacher, rollout.sequences)
+    log_q = response_log_probs(student, rollout.sequences)
+    parts = losses(
+        token_log_probs(log_q, rollout.sequences.response_ids),
+        reverse_kl(log_q, log_p),
+        rollout.student_log_probs,
+        weights,
+        advantage,
+        settings,
+    )
+    return (parts.total * rollout.mask).sum() / tokens
+
+
+class Official:
+    """A call is one collection with its inner epochs."""
+
+    def __init__(self, problem: Problem, adamw: AdamW) -> None:
+        self.problem, self.adamw = problem, adamw
+        self.method = minillm_method(problem, problem.shape.inner_epochs)
+
+    @torch.no_grad()
+    def collect(self) -> Rollout:
+        problem, method = self.problem, self.method
+        student, teacher = problem.student, problem.teacher
+        rows = [problem.examples[i].prompt_ids for i in next(method.prompts)]
+        prompts = PromptBatch.pad(rows, student.pad_id).to(problem.device)
+        length = problem.shape.response
+        sequences, scores = generate(student, teacher, prompts, length, method.generator)
+        ids, mask = sequences.response_ids, sequences.response_mask
+        student_log_probs, teacher_log_probs, mixture_log_probs = (
+            token_log_probs(log_probs(), ids) * mask
+            for log_probs in (
+                lambda: response_log_probs(student, sequences),
+                lambda: response_log_probs(teacher, sequences),
+                lambda: scores,
+            )
+        )
+        generate(student, None, prompts, length, method.generator)
+        finished = torch.isin(ids, torch.tensor(student.eos_ids, device=ids.device)).any(-1)
+        return Rollout(sequences, student_log_probs, teacher_log_probs, None, mixture_log_probs,
+                       finished)  # fmt: skip
+
+    def __call__(self) -> None:
+        rollout, method, shape = self.collect(), self.method, self.problem.shape
+        log_probs = rollout.student_log_probs, rollout.mixture_log_probs
+        weights = importance_weights(*log_probs, method.settings)
+        advantage = advantages(
+            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, method.settings
+        )
+        tokens = rollout.sequences.tokens
+        for _ in range(shape.inner_epochs):
+            order = torch.randperm(len(rollout), generator=method.shuffle, device=weights.device)
+            for rows in order.split(shape.micro_batch):
+                part = _rows(rollout, rows)
+                rollout_loss(
+                    self.problem.student, self.problem.teacher, part, weights[rows],
+                    advantage[rows], method.settings, tokens,
+                ).backward()  # fmt: skip
+            update(self.problem.student.module, self.adamw)
+
+
+def _rows(rollout: Rollout, rows: Tensor) -> Rollout:
+    """Some rows as they are, padded to the longest of all."""
+    whole = rollout.sequences
+    sequences = SequenceBatch(
+        whole.prompt_ids[rows],
+        whole.prompt_mask[rows],
+        whole.response_ids[rows],
+        whole.response_mask[rows],
+    )
+    return replace(
+        rollout,
+        sequences=sequences,
+        student_log_probs=rollout.student_log_probs[rows],
+        teacher_log_probs=rollout.teacher_log_probs[rows],
+        mixture_log_probs=rollout.mixture_log_probs[rows],
+        finished=rollout.finished[rows],
+    )

@@ -1,0 +1,90 @@
+"""MiniLLM as the package runs it: its sampler, its loss, its optimiser; no logs, no validation."""
+
+from pathlib import Path
+
+from accelerate import PartialState
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from benchmarks.shapes import Problem
+from minillm.config import Config, DataConfig, MiniLLMConfig, TrainingConfig
+from minillm.methods.minillm import MiniLLM
+from minillm.methods.setup import Setup
+from minillm.training.method import Method, StepBatch
+from minillm.training.optimization import build_optimizer
+
+ALPHA = 0.2
+
+
+def training_settings(problem: Problem, lr: float = 5e-6, warmup_steps: int = 0) -> TrainingConfig:
+    """The package's defaults with the mini-batches of the shape."""
+    return TrainingConfig(
+        batch_size=problem.shape.rollouts,
+        micro_batch_size=problem.shape.micro_batch,
+        lr=lr,
+        warmup_steps=warmup_steps,
+    )
+
+
+def optimizer(problem: Problem, training: TrainingConfig | None = None) -> AdamW:
+    """The loop's optimiser of the student; every contender is given such a one."""
+    return build_optimizer(problem.student.module, training or training_settings(problem))
+
+
+def minillm_method(
+    problem: Problem, inner_epochs: int, training: TrainingConfig | None = None
+) -> MiniLLM:
+    """The method as `minillm train` builds it."""
+    PartialState(cpu=problem.device.type == "cpu")
+    shape = problem.shape
+    config = Config(
+        data=DataConfig(max_response_length=shape.response),
+        method=MiniLLMConfig(
+            alpha=ALPHA, rollouts_per_collection=shape.rollouts, inner_epochs=inner_epochs
+        ),
+        training=training or training_settings(problem),
+    )
+    return MiniLLM(
+        Setup(config, problem.student, problem.teacher, problem.examples, problem.device, 0, 1,
+              Path())
+    )  # fmt: skip
+
+
+def step(method: Method, module: nn.Module, adamw: AdamW, batch: StepBatch) -> None:
+    """One optimiser step as the loop makes it."""
+    tokens = sum(micro_batch.counts["tokens"] for micro_batch in batch.micro_batches)
+    for micro_batch in batch.micro_batches:
+        loss, _ = method.loss(module, micro_batch, {"tokens": tokens})
+        loss.backward()
+    update(module, adamw)
+
+
+def update(module: nn.Module, adamw: AdamW) -> None:
+    """Clip the gradients and take the step."""
+    nn.utils.clip_grad_norm_(module.parameters(), TrainingConfig.max_grad_norm)
+    adamw.step()
+    adamw.zero_grad()
+
+
+class Ours:
+    """A call is one collection with its inner epochs."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        adamw: AdamW,
+        inner_epochs: int | None = None,
+        schedule: LambdaLR | None = None,
+    ) -> None:
+        self.inner_epochs = inner_epochs or problem.shape.inner_epochs
+        self.method = minillm_method(problem, self.inner_epochs)
+        self.module, self.adamw = problem.student.module, adamw
+        self.batches = self.method.batches()
+        self.schedule = schedule
+
+    def __call__(self) -> None:
+        for _ in range(self.inner_epochs):
+            step(self.method, self.module, self.adamw, next(self.batches))
+            if self.schedule:
+                self.schedule.step()
