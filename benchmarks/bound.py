@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.shapes import Problem
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.methods.pairs import shuffled
+from minillm.methods.pairs import Shuffled
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.rollout import Rollout
@@ -26,7 +26,7 @@ class Bound:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.prompts = shuffled(len(problem.examples), problem.shape.rollouts, 0, 0, 1)
+        self.prompts = Shuffled(len(problem.examples), problem.shape.rollouts, 0, 0, 1)
         self.generator = torch.Generator(problem.device).manual_seed(0)
         self.rollout: Rollout | None = None
 
