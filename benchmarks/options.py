@@ -26,7 +26,7 @@ def parser(module: str, text: str, shapes: bool = True) -> argparse.ArgumentPars
     found.add_argument("--gpt2", type=Path, metavar="RUNS", help="folder with teacher/best and "
                        "init/best of GPT-2's shape, as scripts/e2e/run.sh leaves them; without "
                        "it, random weights")  # fmt: skip
-    found.add_argument("--llama", type=Path, metavar="RUNS", help="the same of Llama's shape")
+    found.add_argument("--llama", type=Path, metavar="LLAMA_RUNS", help="the same of Llama's shape")
     found.add_argument("--data", type=Path, help="folder of E2E's csv files: its prompts in place "
                        "of random ones, for trained models")  # fmt: skip
     return found

@@ -17,6 +17,9 @@ from benchmarks.estimators import fill, table
 from minillm.runs import git_state, machine, read_json, write_json
 
 PACKAGES = ("torch", "transformers", "accelerate", "trl")
+# Options that take a folder of this machine, and what is shown in its place.
+FOLDERS = {"--gpt2": "RUNS", "--llama": "LLAMA_RUNS", "--data": "PATH", "--output": "FOLDER",
+           "--work": "FOLDER"}  # fmt: skip
 START = "# Speed and memory\n\n<!-- table -->\n<!-- end of table -->\n"
 
 
@@ -46,7 +49,6 @@ class Row:
         other: its figure.
         ratio_of: `other / ours` or `ours / other`, whichever the target is about.
         target: of the ratio, or of our figure where there is no other.
-        note: what else should be known.
     """
 
     shape: str
@@ -56,7 +58,6 @@ class Row:
     other: float | None = None
     ratio_of: str = "other / ours"
     target: Target | None = None
-    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -78,7 +79,7 @@ def provenance(module: str, threads: int, repeats: int | None = None) -> dict[st
     """What rows were measured with."""
     revision, dirty = git_state()
     return {
-        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", module, *_without_folders(sys.argv[1:])]),
         "git_revision": revision,
         "git_dirty": dirty,
         "machine": machine(),
@@ -86,6 +87,12 @@ def provenance(module: str, threads: int, repeats: int | None = None) -> dict[st
         "repeats": repeats,
         "versions": {"python": platform.python_version()} | {x: _version(x) for x in PACKAGES},
     }
+
+
+def _without_folders(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the name of a folder's option in place of the folder."""
+    before = ["", *arguments]
+    return [FOLDERS.get(option, word) for option, word in zip(before, arguments, strict=False)]
 
 
 def _version(package: str) -> str | None:
