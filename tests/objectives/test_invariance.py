@@ -152,18 +152,23 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
 
 
 class Ranks:
-    """Stands in for accelerate's reduction among threads."""
+    """Stands in for minillm/processes.py among threads."""
 
     def __init__(self, world: int) -> None:
         self.world = world
         self.barrier = Barrier(world, timeout=20)
-        self.values: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor | int] = {}
 
-    def reduce(self, tensor: Tensor, reduction: str) -> Tensor:
-        assert reduction == "sum"
-        self.values[get_ident()] = tensor
+    def total(self, values: Tensor) -> Tensor:
+        return self.combine(values, sum)
+
+    def longest(self, length: int, device: torch.device) -> int:
+        return self.combine(length, max)
+
+    def combine(self, value: Tensor | int, function: Callable) -> Tensor | int:
+        self.values[get_ident()] = value
         self.barrier.wait()
-        result = sum(self.values.values())
+        result = function(self.values.values())
         self.barrier.wait()
         return result
 
@@ -180,10 +185,8 @@ def test_ranks(rollout, changes, world, monkeypatch):
     expected = step(rollout, changes)
     rows = [torch.arange(rank, len(rollout), world) for rank in range(world)]
     parts = [rollout.select(x) for x in rows]
-    if changes == SETTINGS["official"]:  # each rank's padding counts: keep it the same
-        width = rollout.mask.shape[1]
-        parts = [with_padding(part, width - part.mask.shape[1]) for part in parts]
-    monkeypatch.setattr(method_module, "reduce", ranks.reduce)
+    for name in ("total", "longest"):
+        monkeypatch.setattr(method_module, name, getattr(ranks, name))
     method = build(changes)
     batches = [batch for (batch,) in ranks.map(method._micro_batches, parts)]
     assert_same(total(method, batches), expected)
