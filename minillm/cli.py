@@ -6,12 +6,13 @@ Libraries are imported by the verb that needs them, so that `--help` and errors 
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.errors import InputError, TrainingError
+from minillm.errors import InputError, Stopped, TrainingError
 
 OVERRIDES = """\
 Settings are given as key=value; group=file picks a file of configs/:
@@ -19,10 +20,14 @@ Settings are given as key=value; group=file picks a file of configs/:
   method=sft|kd|seqkd|minillm   data=embedded|e2e|...
   teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
   method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
+  resume=auto                   a run goes on from its newest checkpoint; or resume=CHECKPOINT
 On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
 All settings with their meaning are in minillm/config.py; a run writes all of its own to
 OUTPUT/config.yaml.
+
+Exit status: 0 done, 2 wrong input, 3 training cannot go on, 75 stopped by SIGTERM or SIGUSR1 and
+130 by Ctrl-C; training writes a checkpoint then, from which resume=auto goes on.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -118,7 +123,7 @@ def complain(error: Exception) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: 0 done, 2 wrong input, 3 training cannot go on, 130 interrupted."""
+    """Exit status: see OVERRIDES."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
@@ -126,6 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (InputError, TrainingError) as error:
         complain(error)
         sys.exit(2 if isinstance(error, InputError) else 3)
+    except Stopped as stop:
+        if os.environ.get("RANK", "0") == "0":  # all have agreed on it
+            print(f"minillm: {stop}", file=sys.stderr)
+        sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
         print("minillm: interrupted; checkpoints that were written are whole", file=sys.stderr)
         sys.exit(130)

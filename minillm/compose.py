@@ -152,8 +152,10 @@ def _dotted_keys(config: DictConfig, prefix: str = "") -> list[str]:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write the resolved settings as YAML."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
+    """Write the resolved settings as YAML, aside and renamed."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
+    aside.replace(path)
 
 
 def read_config(path: Path) -> dict:

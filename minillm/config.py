@@ -125,6 +125,8 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     log_every: int = 10
     evaluate_every: int = 100
+    checkpoint_every: int | None = None  # steps; null: at each validation
+    keep_checkpoints: int = 2  # the newest of them
     select_by: str = "rougeL"
     validation_inputs: int = 500
     validation_seeds: list[int] = field(default_factory=lambda: [10])
@@ -152,11 +154,11 @@ class RuntimeConfig:
     device: str = "auto"
     mixed_precision: str = "no"
     threads: int | None = None  # of torch on CPU; by default all
+    teacher_device: str | None = None  # such as cuda:1; null: where the student is
+    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
     timeout: int = 1800  # seconds that a process waits for the others before the run ends
     # Spread the teacher's weights over the processes; each gathers all while it reads with them.
     shard_teacher: bool = False
-    teacher_device: str | None = None  # such as cuda:1; null: where the student is
-    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     project: str = "minillm"
 
@@ -174,6 +176,9 @@ class Config:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     output: str = "runs/unnamed"
     overwrite: bool = False
+    # auto: from the newest checkpoint of `output` that is whole, or from the start where there is
+    # none; or the folder of a checkpoint.
+    resume: str | None = None
 
 
 METHOD_CONFIGS = {

@@ -13,7 +13,8 @@ RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("1 or more", lambda x: 1 <= x < inf,
      "data.max_prompt_length data.max_response_length data.validation_size training.steps "
      "training.batch_size training.micro_batch_size training.chunk_size training.log_every "
-     "training.evaluate_every training.validation_inputs evaluation.batch_size evaluation.limit "
+     "training.evaluate_every training.checkpoint_every training.keep_checkpoints "
+     "training.validation_inputs evaluation.batch_size evaluation.limit "
      "runtime.threads runtime.timeout "
      "method.samples_per_prompt method.generation_batch_size method.rollouts_per_collection "
      "method.sampling_batch_size method.coin_group method.inner_epochs method.lm_batch_size "
@@ -113,16 +114,17 @@ def _validate_placement(config: Config) -> None:
     reads_always = config.method.name == "kd" or (
         getattr(config.method, "lm_coef", 0) > 0 and config.method.lm_kd_ratio > 0
     )
-    if config.runtime.teacher_offload and reads_always:
+    runtime = config.runtime
+    if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
+        raise InputError(
+            "runtime.shard_teacher=true is not allowed here: a teacher of which each process holds "
+            "a part can neither rest in host memory nor have a device of its own. Set "
+            "runtime.teacher_offload=false and runtime.teacher_device=null, or shard_teacher=false."
+        )
+    if runtime.teacher_offload and reads_always:
         raise InputError(
             "runtime.teacher_offload=true is not allowed here: this method reads with the teacher "
             "at every step. Set it to false (or method.lm_kd_ratio=0 in MiniLLM)."
-        )
-    placed = config.runtime.teacher_offload or config.runtime.teacher_device
-    if config.runtime.shard_teacher and placed:
-        raise InputError(
-            "runtime.shard_teacher=true goes with neither runtime.teacher_offload nor "
-            "runtime.teacher_device: take one of them."
         )
 
 
@@ -149,5 +151,10 @@ def validate(config: Config) -> None:
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
+    if config.resume and config.overwrite:
+        raise InputError(
+            f"resume={config.resume} and overwrite=true are both set: a run either goes on or is "
+            f"deleted. Leave one out."
+        )
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")

@@ -1,4 +1,4 @@
-"""The error of a user's input: the command shows its message alone, without a traceback."""
+"""What ends a command early: it shows the message alone, without a traceback."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,3 +24,11 @@ def first_line(error: BaseException) -> str:
 
 class TrainingError(RuntimeError):
     """Training cannot go on: the message says why, what is kept and what to try."""
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop, and it has: the message says where it goes on from."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number

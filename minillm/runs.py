@@ -3,7 +3,8 @@
 RUN/config.yaml       the fully resolved settings
 RUN/provenance.json   command, git revision, package versions, machine, date
 RUN/metrics.jsonl     what was logged, a step a line
-RUN/best, RUN/last    checkpoints in Hugging Face format
+RUN/best, RUN/last    models in Hugging Face format
+RUN/checkpoints/      what the run goes on from after a stop, see training/run_state.py
 RUN/summary.json      steps, seconds and best score; there once the run is through
 RUN/evaluation/       result files
 RUN/logs, RUN/wandb   what the trackers wrote
@@ -17,52 +18,64 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from minillm.errors import InputError
+from minillm.errors import InputError, first_line
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
             "rouge-score", "numpy")  # fmt: skip
 CONFIG = "config.yaml"
 SUMMARY = "summary.json"
+PROVENANCE = "provenance.json"
+METRICS = "metrics.jsonl"
 LOGS = "logs"
+CHECKPOINTS = "checkpoints"
 # All that a run's folder may hold. Checkpoints and json files are `.NAME.part` while written.
-RUN_FILES = {CONFIG, SUMMARY, LOGS, "provenance.json", "metrics.jsonl", "best", "last",
+RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
              "evaluation", "wandb"}  # fmt: skip
 
 
-def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse a folder that is another run's, before anything is computed.
+def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:
+    """Refuse a folder that is another run's or cannot be written, before anything is computed.
 
     Raises:
-        InputError: it holds a run already, or files that no run of ours wrote.
+        InputError: it holds a run already, or files that no run of ours wrote; or is read-only.
     """
-    if not output.is_dir() or not any(output.iterdir()):
-        return
-    names = {path.name for path in output.iterdir()}
+    names = {path.name for path in output.iterdir()} if output.is_dir() else set()
     own = {name.removeprefix(".").removesuffix(".part").removesuffix(".old") for name in names}
-    if CONFIG not in names or own - RUN_FILES:
+    if names and (CONFIG not in own or own - RUN_FILES):
         foreign = sorted(own - RUN_FILES) or sorted(names)
         raise InputError(
             f"output={output} holds files that are not a run's ({', '.join(foreign[:3])}): "
             f"nothing is written or deleted there. Give another output=FOLDER."
         )
-    if not overwrite:
+    own_checkpoint = resume and Path(resume).resolve().parent.parent == output.resolve()
+    if names and not (overwrite or resume == "auto" or own_checkpoint):
         raise InputError(
             f"output={output} holds another run: it is not overwritten. Give another "
-            f"output=FOLDER, or overwrite=true to delete that run first."
+            f"output=FOLDER, resume=auto to go on with that run where it stopped, or "
+            f"overwrite=true to delete it first."
         )
+    try:
+        nearest = next(path for path in [output, *output.absolute().parents] if path.exists())
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise InputError(
+            f"output={output} cannot be written: {first_line(error)}. Give another output=FOLDER."
+        ) from error
 
 
 def create_output(output: Path) -> None:
     """Make the folder of a new run, in place of one that `check_output` let be overwritten."""
-    if output.is_dir():
-        shutil.rmtree(output)
-    output.mkdir(parents=True)
+    output.mkdir(parents=True, exist_ok=True)
+    # The settings last: cut short, it is still known as a run's.
+    for path in sorted(output.iterdir(), key=lambda path: path.name == CONFIG):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def provenance() -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # Sourced by scripts that train and score a set of runs below $RUNS with configs/experiment/$SET.
-# What is done is not done again; a training that was interrupted is begun anew.
+# What is done is not done again; a training that was interrupted goes on.
 
 say() {
     printf '\n== %s\n' "$1"
@@ -11,7 +11,7 @@ train() { # NAME RUN [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/RUN
     if [ -f "$RUNS/$run/summary.json" ]; then
         echo "$RUNS/$run is there already"
     else
-        minillm train "experiment=$SET/$name" "output=$RUNS/$run" overwrite=true "$@"
+        minillm train "experiment=$SET/$name" "output=$RUNS/$run" resume=auto "$@"
     fi
 }
 
@@ -36,7 +36,8 @@ beside() { # LOG COMMAND...: run it in the background, its output in $RUNS/LOG.l
     "$@" >"$log" 2>&1 &
     set +m
     background=$!
-    trap 'kill -- "-$background" 2>/dev/null || true' EXIT
+    # A training that is ended writes a checkpoint first.
+    trap 'kill -- "-$background" 2>/dev/null && wait "$background" || true' EXIT
 }
 
 join() { # wait for the command of `beside`, and show its output

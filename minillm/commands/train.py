@@ -17,6 +17,13 @@ from minillm.commands.prepare import (
     read_records,
     start_accelerator,
 )
+from minillm.commands.resume import (
+    check_checkpoint,
+    check_resume,
+    find_checkpoint,
+    is_finished,
+    made_with,
+)
 from minillm.compose import write_config
 from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
@@ -25,14 +32,18 @@ from minillm.methods import NEED_TEACHER, Method, Setup, build_method
 from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
+    PROVENANCE,
     SUMMARY,
     check_output,
     create_output,
     provenance,
+    read_json,
     write_json,
 )
 from minillm.sampling.sampler import Decoding
+from minillm.training.files import not_written
 from minillm.training.loop import Trainer
+from minillm.training.run_state import RunState, read_progress
 from minillm.training.sharding import gather_student, shard_teacher
 from minillm.training.tracking import start_tracking
 
@@ -44,7 +55,8 @@ def train(config: Config) -> None:
 
     Raises:
         InputError: an input is wrong, found before anything is computed.
-        TrainingError: the loss is no number any more.
+        Stopped: by a signal, with a checkpoint.
+        TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
     if config.method.name in NEED_TEACHER and config.teacher.path is None:
@@ -55,7 +67,12 @@ def train(config: Config) -> None:
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
         if accelerator.is_main_process:  # which writes there; the others may see what it wrote
-            check_output(output, config.overwrite)
+            check_resume(config)
+            check_output(output, config.overwrite, config.resume)
+    if config.resume and is_finished(config):
+        log.info("%s is a finished run: it is left as it is.", output)
+        return
+    checkpoint = find_checkpoint(config, accelerator)
     set_seed(config.runtime.seed, device_specific=True)  # dropout of its own on each process
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
@@ -67,17 +84,48 @@ def train(config: Config) -> None:
     describe(setup)
     setup = spread(setup, accelerator)
     method = build_method(setup)
-    if accelerator.is_main_process:
+    steps = total_steps(config.training, method)
+    made = made_with(config, setup.train, accelerator)
+    state = RunState(accelerator, output, config.training.keep_checkpoints, made)
+    if checkpoint:
+        check_checkpoint(checkpoint, made, method, steps, config, accelerator)
+    try:
+        if accelerator.is_main_process:
+            prepare_output(config, state, checkpoint)
+        accelerator.wait_for_everyone()
+        run(setup, method, data["validation"].examples, state, steps, checkpoint)
+    except OSError as error:
+        raise not_written(output, error) from error
+
+
+def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
+    """A new run's folder; or that of one that goes on, as it was at the checkpoint."""
+    output, record = Path(config.output), provenance()
+    if checkpoint is None:
         create_output(output)
-        write_config(config, output / CONFIG)
-        write_json(output / "provenance.json", provenance())
-    accelerator.wait_for_everyone()
-    run(setup, method, data["validation"].examples, accelerator)
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        state.restore_outputs(checkpoint)
+        (output / SUMMARY).unlink(missing_ok=True)
+        begun = read_json(output / PROVENANCE) or record
+        resumed = [*begun.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
+        record = begun | {"resumed": resumed}
+        if (output / "evaluation").exists():
+            log.warning("%s/evaluation holds scores of the model before this run went on", output)
+    write_config(config, output / CONFIG)
+    write_json(output / PROVENANCE, record)
 
 
-def run(setup: Setup, method: Method, validation: list, accelerator: Accelerator) -> None:
+def run(
+    setup: Setup,
+    method: Method,
+    validation: list,
+    state: RunState,
+    steps: int,
+    checkpoint: Path | None,
+) -> None:
     """Build the loop, train, and sum the run up."""
-    config, training = setup.config, setup.config.training
+    config, training, accelerator = setup.config, setup.config.training, state.accelerator
     scoring = partial(
         validate,
         teacher=setup.teacher,
@@ -87,15 +135,15 @@ def run(setup: Setup, method: Method, validation: list, accelerator: Accelerator
         batch_size=config.evaluation.batch_size,
     )
     settings = asdict(config)
-    tracker = start_tracking(
-        accelerator, setup.output, config.runtime.project, config.runtime.trackers, settings
-    )
+    resumed_at = read_progress(checkpoint)["step"] if checkpoint else None
+    tracker = start_tracking(accelerator, setup.output, config.runtime.project,
+                             config.runtime.trackers, settings, resumed_at)  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
                "run": setup.output.name, "config": settings}  # fmt: skip
-    trainer = Trainer(accelerator, setup.student, method, training, total_steps(training, method),
-                      scoring, tracker, setup.output, details)  # fmt: skip
+    trainer = Trainer(accelerator, setup.student, method, training, steps, scoring, tracker, state,
+                      setup.output, details)  # fmt: skip
     try:
-        trainer.run()
+        trainer.run(checkpoint)
     finally:
         tracker.close()
     if accelerator.is_main_process:

@@ -7,6 +7,7 @@ mini-batch an optimiser step; add the language-modelling loss L_PT on plain text
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from minillm.config import MiniLLMConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.methods.pairs import shuffled
+from minillm.methods.pairs import Shuffled
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
 from minillm.methods.supervised import data_terms
@@ -52,6 +53,7 @@ class MiniLLM:
     """Collects rollouts from the student as it is, and turns each into inner-epoch batches."""
 
     dropout = False  # a ratio of two dropout masks is not q_new / q_old
+    state_is_shared = False  # each process has rollouts of its own
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -61,7 +63,7 @@ class MiniLLM:
         self.epoch_size = len(setup.train) * self.method.inner_epochs
         self.generator = setup.generator("sampling")
         self.shuffle = setup.generator("mini-batches")
-        self.prompts = shuffled(
+        self.prompts = Shuffled(
             len(setup.train),
             self.method.rollouts_per_collection,
             setup.seed("prompts"),
@@ -69,19 +71,52 @@ class MiniLLM:
             setup.world,
         )
         self.decoding = Decoding(setup.config.data.max_response_length, self.method.temperature)
-        self.plain_text = iter(PlainText(setup)) if self.method.lm_coef else None
+        plain_text = PlainText(setup) if self.method.lm_coef else None
+        self.plain_text = iter(plain_text) if plain_text else None
+        self.rollout: Rollout | None = None  # of the last collection
+        self.mini_batches: list[Tensor] = []  # rows of each that is still to come, all epochs
+        self.sources = {"prompts": self.prompts}
+        if plain_text:
+            self.sources["plain_text"] = plain_text.source
 
     def batches(self) -> Iterator[StepBatch]:
-        batch_size = self.training.batch_size // self.setup.world
         while True:
-            rollout, metrics = self.collect()
-            for _ in range(self.method.inner_epochs):
-                order = torch.randperm(
-                    len(rollout), generator=self.shuffle, device=self.setup.device
-                )
-                for rows in order.split(batch_size):
-                    yield StepBatch(self._micro_batches(rollout.select(rows)), metrics)
-                    metrics = {}
+            metrics: Metrics = {}
+            if not self.mini_batches:
+                self.rollout, metrics = self.collect()
+                self.mini_batches = self._mini_batches()
+            rows = self.mini_batches.pop(0)
+            yield StepBatch(self._micro_batches(self.rollout.select(rows)), metrics)
+
+    def _mini_batches(self) -> list[Tensor]:
+        """Rows of every mini-batch, each inner epoch in an order of its own."""
+        size, device = self.training.batch_size // self.setup.world, self.setup.device
+        count = len(self.rollout)
+        orders = [
+            torch.randperm(count, generator=self.shuffle, device=device)
+            for _ in range(self.method.inner_epochs)
+        ]
+        return [rows for order in orders for rows in order.split(size)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in a collection with its rollouts, in the sources, and all chance."""
+        return {
+            "rollout": self.rollout.state_dict() if self.mini_batches else None,
+            "mini_batches": [rows.clone() for rows in self.mini_batches],  # not views of an order
+            "sampling": self.generator.get_state(),
+            "shuffle": self.shuffle.get_state(),
+            **{name: source.state_dict() for name, source in self.sources.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        device = self.setup.device
+        if state["rollout"]:
+            self.rollout = Rollout.from_state_dict(state["rollout"], device)
+        self.mini_batches = [rows.to(device) for rows in state["mini_batches"]]
+        self.generator.set_state(state["sampling"])
+        self.shuffle.set_state(state["shuffle"])
+        for name, source in self.sources.items():
+            source.load_state_dict(state[name])
 
     def collect(self) -> tuple[Rollout, Metrics]:
         """Sample responses for the next prompts."""

@@ -1,6 +1,7 @@
 """The source of sequences that are already there: shuffled (prompt, response) pairs."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -16,18 +17,35 @@ def pairs_of(examples: Sequence[Example]) -> list[Pair]:
     return [(example.prompt_ids, ids) for example in examples for ids in example.response_ids]
 
 
-def shuffled(count: int, batch_size: int, seed: int, rank: int, world: int) -> Iterator[list[int]]:
+class Shuffled:
     """Indices of this process's part of each global batch, without end, shuffled each epoch.
 
-    Batches run over the ends of epochs, so all have the same size.
+    Batches run over the ends of epochs, so all have the same size. The state is the same on all
+    processes: another number of them goes on with the same global batches.
     """
-    generator = torch.Generator().manual_seed(seed)
-    queue: list[int] = []
-    while True:
-        while len(queue) < batch_size:
-            queue += torch.randperm(count, generator=generator).tolist()
-        batch, queue = queue[:batch_size], queue[batch_size:]
-        yield batch[rank::world]
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int, world: int) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+        self.queue: list[int] = []
+        self.part = slice(rank, None, world)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self
+
+    def __next__(self) -> list[int]:
+        while len(self.queue) < self.batch_size:
+            self.queue += torch.randperm(self.count, generator=self.generator).tolist()
+        batch, self.queue = self.queue[: self.batch_size], self.queue[self.batch_size :]
+        return batch[self.part]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state(), "queue": self.queue}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.queue = state["queue"]
 
 
 def split(items: Sequence, size: int | None) -> list[Sequence]:
@@ -52,7 +70,7 @@ class PairSource:
         self.pairs = pairs
         self.pad_id = pad_id
         self.micro_batch_size = micro_batch_size
-        self.indices = shuffled(len(pairs), batch_size, seed, rank, world)
+        self.indices = Shuffled(len(pairs), batch_size, seed, rank, world)
 
     def __iter__(self) -> Iterator[StepBatch]:
         for indices in self.indices:
@@ -60,6 +78,12 @@ class PairSource:
             pairs = sorted((self.pairs[i] for i in indices), key=lambda pair: len(pair[1]))
             parts = split(pairs, self.micro_batch_size)
             yield StepBatch([self._micro_batch(part) for part in parts])
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.indices.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.indices.load_state_dict(state)
 
     def _micro_batch(self, pairs: Sequence[Pair]) -> MicroBatch:
         batch = SequenceBatch.pad(pairs, self.pad_id)

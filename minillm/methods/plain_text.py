@@ -43,7 +43,7 @@ def blocks(setup: Setup) -> list[list[int]]:
 
 
 class PlainText:
-    """Micro-batches of plain text, one list for each optimiser step."""
+    """Micro-batches of plain text, one list for each optimiser step; `source` knows the place."""
 
     def __init__(self, setup: Setup) -> None:
         eos = setup.student.tokenizer.eos_token_id

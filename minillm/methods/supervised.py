@@ -1,6 +1,7 @@
 """Training on given sequences: credit for this token only. Shared by SFT, KD and SeqKD."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ class Supervised:
     """(1 - kd_ratio) * cross-entropy + kd_ratio * KL[p || q] over the given responses."""
 
     dropout = True
+    state_is_shared = True
 
     def __init__(self, setup: Setup, pairs: list[Pair], kd_ratio: float = 0.0) -> None:
         self.setup = setup
@@ -36,6 +38,12 @@ class Supervised:
 
     def batches(self) -> Iterator[StepBatch]:
         return iter(self.source)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.source.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.source.load_state_dict(state)
 
     def loss(
         self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]

@@ -27,8 +27,8 @@ class LanguageModel:
     `vocab_size` is the number of tokens that can occur. A model may have more output rows than its
     tokenizer has tokens (padding for speed); logits past `vocab_size` are cut everywhere.
 
-    A teacher that is not where the student is has a copy of its `head` there. `gather` is there
-    where the weights are in parts or elsewhere while nobody reads them: see `whole`.
+    `gather` is there where the weights are not all here at all times (see `whole`), and a `head`
+    where that of the teacher is needed meanwhile.
     """
 
     module: PreTrainedModel
@@ -40,10 +40,10 @@ class LanguageModel:
 
     @contextmanager
     def whole(self) -> Iterator["LanguageModel"]:
-        """The model with all of its weights in place, to be read with or saved inside.
+        """The model with all of its weights, to be sampled from, scored or saved inside.
 
-        Where processes hold parts of them (`training/sharding.py`), all must enter together; the
-        passes that they make inside are their own. Elsewhere `models/placement.py` may move them.
+        Where `gather` makes it (`training/sharding.py`), all processes must enter together; the
+        passes that they make inside are their own.
         """
         if self.gather is None:
             yield self

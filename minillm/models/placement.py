@@ -1,4 +1,4 @@
-"""Where the teacher is: a device of its own, or host memory while nobody needs it.
+"""A teacher that is not where the student is: on a device of its own, or at rest in host memory.
 
 Its output head stays where the student is, as every inner epoch needs it; so hidden states are all
 that passes from one device to the other.
@@ -7,6 +7,7 @@ that passes from one device to the other.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -14,19 +15,17 @@ from torch import nn
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
 
-HOST = torch.device("cpu")
-
 
 def place(
     teacher: LanguageModel, student_device: torch.device, device: str | None, offload: bool
 ) -> LanguageModel:
-    """The teacher at rest, with a copy of its head beside the student where it needs one.
+    """The teacher where it shall be, with a copy of its head beside the student if not there.
 
     Args:
         teacher: frozen, in host memory.
         student_device: where the student is.
         device: where the teacher computes; None: where the student does.
-        offload: whether it rests in host memory, and is on its device inside `whole` alone.
+        offload: whether it rests in host memory, and is on its device inside of `whole` alone.
     """
     device = torch.device(device) if device else student_device
     if device == student_device and not offload:
@@ -35,15 +34,16 @@ def place(
     # Detached: what a parameter holds is exchanged when its module moves.
     bias = None if head.bias is None else head.bias.detach().to(student_device)
     head = replace(head, weight=head.weight.detach().to(student_device), bias=bias)
-    if not offload:
-        return replace(teacher.to(device), head=head)
+    if offload:
+        return replace(teacher, head=head, gather=partial(_moved, teacher.module, device))
+    return replace(teacher.to(device), head=head)
 
-    @contextmanager
-    def on_device() -> Iterator[nn.Module]:
-        teacher.module.to(device)
-        try:
-            yield teacher.module
-        finally:
-            teacher.module.to(HOST)
 
-    return replace(teacher, head=head, gather=on_device)
+@contextmanager
+def _moved(module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
+    """The module on the device inside, in host memory before and after."""
+    try:
+        module.to(device)
+        yield module
+    finally:
+        module.to("cpu")

@@ -11,14 +11,17 @@ from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
 
 
-def by_length(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The indices of the prompts, long ones first."""
-    return sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+def by_length(prompts: Sequence[Sequence[int]], indices: Sequence[int] | None = None) -> list[int]:
+    """The indices of the prompts (or some of them), long ones first."""
+    indices = range(len(prompts)) if indices is None else indices
+    return sorted(indices, key=lambda i: (-len(prompts[i]), i))
 
 
-def length_batches(prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
+def length_batches(
+    prompts: Sequence[Sequence[int]], batch_size: int, indices: Sequence[int] | None = None
+) -> list[list[int]]:
     """Indices of the prompts in batches, long ones first, so that little is padded."""
-    order = by_length(prompts)
+    order = by_length(prompts, indices)
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
@@ -32,17 +35,15 @@ def generate(
 ) -> Iterator[tuple[list[int], Rollout]]:
     """Yield `(indices of prompts, their responses)` batch by batch, long prompts first.
 
-    A prompt's draws come from the seed and its index alone, so neither the batch size, nor which
-    `indices` are asked for (None: all), nor who decodes the others changes its response, but where
-    rounding in another batch tips a draw.
+    `indices` are those of the prompts to respond to, by default all. A prompt's draws come from the
+    seed and its index alone, so neither the batch size nor who decodes the others changes its
+    response, but where rounding in another batch tips a draw.
     """
-    chosen = range(len(prompts)) if indices is None else indices
-    for group in length_batches([prompts[i] for i in chosen], batch_size):
-        numbers = [chosen[i] for i in group]
-        batch = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
-        uniform = np.stack([_uniform_numbers(seed, i, decoding.max_length) for i in numbers])
+    for rows in length_batches(prompts, batch_size, indices):
+        batch = PromptBatch.pad([prompts[i] for i in rows], model.pad_id).to(model.device)
+        uniform = np.stack([_uniform_numbers(seed, i, decoding.max_length) for i in rows])
         uniform = torch.from_numpy(uniform).to(model.device)
-        yield numbers, sample(model, batch, decoding, None, uniform=uniform)
+        yield rows, sample(model, batch, decoding, None, uniform=uniform)
 
 
 def _uniform_numbers(seed: int, index: int, count: int) -> np.ndarray:

@@ -1,8 +1,11 @@
 """What the sampler hands on: responses, and all that it already knows about them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from minillm.data.batches import SequenceBatch
 
@@ -62,3 +65,14 @@ class Rollout:
             mixture_log_probs=cut(self.mixture_log_probs),
             finished=self.finished[rows],
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All fields as plain values, for `torch.save`; tensors as copies, not views of more."""
+        values = vars(self) | {"sequences": vars(self.sequences)}
+        return tree_map_only(Tensor, torch.clone, values)
+
+    @staticmethod
+    def from_state_dict(state: dict[str, Any], device: torch.device) -> "Rollout":
+        """What `state_dict` came from, on a device."""
+        state = tree_map_only(Tensor, lambda values: values.to(device), state)
+        return Rollout(**state | {"sequences": SequenceBatch(**state["sequences"])})

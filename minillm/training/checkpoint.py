@@ -1,14 +1,14 @@
-"""Checkpoints in Hugging Face format, written aside and renamed: `best` and `last` of a run.
+"""Models in Hugging Face format, written aside and renamed: `best` and `last` of a run.
 
 Beside the weights lies `minillm.json`: which method trained them, for how long, with which seed.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from minillm.models.language_model import LanguageModel
 from minillm.runs import read_json, write_json
+from minillm.training.files import begin_folder, put_in_place, sync_folder
 
 DETAILS = "minillm.json"
 
@@ -17,17 +17,12 @@ def save_checkpoint(
     model: LanguageModel, folder: Path, details: dict[str, Any], state_dict: dict | None = None
 ) -> None:
     """Write the model, its tokenizer and `details`; an older checkpoint there is replaced last."""
-    aside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = begin_folder(folder)
     model.module.save_pretrained(aside, state_dict=state_dict)
     model.tokenizer.save_pretrained(aside)
     write_json(aside / DETAILS, details)
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(aside)
+    put_in_place(folder)
 
 
 def checkpoint_details(folder: Path) -> dict[str, Any] | None:

@@ -7,9 +7,8 @@ all processes) divided by counts over the whole step, so cutting a step up chang
 import contextlib
 import logging
 import math
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -21,13 +20,16 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from minillm.config import TrainingConfig
-from minillm.errors import TrainingError
+from minillm.errors import Stopped, TrainingError
 from minillm.models.language_model import LanguageModel
 from minillm.training.checkpoint import save_checkpoint
+from minillm.training.clock import Clock
 from minillm.training.meter import Meter
 from minillm.training.method import Method, StepBatch
 from minillm.training.optimization import build_optimizer, build_schedule
+from minillm.training.run_state import RunState
 from minillm.training.sharding import prepare
+from minillm.training.signals import StopSignals
 from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -39,31 +41,6 @@ SHOWN = {
     "rollout/length": "length",
     "speed/tokens_per_second": "tokens/s",
 }
-
-
-class Clock:
-    """Seconds spent in each phase."""
-
-    def __init__(self) -> None:
-        self.total: defaultdict[str, float] = defaultdict(float)
-        self.taken: Counter[str] = Counter()
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.total[name] += time.perf_counter() - start
-
-    def take(self) -> dict[str, float]:
-        """Seconds of each phase since the last call."""
-        passed = {name: self.total[name] - self.taken[name] for name in self.total}
-        self.taken = Counter(self.total)
-        return passed
-
-    @property
-    def training_seconds(self) -> float:
-        """Collection and optimisation; validation does not count."""
-        return self.total["collect"] + self.total["optimize"]
 
 
 @dataclass
@@ -78,6 +55,7 @@ class Trainer:
         steps: optimiser steps.
         validate: scores the student that it is given, whole: `loss`, `rougeL` and more.
         tracker: where figures go.
+        state: writes and reads checkpoints.
         output: the run's folder.
         details: written beside each checkpoint.
     """
@@ -89,26 +67,39 @@ class Trainer:
     steps: int
     validate: Callable[[LanguageModel], dict[str, float]]
     tracker: Tracker
+    state: RunState
     output: Path
     details: dict
     clock: Clock = field(default_factory=Clock)
     history: list[dict[str, float]] = field(default_factory=list)
     shown: dict[str, float] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)
+    counts: Counter = field(default_factory=Counter)
 
-    def run(self) -> None:
-        """Train to the last step; `best` and `last` lie in the output folder then."""
+    def run(self, checkpoint: Path | None = None) -> None:
+        """Train to the last step; `best` and `last` lie in the output folder then.
+
+        Args:
+            checkpoint: of this run, to go on from.
+
+        Raises:
+            Stopped: a signal asked for it; a checkpoint is there.
+            TrainingError: a loss is not finite, or something could not be written.
+        """
         optimizer = build_optimizer(self.student.module, self.training)
         module, optimizer = prepare(
             self.accelerator, self.student.module, optimizer, self.training.max_grad_norm
         )
         # Of the prepared optimiser: DeepSpeed may put its own in place of the one that was given.
         schedule = build_schedule(optimizer, self.training, self.steps)
+        self.accelerator.register_for_checkpointing(schedule)
+        first = self._resume(checkpoint) if checkpoint else 0
         batches = self.method.batches()
-        meter, counts = Meter(), Counter()
-        self._evaluate(step=0)
-        bar = tqdm(total=self.steps, desc=self.output.name, disable=None, dynamic_ncols=True)
-        with logging_redirect_tqdm(), bar:
-            for step in range(1, self.steps + 1):
+        bar = tqdm(total=self.steps, initial=first, desc=self.output.name, disable=None,
+                   dynamic_ncols=True)  # fmt: skip
+        with logging_redirect_tqdm(), bar, StopSignals() as signals:
+            self._evaluate_if_due(first, signals)
+            for step in range(first + 1, self.steps + 1):
                 with self.clock.phase("collect"):
                     try:
                         batch = next(batches)
@@ -116,18 +107,66 @@ class Trainer:
                         self._stop(f"{error} at step {step}")
                 with self.clock.phase("optimize"):
                     totals = self._totals(batch)
-                    norm = self._step(module, optimizer, batch, totals, meter, step)
+                    norm = self._step(module, optimizer, batch, totals, self.meter, step)
                     lr = schedule.get_last_lr()[0]
                     schedule.step()
-                counts.update(totals)
-                meter.add(batch.metrics | {"optimizer/grad_norm": (norm, 1)})
+                self.counts.update(totals)
+                share = 1 / self.accelerator.num_processes  # each has the same norm
+                self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm * share, share)})
                 if step % self.training.log_every == 0 or step == self.steps:
-                    self._log(step, meter.take(self.accelerator), counts, lr)
-                    counts.clear()
-                if step % self.training.evaluate_every == 0 or step == self.steps:
-                    self._evaluate(step)
+                    self._log(step, self.meter.take(self.accelerator), self.counts, lr)
+                    self.counts.clear()
+                self._stop_if_asked(step, signals)
+                self._evaluate_if_due(step, signals)
+                if step % self._checkpoint_every == 0 or step == self.steps:
+                    self._checkpoint(step)
                 bar.set_postfix(self.shown, refresh=False)
                 bar.update()
+
+    @property
+    def _checkpoint_every(self) -> int:
+        return self.training.checkpoint_every or self.training.evaluate_every
+
+    def _evaluate_if_due(self, step: int, signals: StopSignals) -> None:
+        """Validate, unless a checkpoint of this step has brought the scores along."""
+        due = step % self.training.evaluate_every == 0 or step == self.steps
+        if due and all(point["step"] < step for point in self.history):
+            self._evaluate(step)
+            self._stop_if_asked(step, signals)
+
+    def _stop_if_asked(self, step: int, signals: StopSignals) -> None:
+        number = signals.agreed(self.accelerator)
+        if number:
+            folder = self._checkpoint(step)
+            raise Stopped(
+                f"{number.name} at step {step} of {self.steps}: the checkpoint {folder} is "
+                f"written. Go on from it with resume=auto.",
+                number,
+            )
+
+    def _checkpoint(self, step: int) -> Path:
+        with self.clock.phase("checkpoint"):
+            self.tracker.flush()
+            progress = {
+                "history": self.history,
+                "clock": self.clock.state_dict(),
+                "counts": dict(self.counts),
+            }
+            own = {"method": self.method.state_dict(), "metrics": self.meter.held()}
+            return self.state.save(step, progress, own)
+
+    def _resume(self, checkpoint: Path) -> int:
+        """Take everything up as it was; the steps that are done."""
+        progress, own = self.state.load(checkpoint)
+        self.history += progress["history"]
+        self.clock.load_state_dict(progress["clock"])
+        self.counts.update(progress["counts"])
+        self.method.load_state_dict(next(iter(own.values()))["method"])
+        for number, state in own.items():  # of several, each is taken up by one process
+            mine = number % self.accelerator.num_processes == self.accelerator.process_index
+            metrics = state["metrics"]
+            self.meter.add(metrics if mine else dict.fromkeys(metrics, (0.0, 0.0)))
+        return progress["step"]
 
     def _totals(self, batch: StepBatch) -> dict[str, float]:
         """The counts that a step's sums are divided by, over all micro-batches and processes."""
@@ -174,8 +213,9 @@ class Trainer:
 
     def _stop(self, reason: str) -> NoReturn:
         raise TrainingError(
-            f"{reason}: stopped. The last good checkpoints are kept in {self.output}: best and "
-            f"last. Try a smaller training.lr, more training.warmup_steps or another precision."
+            f"{reason}: stopped. The last good checkpoints are kept in {self.output}: best, last "
+            f"and those of checkpoints/. Try a smaller training.lr, more training.warmup_steps or "
+            f"another precision."
         )
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
@@ -218,10 +258,10 @@ class Trainer:
             "seconds": seconds,
             "selected_by": self.training.select_by,
         }
-        if self.accelerator.is_main_process:
-            save_checkpoint(student, self.output / "last", details)
-            if self._is_best(scores):
-                save_checkpoint(student, self.output / "best", details)
+        for name in ["last", "best"] if self._is_best(scores) else ["last"]:
+            with self.state.writing(self.output / name):
+                if self.accelerator.is_main_process:
+                    save_checkpoint(student, self.output / name, details)
 
     def summary(self) -> dict:
         """What the run came to."""

@@ -18,8 +18,9 @@ class Meter:
 
     def add(self, metrics: Metrics) -> None:
         for name, (total, count) in metrics.items():
-            self.sums[name] += total
-            self.counts[name] += count
+            # Not in place: after a resume the first is on the CPU, whatever the device.
+            self.sums[name] = self.sums[name] + total
+            self.counts[name] = self.counts[name] + count
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
         """The means over all processes since the last call. Every process must have the names."""
@@ -33,3 +34,7 @@ class Meter:
         return {
             n: total / max(count, 1e-12) for n, (total, count) in zip(names, pairs, strict=True)
         }
+
+    def held(self) -> Metrics:
+        """What was added since the means were last asked for: for a checkpoint."""
+        return {name: (total, self.counts[name]) for name, total in self.sums.items()}

@@ -37,6 +37,8 @@ class Method(Protocol):
     dropout: bool
     # Sequences that are trained on in one pass over the training data.
     epoch_size: int
+    # Whether all processes have the same state, so that another number of them can go on from it.
+    state_is_shared: bool
 
     def batches(self) -> Iterator[StepBatch]:
         """Batches without end, drawn from the student as it is when the next one is asked for."""
@@ -52,4 +54,12 @@ class Method(Protocol):
             micro_batch: one of `batches()`.
             totals: each count summed over the whole step.
         """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where `batches()` stands, with all chance of its own; may be asked between any two."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as from where `state_dict` was asked; before the first batch is drawn."""
         ...

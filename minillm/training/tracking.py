@@ -1,5 +1,6 @@
 """Where the figures of a run go: always metrics.jsonl, and the trackers that were asked for."""
 
+import hashlib
 import json
 import logging
 import os
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+
+from minillm.runs import METRICS, PROVENANCE, read_json
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +28,48 @@ class Tracker:
                 print(json.dumps({"step": step} | rounded), file=file)
         self.accelerator.log(values, step=step)
 
+    def flush(self) -> None:
+        """Have the points so far in TensorBoard's file, which is written every two minutes."""
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard" and self.accelerator.is_main_process:
+                tracker.writer.flush()
+
     def close(self) -> None:
         self.accelerator.end_training()
 
 
 def start_tracking(
-    accelerator: Accelerator, output: Path, name: str, trackers: list[str], config: dict[str, Any]
+    accelerator: Accelerator,
+    output: Path,
+    name: str,
+    trackers: list[str],
+    config: dict[str, Any],
+    resumed_at: int | None = None,
 ) -> Tracker:
-    """Begin a run's tracking; Weights & Biases without a key runs offline, and says so."""
+    """Begin a run's tracking, or go on with it after the step `resumed_at`.
+
+    Weights & Biases without a key runs offline, and says so.
+    """
     init = {}
+    if "tensorboard" in trackers and resumed_at is not None:
+        # Points after the checkpoint come again: TensorBoard drops the older ones.
+        init["tensorboard"] = {"purge_step": resumed_at + 1}
     if "wandb" in trackers:
-        init["wandb"] = {"name": output.name, "dir": str(output)}
+        init["wandb"] = {"name": output.name, "dir": str(output), "id": _run_id(output),
+                         "resume": "allow"}  # fmt: skip
         if not os.environ.get("WANDB_MODE") and not _has_wandb_key():
             init["wandb"]["mode"] = "offline"
             log.info("no key of Weights & Biases is set: it runs offline, see %s/wandb", output)
-    accelerator.init_trackers(name, config=_flatten(config), init_kwargs=init)
-    return Tracker(accelerator, output / "metrics.jsonl")
+    # The settings are on the trackers' pages since the run began.
+    shown = _flatten(config) if resumed_at is None else None
+    accelerator.init_trackers(name, config=shown, init_kwargs=init)
+    return Tracker(accelerator, output / METRICS)
+
+
+def _run_id(output: Path) -> str:
+    """The same each time that this run goes on, and no other run's."""
+    begun = read_json(output / PROVENANCE)["date"]
+    return hashlib.sha256(f"{output.resolve()} {begun}".encode()).hexdigest()[:16]
 
 
 def _has_wandb_key() -> bool:

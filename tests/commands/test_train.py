@@ -58,7 +58,8 @@ def test_a_run_is_whole(train, method):
     assert [line["step"] for line in lines] == [0, 1, 2, 2, 3, 3]
     found = {path.name for path in Path("out").iterdir()}
     assert found == {
-        "best", "last", "logs", "config.yaml", "provenance.json", "metrics.jsonl", "summary.json"
+        "best", "last", "checkpoints", "logs", "config.yaml", "provenance.json", "metrics.jsonl",
+        "summary.json"
     }  # fmt: skip
     assert list(Path("out/logs").rglob("events.out.tfevents.*"))
     assert json.loads(Path("out/summary.json").read_text())["steps"] == 3

@@ -13,16 +13,16 @@ from tests.tiny import tiny_model
 CPU = torch.device("cpu")
 
 
-def test_the_teacher_is_on_its_device_while_it_is_read_alone():
+def test_the_teacher_is_on_its_device_while_at_work_alone():
     teacher = tiny_model(2)
     weight = output_head(teacher).weight.detach().clone()
     placed = place(teacher, CPU, "cuda:1", offload=True)
     moves = []
     placed.module.to = moves.append  # there is one device here
     with placed.whole() as whole:
-        assert whole.module is teacher.module
         assert moves == [torch.device("cuda:1")]
-    assert moves == [torch.device("cuda:1"), CPU]
+        assert whole.head is placed.head
+    assert moves == [torch.device("cuda:1"), "cpu"]
     assert torch.equal(output_head(placed).weight, weight)
     assert output_head(placed).weight is not teacher.module.get_output_embeddings().weight
 

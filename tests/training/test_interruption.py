@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a training: a short word, and checkpoints that are whole."""
+"""Ctrl-C in the middle of a training: a short word, and models and checkpoints that are whole."""
 
 import signal
 import subprocess
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
+from minillm.training.files import fault
 from tests.conftest import BUILT
 
 
@@ -32,8 +33,10 @@ def test_ctrl_c(settings, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130, errors
-    assert errors.splitlines()[-1].startswith("minillm: interrupted")
+    assert errors.splitlines()[-1].startswith("minillm: SIGINT at step ")
+    assert "resume=auto" in errors
     assert "Traceback" not in errors
+    assert not [path for path in (output / "checkpoints").iterdir() if fault(path)]
     for name in ("best", "last"):
         module = AutoModelForCausalLM.from_pretrained(output / name)
         assert torch.isfinite(module(torch.tensor([[5, 6]])).logits).all()

@@ -1,0 +1,192 @@
+"""Whether and where a run goes on: `resume=auto` or `resume=CHECKPOINT`."""
+
+import hashlib
+import logging
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, broadcast_object_list
+
+from minillm.compose import read_config
+from minillm.config import Config
+from minillm.data.encoding import Example
+from minillm.errors import InputError
+from minillm.methods import Method
+from minillm.processes import failing_together
+from minillm.runs import CONFIG, SUMMARY
+from minillm.training.files import fault, read_manifest
+from minillm.training.run_state import newest_whole, read_progress
+
+log = logging.getLogger(__name__)
+
+# Settings that may change between two parts of a run: where and how often something is written,
+# how a step is cut up, and what only scoring reads. All others would make it another run.
+FREE = {
+    "output", "overwrite", "resume", "method.file", "training.micro_batch_size",
+    "training.chunk_size", "training.log_every", "training.checkpoint_every",
+    "training.keep_checkpoints", "runtime.device", "runtime.threads", "runtime.trackers",
+    "runtime.project", "runtime.timeout", "runtime.shard_teacher", "runtime.teacher_device",
+    "runtime.teacher_offload",
+}  # fmt: skip
+LENGTH = {"training.steps", "training.epochs"}
+# Backends that keep whole weights on every process; the others cut them up by their number.
+WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
+
+
+def check_resume(config: Config) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded.
+
+    Raises:
+        InputError: what is named is no checkpoint, or settings that would alter the run of the
+            output folder have changed since it began.
+    """
+    if config.resume not in (None, "auto"):
+        folder = Path(config.resume)
+        if read_manifest(folder) is None:
+            raise no_checkpoint(folder, "it has no manifest.json that can be read")
+    if config.resume and (Path(config.output) / CONFIG).is_file():
+        check_unchanged(read_config(Path(config.output) / CONFIG), config, Path(config.output))
+
+
+def is_finished(config: Config) -> bool:
+    """Whether the output folder holds this run, through to as many steps as are asked for."""
+    output = Path(config.output)
+    if not (output / SUMMARY).is_file():
+        return False
+    changed = differences(read_config(output / CONFIG), asdict(config))
+    return not any(key in LENGTH for key, _, _ in changed)
+
+
+def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
+    """The checkpoint to go on from, the same for all processes; None: from the beginning.
+
+    Raises:
+        InputError: the named checkpoint is damaged or none.
+    """
+    if config.resume is None:
+        return None
+    folder = None
+    with failing_together(InputError):
+        if accelerator.is_main_process:
+            folder = _choose(config)
+    return broadcast_object_list([folder])[0]
+
+
+def _choose(config: Config) -> Path | None:
+    if config.resume != "auto":
+        folder = Path(config.resume)
+        reason = fault(folder)
+        if reason:
+            raise no_checkpoint(folder, reason)
+        return folder
+    folder = newest_whole(Path(config.output))
+    if folder is None:
+        log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
+                 "beginning.", config.output)  # fmt: skip
+    return folder
+
+
+def no_checkpoint(folder: Path, reason: str) -> InputError:
+    """The error of a named checkpoint that is none, or not whole."""
+    return InputError(
+        f"resume={folder} is no whole checkpoint: {reason}. Give auto, or the folder of one, such "
+        f"as RUN/checkpoints/step-000100."
+    )
+
+
+def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator) -> dict[str, Any]:
+    """What must be the same for a run to go on, in the words of the checkpoint."""
+    checksum = hashlib.sha256()
+    for example in data:
+        for ids in (example.prompt_ids, *example.response_ids):
+            checksum.update(array("q", [len(ids), *ids]).tobytes())
+    return {
+        "settings": asdict(config),
+        "training_data": checksum.hexdigest()[:16],
+        "device": accelerator.device.type,
+        "backend": accelerator.distributed_type.value,
+    }
+
+
+def check_checkpoint(
+    folder: Path,
+    now: dict[str, Any],
+    method: Method,
+    steps: int,
+    config: Config,
+    accelerator: Accelerator,
+) -> None:
+    """Refuse a checkpoint that cannot be taken up by this run.
+
+    Raises:
+        InputError: saying what differs, and what would be allowed.
+    """
+    progress, saved = read_progress(folder), read_manifest(folder)["processes"]
+    check_unchanged(progress["settings"], config, folder)
+    if progress["training_data"] != now["training_data"]:
+        raise InputError(
+            f"{folder} was made with other training data than data.path={config.data.path} now "
+            f"gives. Bring the data back, or begin a new run in another output=FOLDER."
+        )
+    if progress["device"] != now["device"]:
+        raise InputError(
+            f"{folder} was made on {progress['device']}, this is {now['device']}: its random "
+            f"states do not fit. Set runtime.device={progress['device']}."
+        )
+    if progress["step"] > steps:
+        raise InputError(f"{folder} is past the {steps} steps that are asked for. Ask for more, or "
+                         f"give resume=CHECKPOINT of an earlier step.")  # fmt: skip
+    world = accelerator.num_processes
+    backends = {DistributedType(progress["backend"]), accelerator.distributed_type}
+    if len(backends) > 1 and not backends <= WHOLE:
+        raise InputError(f"{folder} was written by {progress['backend']}, this is "
+                         f"{now['backend']}: launch it as before.")  # fmt: skip
+    if saved != world and not (backends <= WHOLE and method.state_is_shared):
+        why = "each has rollouts of its own" if backends <= WHOLE else "each has a part of all"
+        raise InputError(
+            f"{folder} was written by {saved} processes, these are {world}: for "
+            f"method={config.method.name} under {now['backend']} the number must stay ({why}). "
+            f"Launch {saved} processes."
+        )
+
+
+def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
+    """Refuse changed settings that would alter the run.
+
+    Raises:
+        InputError: listing them with their old and new values.
+    """
+    free = LENGTH if config.training.schedule == "constant" else set()
+    changed = [
+        f"{key} (was {old}, now {new})"
+        for key, old, new in differences(saved, asdict(config))
+        if key not in free
+    ]
+    if changed:
+        raise InputError(
+            f"{place} was made with other settings: {'; '.join(changed)}. Go on with the old ones, "
+            f"or begin a new run in another output=FOLDER (or here with overwrite=true)."
+        )
+
+
+def differences(saved: dict[str, Any], given: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Settings with another value, that are not FREE: name, old and new value.
+
+    A setting that only one side knows is of another version of the code, and left out.
+    """
+    old, new = dict(_flat(saved)), dict(_flat(given))
+    shared = [key for key in old if key in new and key not in FREE]
+    keys = [key for key in shared if not key.startswith("evaluation.")]
+    return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, list(value) if isinstance(value, tuple) else value

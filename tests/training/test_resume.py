@@ -1,0 +1,91 @@
+"""A run that is stopped, by whatever, and goes on ends as one that never stopped: to the bit."""
+
+import json
+import random
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import BUILT
+from tests.training.interrupting import kill_before_operation, outcome, same_outcome, start, stop_at
+
+METHODS = {
+    "sft": [],
+    "kd": [],
+    "seqkd": ["method.file=responses.jsonl"],
+    "minillm": ["method.rollouts_per_collection=8", "method.inner_epochs=2", "method.lm_coef=1",
+                "method.lm_kd_ratio=0.5", "method.lm_length=16", "method.lm_batch_size=2",
+                "data.plain_text=text.txt"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def options(settings, teacher, tmp_path):
+    """The arguments of a tiny run by a method: 7 steps, scored every 4, a collection every 4."""
+
+    def of(method, *more):
+        (tmp_path / "text.txt").write_text("some words of plain text\n" * 20)
+        models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
+        often = ["training.steps=7", "training.evaluate_every=4", "training.log_every=2"]
+        return ["train", *settings, f"method={method}", *models, *METHODS[method], *often, *more]
+
+    return of
+
+
+@pytest.fixture
+def stopping():
+    yield stop_at
+    stop_at(None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(method, options, command, stopping):
+    # Dropout draws from the global random state.
+    hard = ["student.path=null", *BUILT[:-1], "student.dropout=0.1", "training.schedule=linear"]
+    assert command(*options(method, *hard), "output=whole").status == 0
+    for step in (3, 6):  # in the first collection between two logs, and in the second
+        stopping(step)
+        stopped = command(*options(method, *hard), "output=out", "resume=auto")
+        assert stopped.status == 75, stopped.err
+        assert f"SIGTERM at step {step} of 7" in stopped.err
+        assert f"out/checkpoints/step-{step:06d}" in stopped.err and "resume=auto" in stopped.err
+        assert not Path("out/summary.json").exists()
+    stopping(None)
+    assert command(*options(method, *hard), "output=out", "resume=auto").status == 0
+    assert same_outcome(outcome(Path("out")), outcome(Path("whole")))
+    resumed = json.loads(Path("out/provenance.json").read_text())["resumed"]
+    assert [one["checkpoint"][-6:] for one in resumed] == ["000003", "000006"]
+
+
+def points(run: str) -> dict[str, list[int]]:
+    """The steps of every curve that TensorBoard shows, but for times."""
+    found = {}
+    for folder in {path.parent for path in Path(run, "logs").rglob("events.*")}:
+        events = EventAccumulator(str(folder)).Reload()
+        for name in events.Tags()["scalars"]:
+            if not name.startswith("seconds/"):
+                found.setdefault(name, []).extend(event.step for event in events.Scalars(name))
+    return found
+
+
+def test_killed_ten_times(options, command, tmp_path):
+    arguments = options("minillm", "training.steps=24", "training.checkpoint_every=3")
+    assert command(*arguments, "output=whole").status == 0
+    chance, places = random.Random(1), []
+    for _ in range(10):
+        # Going on takes 100 file operations, and each checkpoint 80.
+        kill = partial(kill_before_operation, chance.randrange(20, 340))
+        process = start([*arguments, "output=out", "resume=auto"], tmp_path, kill)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, Path("errors.txt").read_text()
+        places.append(len(Path("out/metrics.jsonl").read_bytes()))
+    print(places)
+    assert len(set(places)) > 5, places  # and not all at one place
+    last = start([*arguments, "output=out", "resume=auto"], tmp_path)
+    last.join(60)
+    assert last.exitcode == 0, Path("errors.txt").read_text()
+    assert same_outcome(outcome(Path("out")), outcome(Path("whole")))
+    assert points("out") == points("whole")
