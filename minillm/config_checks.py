@@ -119,12 +119,6 @@ def _validate_placement(config: Config) -> None:
             "runtime.teacher_offload=true is not allowed here: this method reads with the teacher "
             "at every step. Set it to false (or method.lm_kd_ratio=0 in MiniLLM)."
         )
-    placed = config.runtime.teacher_offload or config.runtime.teacher_device
-    if config.runtime.shard_teacher and placed:
-        raise InputError(
-            "runtime.shard_teacher=true goes with neither runtime.teacher_offload nor "
-            "runtime.teacher_device: take one of them."
-        )
 
 
 def validate(config: Config) -> None:

@@ -62,20 +62,17 @@ def score(
     """Respond to every input once and score the responses."""
     prompts = [example.prompt_ids for example in examples]
     mine = share(by_length(prompts))
-    with failing_together(FloatingPointError):
-        found = list(generate(model, prompts, decoding, batch_size, seed, mine))
-    divergences = [torch.zeros(len(rollout)) for _, rollout in found]
-    if teacher:
-        with teacher.whole() as whole:
-            divergences = [
-                exact_reverse_kl(model, whole, rollout.sequences) for _, rollout in found
-            ]
     rows = []
-    for (indices, rollout), kl in zip(found, divergences, strict=True):
-        texts = response_texts(model, rollout)
-        rouge = rouge_l(texts, [examples[i].references for i in indices])
-        lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
-        rows += zip(indices, texts, rouge, lengths, finished, kl.tolist(), strict=True)
+    with failing_together(FloatingPointError):
+        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, mine):
+            texts = response_texts(model, rollout)
+            references = [examples[i].references for i in indices]
+            divergences = torch.zeros(len(indices))
+            if teacher:
+                divergences = exact_reverse_kl(model, teacher, rollout.sequences)
+            lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
+            rows += zip(indices, texts, rouge_l(texts, references), lengths, finished,
+                        divergences.tolist(), strict=True)  # fmt: skip
     _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
     rouge, lengths, finished, divergences = map(np.array, columns)
     return Scores(list(texts), rouge, lengths, finished, divergences if teacher else None)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -26,8 +27,9 @@ def validate(
     loss = language_model_loss(student, examples, batch_size)
     if not math.isfinite(loss):
         return {"loss": loss}  # such a model cannot be sampled from
-    summaries = [
-        score(student, teacher, examples, decoding, seed, batch_size).summary() for seed in seeds
-    ]
+    with teacher.whole() if teacher else nullcontext() as whole:
+        summaries = [
+            score(student, whole, examples, decoding, seed, batch_size).summary() for seed in seeds
+        ]
     means = {name: float(np.mean([one[name] for one in summaries])) for name in summaries[0]}
     return {"loss": loss} | means
