@@ -114,7 +114,14 @@ def _validate_placement(config: Config) -> None:
     reads_always = config.method.name == "kd" or (
         getattr(config.method, "lm_coef", 0) > 0 and config.method.lm_kd_ratio > 0
     )
-    if config.runtime.teacher_offload and reads_always:
+    runtime = config.runtime
+    if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
+        raise InputError(
+            "runtime.shard_teacher=true is not allowed here: a teacher of which each process holds "
+            "a part can neither rest in host memory nor have a device of its own. Set "
+            "runtime.teacher_offload=false and runtime.teacher_device=null, or shard_teacher=false."
+        )
+    if runtime.teacher_offload and reads_always:
         raise InputError(
             "runtime.teacher_offload=true is not allowed here: this method reads with the teacher "
             "at every step. Set it to false (or method.lm_kd_ratio=0 in MiniLLM)."

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,17 +38,18 @@ def evaluate(
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
     scores: dict[int | str, Scores] = {}
-    for seed in [*settings.seeds, *([GREEDY] if settings.greedy else [])]:
-        greedy = seed == GREEDY
-        scores[seed] = score(
-            model,
-            None if greedy else teacher,
-            examples,
-            replace(decoding, temperature=0.0) if greedy else decoding,
-            0 if greedy else seed,
-            settings.batch_size,
-        )
-        report(f"{'greedy' if greedy else f'seed {seed}'}: {scores[seed].rouge_l.mean():.2f}")
+    with teacher.whole() if teacher else nullcontext() as whole:
+        for seed in [*settings.seeds, *([GREEDY] if settings.greedy else [])]:
+            greedy = seed == GREEDY
+            scores[seed] = score(
+                model,
+                None if greedy else whole,
+                examples,
+                replace(decoding, temperature=0.0) if greedy else decoding,
+                0 if greedy else seed,
+                settings.batch_size,
+            )
+            report(f"{'greedy' if greedy else f'seed {seed}'}: {scores[seed].rouge_l.mean():.2f}")
     return Evaluation(scores, time.perf_counter() - start)
 
 
