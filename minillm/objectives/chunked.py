@@ -383,5 +383,5 @@ class _HeadGradients:
         dtype = self.head.weight.dtype
         totals = self.hidden, self.weight, self.bias
         if scale is not None:
-            totals = (None if total is None else total * scale for total in totals)
+            totals = (None if total is None else total.mul_(scale) for total in totals)
         return tuple(None if total is None else total.to(dtype) for total in totals)
