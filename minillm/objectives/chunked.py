@@ -135,8 +135,8 @@ def vocabulary_loss(
 
     Where a token's loss hangs on its own terms alone, a chunk's gradient is known as soon as its
     logits are, so that they are made once: no chunk is kept for backward, and none is made again.
-    Backward multiplies by the gradient of the sum; so what divides the sum should come after, lest
-    half precision loses small numbers.
+    Backward, once only, multiplies by the gradient of the sum; so what divides the sum should come
+    after, lest half precision loses small numbers.
 
     Args:
         loss: from the terms `[n]` of a chunk, and the place of its tokens among the N, to `[n]`.
@@ -349,7 +349,11 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        return *ctx.gradients.finish(grad), None, None, None, None, None
+        if ctx.gradients is None:
+            raise RuntimeError("the gradients of vocabulary_loss can be taken once only")
+        # Let go of, so that what takes them up need not copy them.
+        gradients, ctx.gradients = ctx.gradients, None
+        return *gradients.finish(grad), None, None, None, None, None
 
 
 class _HeadGradients:
@@ -379,7 +383,7 @@ class _HeadGradients:
                 self.weight[:size] += gradient.T @ self.inputs[rows]
 
     def finish(self, scale: Tensor | None = None) -> tuple[Tensor | None, ...]:
-        """The gradients, times `scale` where it is given, in the type of the weights."""
+        """The gradients in the type of the weights; times `scale`, in place, where it is given."""
         dtype = self.head.weight.dtype
         totals = self.hidden, self.weight, self.bias
         if scale is not None:
