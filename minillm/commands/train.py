@@ -29,7 +29,7 @@ from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
-from minillm.processes import failing_together
+from minillm.processes import failing_together, settle
 from minillm.runs import (
     CONFIG,
     PROVENANCE,
@@ -145,6 +145,7 @@ def run(
     try:
         trainer.run(checkpoint)
     finally:
+        settle()
         tracker.close()
     if accelerator.is_main_process:
         write_json(setup.output / SUMMARY, trainer.summary())
