@@ -1,8 +1,10 @@
-"""`accelerate launch` for scripts/launch.sh: the exit status is that of the process that failed.
+"""`accelerate launch` for scripts/launch.sh: the exit status is that of the process that failed, or
+that of a `minillm train` which a signal has stopped.
 
 Accelerate itself ends in a traceback of its own and status 1, whatever happened.
 """
 
+import signal
 import sys
 
 from accelerate.commands.launch import main
@@ -18,4 +20,4 @@ except ChildFailedError as error:
     print(f"launch: process {rank} failed first ({what}); all were stopped.", file=sys.stderr)
     sys.exit(128 - failure.exitcode if died_of_signal else failure.exitcode)
 except SignalException as error:
-    sys.exit(128 + error.sigval)
+    sys.exit(130 if error.sigval == signal.SIGINT else 75)

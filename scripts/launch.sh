@@ -47,6 +47,9 @@ fi
 if [ -f "$root/configs/deepspeed/$runtime.json" ]; then
     options+=(--deepspeed_config_file "$root/configs/deepspeed/$runtime.json")
 fi
+# Signals that ask a run to stop are passed on, and processes get the time to write a checkpoint.
+export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
 case ${1:-} in
     train | evaluate | generate) ;;
     *) set -- train "$@" ;;
