@@ -16,6 +16,7 @@ from minillm.commands.model_folder import ScoredModel, load_scored_model, resolv
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.evaluate import Evaluation, evaluate, response_rows, result
+from minillm.processes import settle
 from minillm.runs import provenance, write_json
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
     if PartialState().is_main_process:
         write(config, scored, evaluation, file)
     PartialState().wait_for_everyone()
+    settle()
     return file
 
 

@@ -13,7 +13,7 @@ from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
-from minillm.processes import gathered, share
+from minillm.processes import gathered, settle, share
 from minillm.sampling.generate import by_length, generate, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -61,6 +61,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
         line = {"prompt": examples[i].prompt, "response": text}
         if PartialState().is_main_process:
             print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
+    settle()
 
 
 def decoding(config: Config) -> Decoding:
