@@ -30,6 +30,12 @@ from minillm.objectives.precision import LOG_ZERO, at_least_float32
 CPU_BUDGET, DEVICE_BUDGET = 6 * 2**20, 64 * 2**20
 
 
+def default_chunk_size(device: torch.device, vocab_size: int) -> int:
+    """As many tokens as the device's budget allows."""
+    budget = CPU_BUDGET if device.type == "cpu" else DEVICE_BUDGET
+    return max(1, budget // vocab_size)
+
+
 @dataclass(frozen=True)
 class Head:
     """How a model gets from last hidden states to logits.
@@ -170,9 +176,7 @@ def _checked(
     with_teacher = bool(NEED_TEACHER & set(terms))
     if with_teacher and (teacher_hidden is None or teacher_head is None):
         raise ValueError(f"terms={list(terms)} need teacher_hidden and teacher_head")
-    if chunk_size is None:
-        budget = CPU_BUDGET if hidden.device.type == "cpu" else DEVICE_BUDGET
-        chunk_size = max(1, budget // head.vocab_size)
+    chunk_size = chunk_size or default_chunk_size(hidden.device, head.vocab_size)
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         head = head.to(torch.get_autocast_dtype(device))

@@ -13,8 +13,7 @@ from minillm.data.batches import PromptBatch
 from minillm.models.forward import CachedReader
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
-
-CHUNK = 2**24  # logits held at once where many tokens are read: 64 MiB in float32
+from minillm.objectives.chunked import default_chunk_size
 
 
 class Responses:
@@ -110,11 +109,11 @@ class LazyReader:
             # Rows that have not ended lack as many tokens as steps were made, the others fewer; so
             # where it is one, what is predicted is not drawn yet for any.
             behind = self.responses.steps - self.read_step
-            last = self._read_on(behind, is_new=behind == 1)
+            hidden = self._read_on(behind, scores=behind > 1)
         else:
-            last = self._read_on_and_join(now)
+            hidden = self._read_on_and_join(now)
         self.read_step = self.responses.steps
-        self.last = last, self.warp(last) if self.warp else last
+        self.last = self._predict(hidden)
         return self.last[1]
 
     def record(self, tokens: Tensor) -> None:
@@ -135,16 +134,18 @@ class LazyReader:
 
     def all_hidden(self, length: int) -> Tensor:
         """The hidden states `[N, length, d]` of all tokens, 0 past a row's length."""
-        lengths = self.responses.lengths[:, None]
         _, _, first = self.hidden[0]
-        states = first.new_zeros(len(lengths), length, first.shape[-1])
+        states = first.new_zeros(len(self.never_read), length, first.shape[-1])
         for rows, positions, hidden in self.hidden:
-            real = positions < lengths[rows]
-            states[rows[:, None].expand_as(positions)[real], positions[real]] = hidden[real]
+            where, drawn = self._drawn(rows, positions)
+            states[where] = hidden[drawn]
         return states
 
     def _read_on_and_join(self, now: Tensor) -> Tensor:
-        """As rows have left or joined: drop the former, read on, read the prompts of the latter."""
+        """As rows have left or joined: drop the former, read on, read the prompts of the latter.
+
+        Returns the last hidden states `[B, d]` of `now`.
+        """
         self._drop(now)
         last = []
         if len(self.rows):
@@ -156,8 +157,8 @@ class LazyReader:
             ended = self.never_read & self.responses.ended
             ended[new] = False
             ended = ended.nonzero()[: self.responses.batch_size - len(new), 0]
-            reader, log_probs = self._read_prompts(torch.cat([new, ended]))
-            last.append(log_probs[: len(new)])
+            reader, hidden = self._read_prompts(torch.cat([new, ended]))
+            last.append(hidden[: len(new)])
             if len(ended):
                 reader.keep(torch.arange(len(new), device=new.device))
             if len(self.rows):
@@ -182,8 +183,11 @@ class LazyReader:
     def _most_unread(self) -> int:
         return int((self.responses.to_read(self.rows) - self.read).max())
 
-    def _read_on(self, behind: int, is_new: bool = False) -> Tensor:
-        """Read the next `behind` tokens of the cached rows, or as many as there are."""
+    def _read_on(self, behind: int, scores: bool = True) -> Tensor:
+        """Read the next `behind` tokens of the cached rows, or as many as there are.
+
+        Returns the hidden states `[B, d]` of the last column.
+        """
         positions = self.read[:, None] + torch.arange(behind, device=self.rows.device)
         scratch = self.responses.max_length
         ids = self.responses.ids[self.rows[:, None], positions.clamp(max=scratch)]
@@ -191,7 +195,8 @@ class LazyReader:
         mask = positions < self.read[:, None]
         hidden = self.reader.read(ids, mask.long())
         self.calls += 1
-        return self._observe(hidden, self.rows, positions + 1, is_new)
+        self._keep(hidden, self.rows, positions + 1, scores)
+        return hidden[:, -1]
 
     def _read_prompts(self, rows: Tensor) -> tuple[CachedReader, Tensor]:
         """Read prompts with their responses so far, flush right, in a cache of their own."""
@@ -209,38 +214,45 @@ class LazyReader:
         self.prompt_calls += 1
         self.never_read[rows] = False
         keep = min(width, int(counts.max()) + 1)
-        return reader, self._observe(hidden[:, -keep:], rows, columns[:, -keep:] + 1)
+        self._keep(hidden[:, -keep:], rows, columns[:, -keep:] + 1)
+        return reader, hidden[:, -1]
 
-    def _observe(
-        self, hidden: Tensor, rows: Tensor, positions: Tensor, is_new: bool = False
-    ) -> Tensor:
-        """Keep what hidden states `[B, S, d]` say of the tokens that they predict.
+    def _keep(self, hidden: Tensor, rows: Tensor, positions: Tensor, scores: bool = True) -> None:
+        """Keep hidden states `[B, S, d]`, and what they say of the tokens that they predict.
 
-        Where what they predict `is_new`, not drawn yet, `record` is the one to keep it.
-        Returns the log-probabilities `[B, V]` of the last column.
+        Those that are not drawn yet `record` keeps later.
         """
-        scratch = self.responses.max_length
-        positions = positions.where((positions >= 0) & (positions < scratch), scratch)
         if self.keeps_hidden:
             self.hidden.append((rows, positions, hidden))
-        model = self.reader.model
-        size = max(CHUNK // (len(rows) * model.vocab_size), 1)
-        head = output_head(model)
-        for part, where in zip(hidden.split(size, 1), positions.split(size, 1), strict=True):
-            logits = head.logits(part)
-            # At least float32, whatever the model computes in.
-            log_probs = logits.to(self.log_probs.dtype).log_softmax(-1)
-            if is_new:
-                break
-            ids = self.responses.ids[rows[:, None], where]
-            drawn = self.warp(log_probs) if self.warp else log_probs
-            self._record(log_probs, drawn, (rows[:, None], where), ids)
-        return log_probs[:, -1]
+        if not scores:
+            return
+        where, drawn = self._drawn(rows, positions)
+        size = default_chunk_size(hidden.device, self.reader.model.vocab_size)
+        parts = zip(hidden[drawn].split(size), *(x.split(size) for x in where), strict=True)
+        for part, *place in parts:
+            self._record(*self._predict(part), tuple(place), self.responses.ids[tuple(place)])
+
+    def _drawn(self, rows: Tensor, positions: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Where in the table the `positions` `[B, S]` of `rows` `[B]` are that hold tokens.
+
+        As indices, one tensor for each axis, and as a mask `[B, S]`.
+        """
+        drawn = (positions >= 0) & (positions < self.responses.lengths[rows, None])
+        return (rows[:, None].expand_as(positions)[drawn], positions[drawn]), drawn
+
+    def _predict(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities `[N, V]`, at least float32, of hidden states `[N, d]`.
+
+        The model's own, and those of the distribution that is drawn from.
+        """
+        logits = output_head(self.reader.model).logits(hidden)
+        log_probs = logits.to(self.log_probs.dtype).log_softmax(-1)
+        return log_probs, self.warp(log_probs) if self.warp else log_probs
 
     def _record(
         self, log_probs: Tensor, drawn: Tensor, where: tuple[Tensor, Tensor], ids: Tensor
     ) -> None:
-        """Keep the `log_probs` `[..., V]` of the tokens `ids` `[...]` at `where` in the table."""
-        self.log_probs[where] = log_probs.gather(-1, ids[..., None])[..., 0]
+        """Keep the `log_probs` `[N, V]` of the tokens `ids` `[N]` at `where` in the table."""
+        self.log_probs[where] = log_probs.gather(-1, ids[:, None])[:, 0]
         if self.warp:
-            self.drawn[where] = drawn.gather(-1, ids[..., None])[..., 0]
+            self.drawn[where] = drawn.gather(-1, ids[:, None])[:, 0]

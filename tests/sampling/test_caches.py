@@ -8,6 +8,7 @@ from minillm.data.batches import PromptBatch
 from minillm.errors import InputError
 from minillm.models.cache import growing_cache
 from minillm.models.heads import output_head
+from minillm.objectives import chunked
 from minillm.sampling import lazy, sampler
 from minillm.sampling.sampler import Decoding, sample
 from tests.tiny import EOS, log_prob_table, response_logits, tiny_model
@@ -58,7 +59,7 @@ def test_in_float32():
      (1.0, None, None), (1.0, None, 7)],
 )  # fmt: skip
 def test_whatever_the_schedule(alpha, coin_group, batch_size, monkeypatch):
-    monkeypatch.setattr(lazy, "CHUNK", 100)  # so that heads are computed piece by piece
+    monkeypatch.setattr(chunked, "CPU_BUDGET", 100)  # so that heads are computed piece by piece
     check(*rollout(alpha=alpha, coin_group=coin_group, batch_size=batch_size), 1e-10)
 
 
