@@ -9,6 +9,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.shapes import SHAPES, Problem, Shape, build_problem
+from minillm import matmul
 from minillm.errors import InputError
 
 RESULTS = Path("results/benchmarks")
@@ -33,7 +34,7 @@ def parser(module: str, text: str, shapes: bool = True) -> argparse.ArgumentPars
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Threads and silence.
+    """Threads, matrix products and silence.
 
     Raises:
         InputError: what was given does not go together.
@@ -47,6 +48,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "shape", "e2e") != "e2e" and (arguments.gpt2 or arguments.llama):
         raise InputError(f"--gpt2, --llama and --data are for --shape e2e, not {arguments.shape}")
     torch.set_num_threads(arguments.threads)
+    if matmul.helps():  # for all contenders alike
+        matmul.use_onednn()
     torch.manual_seed(0)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

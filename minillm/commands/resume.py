@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 FREE = {
     "output", "overwrite", "resume", "method.file", "training.micro_batch_size",
     "training.chunk_size", "training.log_every", "training.checkpoint_every",
-    "training.keep_checkpoints", "runtime.device", "runtime.threads", "runtime.trackers",
-    "runtime.project", "runtime.timeout", "runtime.shard_teacher", "runtime.teacher_device",
-    "runtime.teacher_offload",
+    "training.keep_checkpoints", "runtime.device", "runtime.threads", "runtime.onednn",
+    "runtime.trackers", "runtime.project", "runtime.timeout", "runtime.shard_teacher",
+    "runtime.teacher_device", "runtime.teacher_offload",
 }  # fmt: skip
 LENGTH = {"training.steps", "training.epochs"}
 # Backends that keep whole weights on every process; the others cut them up by their number.

@@ -1,0 +1,73 @@
+"""Matrix products in float32 on a CPU by oneDNN, where MKL leaves half of the processor idle.
+
+torch takes MKL for them, and MKL keeps to AVX2 on processors that are not Intel's. oneDNN, which
+torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core about twice as fast
+at the sizes of transformers (`python -m benchmarks.matmul`).
+"""
+
+import functools
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SMALLEST = 2**21  # multiplications; below it, starting oneDNN costs what it saves
+
+
+def helps() -> bool:
+    """Whether this processor has AVX-512 that MKL does not use."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    processor = Path("/proc/cpuinfo")
+    is_intel = not processor.exists() or "GenuineIntel" in processor.read_text()
+    libraries = torch.backends.mkl, torch.backends.mkldnn
+    return not is_intel and all(library.is_available() for library in libraries)
+
+
+@functools.cache
+def use_onednn() -> torch.library.Library:
+    """Have torch's `mm` and `addmm` on CPUs computed so, in this process from now on.
+
+    All that reduces to them follows: `linear`, `matmul`, and what autograd makes of either.
+    """
+    library = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel")
+        library.impl("mm", _mm, "CPU")
+        library.impl("addmm", _addmm, "CPU")
+    return library
+
+
+def _mm(left: Tensor, right: Tensor) -> Tensor:
+    if _suits(left, right):
+        return product(left, right)
+    # The kernels of `out=` are torch's own still.
+    return torch.mm(left, right, out=left.new_empty(left.shape[0], right.shape[1]))
+
+
+def _addmm(bias: Tensor, left: Tensor, right: Tensor, *, beta=1, alpha=1) -> Tensor:
+    if _suits(left, right) and bias.shape == right.shape[1:] and beta == alpha == 1:
+        return product(left, right, bias)
+    out = left.new_empty(left.shape[0], right.shape[1])
+    return torch.addmm(bias, left, right, beta=beta, alpha=alpha, out=out)
+
+
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`left [m, k] @ right [k, n] + bias [n]` by oneDNN."""
+    return torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
+
+
+def _suits(left: Tensor, right: Tensor) -> bool:
+    return (
+        left.dtype == right.dtype == torch.float32
+        and left.shape[0] * right.numel() >= SMALLEST
+        and _is_dense(left)
+        and _is_dense(right)
+    )
+
+
+def _is_dense(matrix: Tensor) -> bool:
+    """Whether rows or columns lie without gaps in them."""
+    (rows, columns), (down, right) = matrix.shape, matrix.stride()
+    return (right == 1 and down >= columns) or (down == 1 and right >= rows)

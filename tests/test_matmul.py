@@ -1,0 +1,84 @@
+"""Products by oneDNN are those of torch, however the operands lie in memory."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from minillm import matmul
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    monkeypatch.setattr(matmul, "SMALLEST", 1)
+
+
+def layouts(rows: int, columns: int) -> dict[str, torch.Tensor]:
+    """Matrices of random numbers, and some of which not every number lies in a place of its own."""
+    return {
+        "rows": torch.randn(rows, columns),
+        "columns": torch.randn(columns, rows).t(),
+        "slice": torch.randn(rows, columns + 3)[:, 1:-2],
+        "columns of a slice": torch.randn(columns, rows + 2)[:, :-2].t(),
+        "every second": torch.randn(rows, 2 * columns)[:, ::2],
+        "expanded": torch.randn(1, 1).expand(rows, columns),
+        "a row": torch.randn(1, columns).expand(rows, columns),
+        "empty": torch.randn(rows, 0) if rows < columns else torch.randn(0, columns),
+    }
+
+
+@needs_onednn
+@pytest.mark.parametrize("bias", [False, True])
+def test_products_of_all_layouts(everything, bias):
+    torch.manual_seed(0)
+    for left_name, left in layouts(5, 7).items():
+        for right_name, right in layouts(left.shape[1], 11 if left.shape[1] else 3).items():
+            if left.shape[1] != right.shape[0]:
+                continue
+            vector = torch.randn(right.shape[1])
+            expected = left.double() @ right.double() + (vector.double() if bias else 0)
+            found = matmul._addmm(vector, left, right) if bias else matmul._mm(left, right)
+            where = f"{left_name} x {right_name}"
+            torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5, msg=where)
+
+
+def test_other_types_and_factors_are_left_to_torch(everything):
+    left, right, bias = torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)
+    torch.testing.assert_close(
+        matmul._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
+    )
+    whole = torch.randn(4, 5)
+    torch.testing.assert_close(matmul._addmm(whole, left, right), whole + left @ right)
+    assert torch.equal(matmul._mm(left.long(), right.long()), left.long() @ right.long())
+    double = matmul._mm(left.double(), right.double())
+    assert torch.equal(double, left.double() @ right.double())
+
+
+@needs_onednn
+def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
+    torch.manual_seed(0)
+    inputs = [torch.randn(3, 64, 96), torch.randn(160, 96), torch.randn(160)]
+    expected = layer([x.double() for x in inputs])
+    products = []
+    monkeypatch.setattr(matmul, "product", lambda *x, f=matmul.product: products.append(x) or f(*x))
+    library = matmul.use_onednn()
+    try:
+        found = layer(inputs)
+    finally:
+        library._destroy()  # torch's own from here on
+        matmul.use_onednn.cache_clear()
+    assert len(products) == 3
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() <= 1e-5 * other.abs().max()
+    layer(inputs)
+    assert len(products) == 3
+
+
+def layer(values: list[torch.Tensor]) -> list[torch.Tensor]:
+    """A linear layer's output and the gradients of input, weight and bias."""
+    x, weight, bias = (value.clone().requires_grad_() for value in values)
+    y = functional.linear(x, weight, bias)
+    return [y.detach(), *torch.autograd.grad(y.square().sum() / 2, (x, weight, bias))]
