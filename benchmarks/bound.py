@@ -13,8 +13,7 @@ import torch
 from benchmarks.shapes import Problem
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.methods.pairs import Shuffled
-from minillm.models.forward import response_terms
-from minillm.models.language_model import LanguageModel
+from minillm.models.forward import response_loss, response_terms
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
 
@@ -41,16 +40,19 @@ class Bound:
         decoding = Decoding(self.problem.shape.response)
         self.rollout = sample(student, prompts, decoding, self.generator)
 
-    @torch.no_grad()
     def teacher(self) -> None:
         for batch in self._batches():
-            _log_probs(self.problem.teacher, batch)
+            response_terms(self.problem.teacher, batch, ("log_probs",))
 
     def student(self) -> None:
+        student, terms = self.problem.student, ("log_probs",)
         for _ in range(self.problem.shape.inner_epochs):
             for batch in self._batches():
-                _log_probs(self.problem.student, batch).sum().backward()
-            self.problem.student.module.zero_grad()
+                loss, _ = response_loss(
+                    student.module, batch, student, terms, lambda found: found.log_probs
+                )
+                loss.backward()
+            student.module.zero_grad()
 
     def _batches(self) -> list[SequenceBatch]:
         """As many tokens as were drawn, in rows of the mean length, so that none is padding."""
@@ -64,7 +66,3 @@ class Bound:
         full = torch.ones_like(ids)
         batch = SequenceBatch(ids[:, :prompt], full[:, :prompt], ids[:, prompt:], full[:, prompt:])
         return [batch.select(part) for part in torch.arange(rows, device=ids.device).split(size)]
-
-
-def _log_probs(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
-    return response_terms(model.module, batch, model, ("log_probs",)).log_probs

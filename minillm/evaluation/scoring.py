@@ -86,13 +86,11 @@ def exact_reverse_kl(
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
-    hidden = response_hidden(teacher.module, batch, teacher)
-    states = (hidden, output_head(teacher))
-    terms = response_terms(student.module, batch, student, ("reverse_kl",), states)
+    states = response_hidden(teacher, batch), output_head(teacher)
+    terms = response_terms(student, batch, ("reverse_kl",), states)
     return terms.reverse_kl.sum(-1)
 
 
-@torch.no_grad()
 def language_model_loss(
     model: LanguageModel, examples: Sequence[Example], batch_size: int
 ) -> float:
@@ -102,7 +100,7 @@ def language_model_loss(
     sequences = [prompt + response for prompt, response in pairs]
     for indices in share(length_batches(sequences, batch_size)):
         batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        terms = response_terms(model.module, batch, model, ("log_probs",))
+        terms = response_terms(model, batch, ("log_probs",))
         total, tokens = total - float(terms.log_probs.sum()), tokens + batch.tokens
     sums = zip(*gathered([(total, tokens)]), strict=True)
     total, tokens = map(sum, sums)

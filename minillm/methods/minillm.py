@@ -18,7 +18,7 @@ from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.methods.pairs import Shuffled
 from minillm.methods.plain_text import PlainText
 from minillm.methods.setup import Setup
-from minillm.methods.supervised import data_terms
+from minillm.methods.supervised import data_loss
 from minillm.models.forward import response_loss
 from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
@@ -195,15 +195,10 @@ class MiniLLM:
     def _policy_loss(
         self, module: nn.Module, batch: PolicyBatch, tokens: float
     ) -> tuple[Tensor, Metrics]:
-        old_log_probs, weights, advantage = (
-            x.flatten() for x in (batch.old_log_probs, batch.weights, batch.advantages)
-        )
+        given = batch.old_log_probs, batch.weights, batch.advantages
 
-        def parts_of(terms: VocabularyTerms, places: Tensor | slice = slice(None)) -> Losses:
-            return losses(
-                terms.log_probs.flatten(), terms.reverse_kl.flatten(), old_log_probs[places],
-                weights[places], advantage[places], self.settings,
-            )  # fmt: skip
+        def parts_of(terms: VocabularyTerms, *given: Tensor) -> Losses:
+            return losses(terms.log_probs, terms.reverse_kl, *given, self.settings)
 
         # The teacher has read these tokens while they were sampled: no second pass.
         value, found = response_loss(
@@ -211,11 +206,12 @@ class MiniLLM:
             batch.sequences,
             self.setup.student,
             ("log_probs", "reverse_kl"),
-            lambda terms, places: parts_of(terms, places).total,
+            lambda terms, *given: parts_of(terms, *given).total,
+            given,
             (batch.teacher_hidden, output_head(self.setup.teacher)),
             self.training.chunk_size,
         )
-        parts, mask = parts_of(found), batch.sequences.response_mask.flatten()
+        parts, mask = parts_of(found, *given), batch.sequences.response_mask
         count = batch.sequences.tokens
         metrics = {
             name: ((values * mask).sum(), count)
@@ -224,7 +220,7 @@ class MiniLLM:
                 "loss/single_step": parts.single_step,
                 "policy/reverse_kl": parts.reverse_kl,
                 "policy/clip_share": parts.clipped,
-                "policy/ratio": (parts.log_probs - old_log_probs).exp(),
+                "policy/ratio": (parts.log_probs - batch.old_log_probs).exp(),
             }.items()
         }
         return value / tokens, metrics
@@ -234,11 +230,7 @@ class MiniLLM:
     ) -> tuple[Tensor, Metrics]:
         """L_PT: language modelling on plain text, against the teacher's distribution in part."""
         batch = batch.to(self.setup.device)
-        ratio = self.method.lm_kd_ratio
-        found = data_terms(self.setup, module, batch, with_teacher=ratio > 0)
-        value = -(1 - ratio) * found.log_probs.sum()
-        if found.forward_kl is not None:
-            value = value + ratio * found.forward_kl.sum()
+        value, _ = data_loss(self.setup, module, batch, self.method.lm_kd_ratio)
         metrics = {"loss/plain_text": (value.detach(), batch.tokens)}
         return self.method.lm_coef * value / tokens, metrics
 

@@ -1,6 +1,7 @@
 """Training on given sequences: credit for this token only. Shared by SFT, KD and SeqKD."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from minillm.data.batches import SequenceBatch
 from minillm.methods.pairs import Pair, PairSource
 from minillm.methods.setup import Setup
-from minillm.models.forward import response_hidden, response_terms
+from minillm.models.forward import response_hidden, response_loss
 from minillm.models.heads import output_head
 from minillm.objectives.chunked import VocabularyTerms
 from minillm.training.method import Metrics, MicroBatch, StepBatch
@@ -50,26 +51,36 @@ class Supervised:
     ) -> tuple[Tensor, Metrics]:
         batch = micro_batch.data.to(self.setup.device)
         tokens = totals["tokens"]
-        found = data_terms(self.setup, module, batch, with_teacher=self.kd_ratio > 0)
-        cross_entropy = -found.log_probs.sum()
-        metrics: Metrics = {"loss/cross_entropy": (cross_entropy.detach(), batch.tokens)}
-        if found.forward_kl is None:
-            return cross_entropy / tokens, metrics
-        divergence = found.forward_kl.sum()
-        metrics["loss/forward_kl"] = (divergence.detach(), batch.tokens)
-        loss = (1 - self.kd_ratio) * cross_entropy + self.kd_ratio * divergence
-        return loss / tokens, metrics
+        value, found = data_loss(self.setup, module, batch, self.kd_ratio)
+        metrics: Metrics = {"loss/cross_entropy": (-found.log_probs.sum(), batch.tokens)}
+        if found.forward_kl is not None:
+            metrics["loss/forward_kl"] = (found.forward_kl.sum(), batch.tokens)
+        return value / tokens, metrics
 
 
-def data_terms(
-    setup: Setup, module: nn.Module, batch: SequenceBatch, with_teacher: bool
-) -> VocabularyTerms:
-    """`log_probs` `[B, T]` of given responses, and their `forward_kl` to the teacher if asked."""
-    terms, teacher = ("log_probs",), None
-    if with_teacher:
-        terms = ("log_probs", "forward_kl")
+def data_loss(
+    setup: Setup, module: nn.Module, batch: SequenceBatch, kd_ratio: float
+) -> tuple[Tensor, VocabularyTerms]:
+    """The sum of the `token_losses` of given responses, and the terms `[B, T]` of it."""
+    terms, teacher = ["log_probs"], None
+    if kd_ratio > 0:
+        terms.append("forward_kl")
         with torch.no_grad(), setup.teacher.whole() as whole:
-            hidden = response_hidden(whole.module, batch, whole)
-        teacher = (hidden, output_head(setup.teacher))
-    chunk_size = setup.config.training.chunk_size
-    return response_terms(module, batch, setup.student, terms, teacher, chunk_size)
+            hidden = response_hidden(whole, batch)
+        teacher = hidden, output_head(setup.teacher)
+    return response_loss(
+        module,
+        batch,
+        setup.student,
+        terms,
+        partial(token_losses, kd_ratio=kd_ratio),
+        teacher=teacher,
+        chunk_size=setup.config.training.chunk_size,
+    )
+
+
+def token_losses(terms: VocabularyTerms, kd_ratio: float) -> Tensor:
+    """(1 - kd_ratio) * cross-entropy + kd_ratio * KL[p || q] of each token `[n]`."""
+    if kd_ratio == 0:
+        return -terms.log_probs
+    return kd_ratio * terms.forward_kl - (1 - kd_ratio) * terms.log_probs

@@ -18,6 +18,7 @@ from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.chunked import (
     Head,
+    Teacher,
     VocabularyTerms,
     vocabulary_loss,
     vocabulary_terms,
@@ -34,43 +35,36 @@ def _takes_positions(module: nn.Module) -> bool:
     return "position_ids" in inspect.signature(type(module).forward).parameters
 
 
-def response_hidden(module: nn.Module, batch: SequenceBatch, model: LanguageModel) -> Tensor:
-    """Last hidden states `[B, T, d]` that predict each response token; no logits are made.
-
-    `module` is the model as the caller may have wrapped it (DDP, DeepSpeed); `model` describes it.
-    """
-    hidden = _through_head(module, batch.to(model.device), model, lambda hidden, _: hidden)
+def response_hidden(model: LanguageModel, batch: SequenceBatch) -> Tensor:
+    """Last hidden states `[B, T, d]` that predict each response token; no logits are made."""
+    hidden = _through_head(model.module, batch.to(model.device), model, lambda hidden, _: hidden)
     return hidden[:, :-1].to(batch.response_ids.device)
 
 
+@torch.no_grad()
 def response_terms(
-    module: nn.Module,
-    batch: SequenceBatch,
     model: LanguageModel,
+    batch: SequenceBatch,
     terms: Sequence[str],
-    teacher: tuple[Tensor, Head] | None = None,
-    chunk_size: int | None = None,
+    teacher: Teacher | None = None,
 ) -> VocabularyTerms:
     """The `terms` `[B, T]` of each response token, 0 on padding, which costs nothing.
 
+    They have no gradient, ever: `response_loss` is to train on.
+
     Args:
-        module: the model as the caller may have wrapped it.
+        model: reads the batch.
         batch: prompts and responses.
-        model: describes the model.
         terms: names of `VocabularyTerms`.
         teacher: its last hidden states `[B, T, d']` and its head, where a term needs them.
-        chunk_size: tokens in a chunk of logits; None for as many as the device should take.
     """
     real = _RealTokens(batch, teacher)
 
     def compute(hidden: Tensor, head: Head) -> Tensor:
-        found = vocabulary_terms(
-            real.of(hidden[:, :-1]), head, real.ids, terms, *real.teacher, chunk_size
-        )
+        found = vocabulary_terms(real.of(hidden[:, :-1]), head, real.ids, terms, real.teacher)
         return real.everywhere(found, terms)
 
-    values = _through_head(module, batch, model, compute).unbind(-1)
-    return VocabularyTerms(**dict(zip(terms, values, strict=True)))
+    return VocabularyTerms.of(terms, _through_head(model.module, batch, model, compute).unbind(-1))
 
 
 def response_loss(
@@ -78,32 +72,38 @@ def response_loss(
     batch: SequenceBatch,
     model: LanguageModel,
     terms: Sequence[str],
-    loss: Callable[[VocabularyTerms, Tensor], Tensor],
-    teacher: tuple[Tensor, Head] | None = None,
+    loss: Callable[..., Tensor],
+    given: Sequence[Tensor] = (),
+    teacher: Teacher | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Tensor, VocabularyTerms]:
     """The sum of the response tokens' losses, and the `terms` `[B, T]` without gradient.
 
-    Costs less than a loss made of `response_terms`: no logits are made twice.
+    What divides the sum should come after (`vocabulary_loss`).
 
     Args:
-        loss: from the terms `[n]` of some tokens, and their places `[n]` in `[B * T]`, to `[n]`.
-
-    The other arguments are those of `response_terms`.
+        module: the model as the caller may have wrapped it (DDP, DeepSpeed).
+        batch: prompts and responses.
+        model: describes the model.
+        terms: names of `VocabularyTerms`.
+        loss: `loss(terms, *given)` of some tokens, all `[n]`, is the loss of each, `[n]`.
+        given: what else a token's loss is made of, `[B, T]` each.
+        teacher: its last hidden states `[B, T, d']` and its head, where a term needs them.
+        chunk_size: tokens in a chunk of logits; None for as many as the device should take.
     """
     real = _RealTokens(batch, teacher)
 
     def compute(hidden: Tensor, head: Head) -> Tensor:
         total, found = vocabulary_loss(
-            real.of(hidden[:, :-1]), head, real.ids, terms,
-            lambda values, rows: loss(values, real.places[rows]), *real.teacher, chunk_size,
+            real.of(hidden[:, :-1]), head, real.ids, terms, loss, [real.of(x) for x in given],
+            real.teacher, chunk_size,
         )  # fmt: skip
         # One tensor, as it goes the way that logits go.
         return torch.cat([total[None], real.everywhere(found, terms).flatten()])
 
     output = _through_head(module, batch, model, compute)
     values = output[1:].detach().view(*batch.response_ids.shape, len(terms)).unbind(-1)
-    return output[0], VocabularyTerms(**dict(zip(terms, values, strict=True)))
+    return output[0], VocabularyTerms.of(terms, values)
 
 
 class _RealTokens:
@@ -112,17 +112,17 @@ class _RealTokens:
     Attributes:
         places: `[N]` in `[B * T]`.
         ids: `[N]`.
-        teacher: its hidden states `[N, d']` and its head; None twice where there is none.
+        teacher: its hidden states `[N, d']` and its head, where there is one.
     """
 
-    def __init__(self, batch: SequenceBatch, teacher: tuple[Tensor, Head] | None) -> None:
+    def __init__(self, batch: SequenceBatch, teacher: Teacher | None) -> None:
         self.shape = batch.response_ids.shape
         self.places = batch.response_mask.flatten().nonzero()[:, 0]
-        self.ids = batch.response_ids.flatten()[self.places]
-        self.teacher = (self.of(teacher[0]), teacher[1]) if teacher else (None, None)
+        self.ids = self.of(batch.response_ids)
+        self.teacher = (self.of(teacher[0]), teacher[1]) if teacher else None
 
     def of(self, values: Tensor) -> Tensor:
-        """Theirs `[N, d]` of all `[B, T, d]`."""
+        """Theirs `[N, ...]` of all `[B, T, ...]`."""
         return values.flatten(0, 1).index_select(0, self.places)
 
     def everywhere(self, found: VocabularyTerms, terms: Sequence[str]) -> Tensor:

@@ -1,19 +1,17 @@
 """Per-token terms over the whole vocabulary from hidden states, a chunk of tokens at a time.
 
 What `divergences` defines on log-probabilities `[N, V]` is computed here from last hidden states
-`[N, d]` and output heads, without `[N, V]`: a chunk's logits are made, summed up and dropped, and
-made again in backward, where their gradient has a closed form. With q the student, p the teacher
-and z the student's logits,
+`[N, d]` and output heads, without `[N, V]`: a chunk's logits are made, summed up and dropped, once
+only. Where a token's loss hangs on its own terms alone, its gradient by its logits is known before
+they are dropped, in closed form. With q the student, p the teacher and z the student's logits,
 
     d log q_y    / dz = onehot(y) - q                       (one token's log-probability)
     d KL[q || p] / dz = q (log q - log p - KL[q || p])      (the single-step term of eq. 3)
     d H[q]       / dz = -q (log q + H[q])
     d KL[p || q] / dz = q - p                               (word-level distillation)
-
-The last chunk's log-probabilities are kept for backward, so one that holds all tokens is made once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -65,10 +63,6 @@ class Head:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         return logits
 
-    def to(self, dtype: torch.dtype) -> "Head":
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return replace(self, weight=self.weight.to(dtype), bias=bias)
-
 
 @dataclass(frozen=True)
 class VocabularyTerms:
@@ -86,21 +80,26 @@ class VocabularyTerms:
     entropy: Tensor | None = None
     forward_kl: Tensor | None = None
 
+    @staticmethod
+    def of(names: Sequence[str], values: Iterable[Tensor]) -> "VocabularyTerms":
+        return VocabularyTerms(**dict(zip(names, values, strict=True)))
+
 
 TERMS = tuple(field.name for field in fields(VocabularyTerms))
 NEED_TEACHER = {"reverse_kl", "forward_kl"}
+Teacher = tuple[Tensor, Head]  # its last hidden states `[N, d']`, its head
 
 
+@torch.no_grad()
 def vocabulary_terms(
     hidden: Tensor,
     head: Head,
     ids: Tensor,
     terms: Sequence[str],
-    teacher_hidden: Tensor | None = None,
-    teacher_head: Head | None = None,
+    teacher: Teacher | None = None,
     chunk_size: int | None = None,
 ) -> VocabularyTerms:
-    """The `terms` of N tokens, with gradient to the student's hidden states and head alone.
+    """The `terms` of N tokens. They have no gradient, ever: `vocabulary_loss` is to train on.
 
     Under autocast the student's logits are made in its type, as the head itself would.
 
@@ -109,22 +108,20 @@ def vocabulary_terms(
         head: the student's.
         ids: the tokens `[N]`.
         terms: names of `VocabularyTerms`; each costs a few passes over the chunk.
-        teacher_hidden: the teacher's `[N, d']`, where a term needs them.
-        teacher_head: the teacher's.
+        teacher: its last hidden states `[N, d']` and its head, where a term needs them.
         chunk_size: tokens in a chunk; by default as many as the device's budget allows.
 
     Raises:
         ValueError: a term that there is not, or that needs a teacher where none is given.
     """
-    head, tokens, chunk_size = _checked(
-        hidden, head, ids, terms, teacher_hidden, teacher_head, chunk_size
-    )
+    head, teacher, chunks = _checked(hidden, head, terms, teacher, chunk_size)
+    parts = []
     with torch.autocast(hidden.device.type, enabled=False):
-        # An own argument for each tensor that is to have a gradient.
-        values = _ChunkedTerms.apply(
-            hidden.to(head.weight.dtype), head.weight, head.bias, head, tokens, terms, chunk_size
-        )
-    return VocabularyTerms(**dict(zip(terms, values, strict=True)))
+        for rows in chunks:
+            chunk = _chunk(hidden, head, ids, teacher, rows)
+            parts.append([chunk.term(name) for name in terms])
+            del chunk  # freed before the next one is made
+    return VocabularyTerms.of(terms, map(torch.cat, zip(*parts, strict=True)))
 
 
 def vocabulary_loss(
@@ -132,264 +129,177 @@ def vocabulary_loss(
     head: Head,
     ids: Tensor,
     terms: Sequence[str],
-    loss: Callable[[VocabularyTerms, slice], Tensor],
-    teacher_hidden: Tensor | None = None,
-    teacher_head: Head | None = None,
+    loss: Callable[..., Tensor],
+    given: Sequence[Tensor] = (),
+    teacher: Teacher | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Tensor, VocabularyTerms]:
-    """The sum over N tokens of their loss, with gradient, and the `terms` that it is made of.
+    """The sum over N tokens of their loss, and the `terms` that it is made of.
 
-    Where a token's loss hangs on its own terms alone, a chunk's gradient is known as soon as its
-    logits are, so that they are made once: no chunk is kept for backward, and none is made again.
+    The sum has a gradient, to the student's hidden states and head alone; the terms have none.
     Backward, once only, multiplies by the gradient of the sum; so what divides the sum should come
     after, lest half precision loses small numbers.
 
     Args:
-        loss: from the terms `[n]` of a chunk, and the place of its tokens among the N, to `[n]`.
+        loss: `loss(terms, *given)` of a chunk of tokens, all `[n]`, is the loss of each, `[n]`.
+        given: what else a token's loss is made of, `[N]` each.
 
     The other arguments, and what is raised, are those of `vocabulary_terms`.
     """
-    head, tokens, chunk_size = _checked(
-        hidden, head, ids, terms, teacher_hidden, teacher_head, chunk_size
-    )
+    head, teacher, chunks = _checked(hidden, head, terms, teacher, chunk_size)
     with torch.autocast(hidden.device.type, enabled=False):
+        # An own argument for each tensor that is to have a gradient.
         total, *values = _ChunkedLoss.apply(
             hidden.to(head.weight.dtype), head.weight, head.bias,
-            head, tokens, terms, loss, chunk_size,
+            head, ids, terms, loss, given, teacher, chunks,
         )  # fmt: skip
-    return total, VocabularyTerms(**dict(zip(terms, values, strict=True)))
+    return total, VocabularyTerms.of(terms, values)
 
 
 def _checked(
-    hidden: Tensor,
-    head: Head,
-    ids: Tensor,
-    terms: Sequence[str],
-    teacher_hidden: Tensor | None,
-    teacher_head: Head | None,
-    chunk_size: int | None,
-) -> tuple[Head, "_Tokens", int]:
-    """The head in the type to compute in, what has no gradient, and the tokens of a chunk."""
-    unknown = [name for name in terms if name not in TERMS]
-    if unknown or not terms:
+    hidden: Tensor, head: Head, terms: Sequence[str], teacher: Teacher | None, size: int | None
+) -> tuple[Head, Teacher | None, list[slice]]:
+    """The head in the type to compute in, the teacher if there is need, the rows of each chunk."""
+    if not terms or set(terms) - set(TERMS):
         raise ValueError(f"terms={list(terms)}: they must be some of {', '.join(TERMS)}")
     with_teacher = bool(NEED_TEACHER & set(terms))
-    if with_teacher and (teacher_hidden is None or teacher_head is None):
-        raise ValueError(f"terms={list(terms)} need teacher_hidden and teacher_head")
-    chunk_size = chunk_size or default_chunk_size(hidden.device, head.vocab_size)
+    if with_teacher and teacher is None:
+        raise ValueError(f"terms={list(terms)} need teacher=(hidden states, head)")
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
-        head = head.to(torch.get_autocast_dtype(device))
-    tokens = _Tokens(
-        ids,
-        teacher_hidden.detach() if with_teacher else None,
-        teacher_head if with_teacher else None,
-    )
-    return head, tokens, chunk_size
+        dtype = torch.get_autocast_dtype(device)
+        bias = None if head.bias is None else head.bias.to(dtype)
+        head = replace(head, weight=head.weight.to(dtype), bias=bias)
+    size = size or default_chunk_size(hidden.device, head.vocab_size)
+    chunks = [slice(start, start + size) for start in range(0, max(len(hidden), 1), size)]
+    return head, teacher if with_teacher else None, chunks
 
 
 @dataclass(frozen=True)
-class _Tokens:
-    """All about N tokens, or a chunk of them, that has no gradient."""
+class _Chunk:
+    """Tokens `[n]`, their log q and log p `[n, V]`, and d logits / d (logits before capping)."""
 
     ids: Tensor
-    teacher_hidden: Tensor | None
-    teacher_head: Head | None
-
-    def __getitem__(self, rows: slice) -> "_Tokens":
-        hidden = None if self.teacher_hidden is None else self.teacher_hidden[rows]
-        return replace(self, ids=self.ids[rows], teacher_hidden=hidden)
-
-
-@dataclass(frozen=True)
-class _Distributions:
-    """A chunk's log q and log p `[n, V]`, and d logits / d (logits before soft-capping)."""
-
     log_q: Tensor
     log_p: Tensor | None
     slope: Tensor | None
 
-    @staticmethod
-    def of(hidden: Tensor, head: Head, tokens: _Tokens) -> "_Distributions":
-        logits = head.logits(hidden)
-        slope = None
-        if head.softcap is not None:
-            slope = 1 - (at_least_float32(logits) / head.softcap).square()
-        log_q, log_p = _log_softmax_(logits), None
-        if tokens.teacher_head is not None:
-            log_p = _log_softmax_(tokens.teacher_head.logits(tokens.teacher_hidden))
-        return _Distributions(log_q, log_p, slope)
-
-    def term(self, name: str, ids: Tensor) -> Tensor:
+    def term(self, name: str) -> Tensor:
         """A term `[n]` by its plain definition."""
         match name:
             case "log_probs":
-                return divergences.token_log_probs(self.log_q, ids)
+                return divergences.token_log_probs(self.log_q, self.ids)
             case "reverse_kl":
-                # As `divergences.reverse_kl`, with a temporary less.
-                return self.log_q.exp().mul_(self.log_q - self.log_p).sum(-1)
+                return _kl(self.log_q, self.log_p)
             case "entropy":
                 return divergences.entropy(self.log_q)
             case "forward_kl":
-                return divergences.forward_kl(self.log_q, self.log_p)
+                return _kl(self.log_p, self.log_q)
         raise ValueError(name)
 
-    def gradient(self, ids: Tensor, values: dict[str, Tensor], grads: dict[str, Tensor]) -> Tensor:
-        """Sum over terms of their gradient by the logits `[n, V]` times `grads` `[n]`.
+    def gradient(self, values: VocabularyTerms, grads: VocabularyTerms) -> Tensor:
+        """Sum over terms of their gradient by the logits `[n, V]` times `grads` `[n]`, if not None.
 
         `values` are the terms'. A token that q excludes (`LOG_ZERO`) has no gradient of its own.
         """
-        grads = {name: grad[:, None] for name, grad in grads.items()}
         q = self.log_q.exp()
-        offset = torch.zeros_like(q[:, :1])  # what q is multiplied by, the same for all tokens
+        offset = torch.zeros_like(q[:, 0])  # what q is multiplied by, the same for all tokens
         factor = None  # and what is not
         chosen = teacher = None
-        if "log_probs" in grads:
-            chosen = grads["log_probs"] * (values["log_probs"][:, None] > LOG_ZERO)
+        if grads.log_probs is not None:
+            chosen = grads.log_probs * (values.log_probs > LOG_ZERO)
             offset -= chosen
-        if "forward_kl" in grads:
+        if grads.forward_kl is not None:
             teacher = self.log_p.exp().masked_fill_(self.log_q <= LOG_ZERO, 0.0)
-            teacher *= grads["forward_kl"]
-            offset += teacher.sum(-1, keepdim=True)
-        if "reverse_kl" in grads:
-            offset -= grads["reverse_kl"] * values["reverse_kl"][:, None]
-            factor = (self.log_q - self.log_p).mul_(grads["reverse_kl"])
-        if "entropy" in grads:
-            offset -= grads["entropy"] * values["entropy"][:, None]
-            weighted = self.log_q * -grads["entropy"]
+            teacher *= grads.forward_kl[:, None]
+            offset += teacher.sum(-1)
+        if grads.reverse_kl is not None:
+            offset -= grads.reverse_kl * values.reverse_kl
+            factor = (self.log_q - self.log_p).mul_(grads.reverse_kl[:, None])
+        if grads.entropy is not None:
+            offset -= grads.entropy * values.entropy
+            weighted = self.log_q * -grads.entropy[:, None]
             factor = weighted if factor is None else factor.add_(weighted)
+        offset = offset[:, None]
         gradient = q.mul_(offset if factor is None else factor.add_(offset))
         if teacher is not None:
             gradient -= teacher
         if chosen is not None:
-            gradient.scatter_add_(-1, ids[:, None], chosen)
+            gradient.scatter_add_(-1, self.ids[:, None], chosen[:, None])
         return gradient if self.slope is None else gradient.mul_(self.slope)
 
 
-def _log_softmax_(logits: Tensor) -> Tensor:
+def _chunk(hidden: Tensor, head: Head, ids: Tensor, teacher: Teacher | None, rows: slice) -> _Chunk:
+    """That of some `rows` of the tokens."""
+    logits, slope, log_p = head.logits(hidden[rows]), None, None
+    if head.softcap is not None:
+        slope = 1 - (at_least_float32(logits) / head.softcap).square()
+    log_q = _log_softmax(logits)
+    if teacher:
+        log_p = _log_softmax(teacher[1].logits(teacher[0][rows]))
+    return _Chunk(ids[rows], log_q, log_p, slope)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
     """`divergences.log_softmax` with one temporary less."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
     return logits.log_softmax(-1, dtype=dtype).clamp_(min=LOG_ZERO)
 
 
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-class _ChunkedTerms(torch.autograd.Function):
-    """Terms `[N]` each, in the order of `terms`."""
-
-    @staticmethod
-    def forward(ctx, hidden, weight, bias, head, tokens, terms, chunk_size):
-        dtype = torch.promote_types(hidden.dtype, torch.float32)
-        values = [hidden.new_empty(len(hidden), dtype=dtype) for _ in terms]
-        last = _Distributions(None, None, None)
-        for rows in _chunks(len(hidden), chunk_size):
-            last = None  # freed before the next one is made
-            last = _Distributions.of(hidden[rows], head, tokens[rows])
-            for name, value in zip(terms, values, strict=True):
-                value[rows] = last.term(name, tokens.ids[rows])
-        ctx.save_for_backward(hidden, weight, bias, last.log_q, last.log_p, last.slope, *values)
-        # Its tensors are those saved: sharded training frees and restores them in between.
-        ctx.head = replace(head, weight=None, bias=None)
-        ctx.tokens, ctx.terms, ctx.chunk_size = tokens, terms, chunk_size
-        ctx.set_materialize_grads(False)
-        return tuple(values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):
-        hidden, weight, bias, *kept = ctx.saved_tensors
-        last, values = _Distributions(*kept[:3]), dict(zip(ctx.terms, kept[3:], strict=True))
-        given = {
-            name: grad for name, grad in zip(ctx.terms, grads, strict=True) if grad is not None
-        }
-        head = replace(ctx.head, weight=weight, bias=bias)
-        gradients = _HeadGradients(hidden, head, ctx.needs_input_grad)
-        for rows in reversed(list(_chunks(len(hidden), ctx.chunk_size))):
-            part = ctx.tokens[rows]
-            distributions = last or _Distributions.of(hidden[rows], head, part)
-            last = None
-            gradients.add(
-                rows,
-                distributions.gradient(
-                    part.ids,
-                    {name: value[rows] for name, value in values.items()},
-                    {name: grad[rows] for name, grad in given.items()},
-                ),
-            )
-        return *gradients.finish(), None, None, None, None
+def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
+    """`divergences.reverse_kl` with one temporary less."""
+    return log_a.exp().mul_(log_a - log_b).sum(-1)
 
 
 class _ChunkedLoss(torch.autograd.Function):
     """The sum of the losses, and the terms `[N]` each, in the order of `terms`."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, head, tokens, terms, loss, chunk_size):
-        dtype = torch.promote_types(hidden.dtype, torch.float32)
-        values = [hidden.new_empty(len(hidden), dtype=dtype) for _ in terms]
-        total = hidden.new_zeros((), dtype=dtype)
-        gradients = _HeadGradients(hidden, head, ctx.needs_input_grad)
-        for rows in _chunks(len(hidden), chunk_size):
-            part = tokens[rows]
-            distributions = _Distributions.of(hidden[rows], head, part)
-            found = {name: distributions.term(name, part.ids) for name in terms}
-            for name, value in zip(terms, values, strict=True):
-                value[rows] = found[name]
-            given = {name: value.requires_grad_() for name, value in found.items()}
+    def forward(ctx, hidden, weight, bias, head, ids, terms, loss, given, teacher, chunks):
+        # Gradients add up over chunks in float32 or better.
+        ctx.dtype, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
+        ctx.gradients = [
+            None if x is None else torch.zeros_like(x, dtype=dtype) for x in (hidden, weight, bias)
+        ]
+        total, parts = hidden.new_zeros((), dtype=dtype), []
+        for rows in chunks:
+            chunk = _chunk(hidden, head, ids, teacher, rows)
+            parts.append([chunk.term(name).requires_grad_() for name in terms])
+            values = VocabularyTerms.of(terms, parts[-1])
             with torch.enable_grad():
-                losses = loss(VocabularyTerms(**given), rows).sum()
-            grads = torch.autograd.grad(losses, list(given.values()), allow_unused=True)
-            grads = {n: x for n, x in zip(terms, grads, strict=True) if x is not None}
+                losses = loss(values, *(x[rows] for x in given)).sum()
+            grads = torch.autograd.grad(losses, parts[-1], allow_unused=True)
             total += losses.detach()
-            if grads:
-                gradients.add(rows, distributions.gradient(part.ids, found, grads))
-            del distributions  # freed before the next one is made
-        ctx.gradients = gradients
-        ctx.mark_non_differentiable(*values)
-        return total, *values
+            gradient = chunk.gradient(values, VocabularyTerms.of(terms, grads))
+            _add_gradient(ctx.gradients, gradient, hidden, head, rows)
+            del chunk, gradient  # freed before the next ones are made
+        found = [torch.cat(column) for column in zip(*parts, strict=True)]
+        ctx.mark_non_differentiable(*found)
+        return total, *found
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
         if ctx.gradients is None:
             raise RuntimeError("the gradients of vocabulary_loss can be taken once only")
-        # Let go of, so that what takes them up need not copy them.
+        # Let go of and scaled in place, so that what takes them up need not copy them.
         gradients, ctx.gradients = ctx.gradients, None
-        return *gradients.finish(grad), None, None, None, None, None
+        return *(x if x is None else x.mul_(grad).to(ctx.dtype) for x in gradients), *[None] * 7
 
 
-class _HeadGradients:
-    """Gradients of hidden states, weight and bias, added up over chunks in float32 or better."""
-
-    def __init__(self, hidden: Tensor, head: Head, needed: Sequence[bool]) -> None:
-        self.inputs, self.head = hidden, head
-        self.hidden, self.weight, self.bias = (
-            torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) if need else None
-            for x, need in zip((hidden, head.weight, head.bias), needed, strict=False)
-        )
-
-    def add(self, rows: slice, gradient: Tensor) -> None:
-        """A chunk's part: `gradient` `[n, V]` by the logits."""
-        size = self.head.vocab_size
-        if self.head.scale != 1:
-            gradient = gradient * self.head.scale
-        if self.bias is not None:
-            self.bias[:size] += gradient.sum(0)
-        gradient = gradient.to(self.head.weight.dtype)  # of the matrix products, as in forward
-        if self.hidden is not None:
-            self.hidden[rows] = gradient @ self.head.weight[:size]
-        if self.weight is not None:
-            if self.weight.dtype == gradient.dtype:
-                self.weight[:size].addmm_(gradient.T, self.inputs[rows])
-            else:
-                self.weight[:size] += gradient.T @ self.inputs[rows]
-
-    def finish(self, scale: Tensor | None = None) -> tuple[Tensor | None, ...]:
-        """The gradients in the type of the weights; times `scale`, in place, where it is given."""
-        dtype = self.head.weight.dtype
-        totals = self.hidden, self.weight, self.bias
-        if scale is not None:
-            totals = (None if total is None else total.mul_(scale) for total in totals)
-        return tuple(None if total is None else total.to(dtype) for total in totals)
+def _add_gradient(
+    sums: list[Tensor | None], gradient: Tensor, hidden: Tensor, head: Head, rows: slice
+) -> None:
+    """Add to those of hidden, weight and bias what comes of a chunk's by the logits `[n, V]`."""
+    of_hidden, of_weight, of_bias = sums
+    size = head.vocab_size
+    if head.scale != 1:
+        gradient = gradient.mul_(head.scale)
+    if of_bias is not None:
+        of_bias[:size] += gradient.sum(0)
+    gradient = gradient.to(hidden.dtype)  # of the matrix products, as in forward
+    of_hidden[rows] = gradient @ head.weight[:size]
+    if of_weight.dtype == gradient.dtype:
+        of_weight[:size].addmm_(gradient.T, hidden[rows])
+    else:
+        of_weight[:size] += gradient.T @ hidden[rows]

@@ -9,10 +9,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from minillm.data.batches import SequenceBatch
 from minillm.errors import InputError
-from minillm.models.forward import response_hidden, response_terms
+from minillm.models.forward import response_hidden, response_loss, response_terms
 from minillm.models.heads import check_head, output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives import divergences
+from minillm.objectives.chunked import VocabularyTerms
 from tests.objectives.test_chunked import LargestTensor
 from tests.tiny import response_logits
 
@@ -55,7 +56,7 @@ def build(kind: str, seed: int) -> LanguageModel:
 def test_logits_are_rebuilt_as_the_model_makes_them(kind):
     model = build(kind, seed=1)
     check_head(model)
-    hidden = response_hidden(model.module, BATCH, model)
+    hidden = response_hidden(model, BATCH)
     torch.testing.assert_close(output_head(model).logits(hidden), response_logits(model, BATCH))
 
 
@@ -72,31 +73,44 @@ class Wrapper(nn.Module):
 
 
 @EVERY_MODEL
-def test_terms_and_their_gradients_are_those_of_the_models_logits(kind):
+def test_terms_and_gradients_are_those_of_the_models_logits(kind):
     student, teacher = build(kind, seed=1), build(kind, seed=2)
     wrapper, parameters = Wrapper(student.module), list(student.module.parameters())
     real = BATCH.response_mask.bool()
     with torch.no_grad():
-        states = response_hidden(teacher.module, BATCH, teacher), output_head(teacher)
+        states = response_hidden(teacher, BATCH), output_head(teacher)
         log_p = divergences.log_softmax(response_logits(teacher, BATCH))
+    given = torch.arange(1.0, 10.0, dtype=torch.float64).view(3, 3)  # a weight of each token
     names = ("log_probs", "reverse_kl", "forward_kl")
-    found = response_terms(wrapper, BATCH, student, names, states, chunk_size=4)
+
+    def loss(terms: VocabularyTerms, weights: torch.Tensor) -> torch.Tensor:
+        return weights * (terms.log_probs * terms.reverse_kl + terms.forward_kl)
+
+    total, found = response_loss(wrapper, BATCH, student, names, loss, [given], states, 4)
     assert wrapper.passes == 1 and "forward" not in vars(student.module.get_output_embeddings())
     log_q = divergences.log_softmax(response_logits(student, BATCH))  # scaled and capped again
-    expected = {
-        "log_probs": divergences.token_log_probs(log_q, BATCH.response_ids),
-        "reverse_kl": divergences.reverse_kl(log_q, log_p),
-        "forward_kl": divergences.forward_kl(log_q, log_p),
-    }
+    expected = VocabularyTerms(
+        log_probs=divergences.token_log_probs(log_q, BATCH.response_ids),
+        reverse_kl=divergences.reverse_kl(log_q, log_p),
+        forward_kl=divergences.forward_kl(log_q, log_p),
+    )
+    values = response_terms(student, BATCH, names, states)
     for name in names:
-        value = getattr(found, name)
-        torch.testing.assert_close(value, expected[name] * real)
-        one, other = (
-            torch.autograd.grad((x * real).sum(), parameters, retain_graph=True)
-            for x in (value, expected[name])
-        )
-        for actual, gradient in zip(one, other, strict=True):
-            torch.testing.assert_close(actual, gradient, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name) * real)
+        torch.testing.assert_close(getattr(values, name), getattr(found, name))
+        assert not getattr(values, name).requires_grad
+    plain = (loss(expected, given) * real).sum()
+    torch.testing.assert_close(total, plain)
+    for one, other in zip(*(torch.autograd.grad(x, parameters) for x in (total, plain)),
+                          strict=True):  # fmt: skip
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+
+
+def cross_entropy(model: LanguageModel, chunk_size: int | None = None) -> torch.Tensor:
+    return response_loss(
+        model.module, BATCH, model, ("log_probs",), lambda terms: -terms.log_probs,
+        chunk_size=chunk_size,
+    )[0]  # fmt: skip
 
 
 def test_gradients_reach_the_head_through_its_own_output():
@@ -104,7 +118,7 @@ def test_gradients_reach_the_head_through_its_own_output():
     model, seen = build("llama", seed=1), []
     head = model.module.get_output_embeddings()
     handle = head.register_full_backward_pre_hook(lambda *_: seen.append("head"))
-    response_terms(model.module, BATCH, model, ("entropy",)).entropy.sum().backward()
+    cross_entropy(model).backward()
     handle.remove()
     assert seen == ["head"] and head.weight.grad.any()
 
@@ -112,8 +126,7 @@ def test_gradients_reach_the_head_through_its_own_output():
 def test_no_logits_of_all_positions():
     model = build("gemma2", seed=1)
     with LargestTensor() as seen:
-        terms = response_terms(model.module, BATCH, model, ("log_probs",), chunk_size=2)
-        terms.log_probs.sum().backward()
+        cross_entropy(model, chunk_size=2).backward()
     # The largest are the parameters' own gradients, [ROWS, 16].
     assert seen.numel == ROWS * 16
 

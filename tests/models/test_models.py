@@ -52,10 +52,10 @@ def test_left_padding_leaves_logits_as_they_are(tokenizer, architecture):
     head = output_head(model)
     pairs = [([5, 6, 7, 8, 9, 10], [11, 12, 0]), ([13, 14], [15]), ([16], [17, 18])]
     with torch.no_grad():
-        together = head.logits(response_hidden(model.module, SequenceBatch.pad(pairs, 0), model))
+        together = head.logits(response_hidden(model, SequenceBatch.pad(pairs, 0)))
         for row, pair in enumerate(pairs):
             batch = SequenceBatch.pad([pair], 0)
-            alone = head.logits(response_hidden(model.module, batch, model))[0]
+            alone = head.logits(response_hidden(model, batch))[0]
             torch.testing.assert_close(together[row, : len(alone)], alone, atol=1e-5, rtol=0)
 
 
@@ -91,7 +91,7 @@ def test_padded_vocabularies_fit_and_rows_past_the_tokenizer_are_never_sampled(
     assert "student 320, teacher 352" in caplog.text and "the tokenizer's 300" in caplog.text
     batch = SequenceBatch.pad([([5, 6], [7, 8])], 0)
     for model in (student, teacher):
-        hidden = response_hidden(model.module, batch, model)
+        hidden = response_hidden(model, batch)
         assert output_head(model).logits(hidden).shape == (1, 2, 300)
         whole = model.module(torch.tensor([[5, 6]])).logits
         assert whole.argmax() >= 300, "or the test shows nothing"
