@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SMALLEST = 2**21  # multiplications; below it, starting oneDNN costs what it saves
+# Multiplications. oneDNN compiles a kernel for each new shape, half a millisecond, and lengths vary.
+SMALLEST = 2**24
 
 
 def helps() -> bool:
@@ -55,19 +56,11 @@ def _addmm(bias: Tensor, left: Tensor, right: Tensor, *, beta=1, alpha=1) -> Ten
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """`left [m, k] @ right [k, n] + bias [n]` by oneDNN."""
-    return torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
+    weight = right.t()
+    if not (weight.is_contiguous() or right.is_contiguous()):
+        weight = weight.contiguous()  # oneDNN has but a naive loop for one with gaps
+    return torch.ops.mkldnn._linear_pointwise(left, weight, bias, "none", [], "")
 
 
 def _suits(left: Tensor, right: Tensor) -> bool:
-    return (
-        left.dtype == right.dtype == torch.float32
-        and left.shape[0] * right.numel() >= SMALLEST
-        and _is_dense(left)
-        and _is_dense(right)
-    )
-
-
-def _is_dense(matrix: Tensor) -> bool:
-    """Whether rows or columns lie without gaps in them."""
-    (rows, columns), (down, right) = matrix.shape, matrix.stride()
-    return (right == 1 and down >= columns) or (down == 1 and right >= rows)
+    return left.dtype == right.dtype == torch.float32 and len(left) * right.numel() >= SMALLEST
