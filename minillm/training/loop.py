@@ -228,7 +228,8 @@ class Trainer:
         self._track(step, values)
 
     def _track(self, step: int, values: dict[str, float]) -> None:
-        self.tracker.log(step, values)
+        with self.state.writing(self.tracker.path):
+            self.tracker.log(step, values)
         self.shown |= {
             text: float(f"{values[name]:.3g}") for name, text in SHOWN.items() if name in values
         }
