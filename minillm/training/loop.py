@@ -146,7 +146,8 @@ class Trainer:
 
     def _checkpoint(self, step: int) -> Path:
         with self.clock.phase("checkpoint"):
-            self.tracker.flush()
+            with self.state.writing(self.output):
+                self.tracker.flush()
             progress = {
                 "history": self.history,
                 "clock": self.clock.state_dict(),
