@@ -90,9 +90,9 @@ def train(config: Config) -> None:
     if checkpoint:
         check_checkpoint(checkpoint, made, method, steps, config, accelerator)
     try:
-        if accelerator.is_main_process:
-            prepare_output(config, state, checkpoint)
-        accelerator.wait_for_everyone()
+        with state.writing(output):
+            if accelerator.is_main_process:
+                prepare_output(config, state, checkpoint)
         run(setup, method, data["validation"].examples, state, steps, checkpoint)
     except OSError as error:
         raise not_written(output, error) from error

@@ -146,7 +146,8 @@ class Trainer:
 
     def _checkpoint(self, step: int) -> Path:
         with self.clock.phase("checkpoint"):
-            self.tracker.flush()
+            with self.state.writing(self.output):
+                self.tracker.flush()
             progress = {
                 "history": self.history,
                 "clock": self.clock.state_dict(),
@@ -228,7 +229,8 @@ class Trainer:
         self._track(step, values)
 
     def _track(self, step: int, values: dict[str, float]) -> None:
-        self.tracker.log(step, values)
+        with self.state.writing(self.tracker.path):
+            self.tracker.log(step, values)
         self.shown |= {
             text: float(f"{values[name]:.3g}") for name, text in SHOWN.items() if name in values
         }

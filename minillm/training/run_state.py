@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 
 from minillm.errors import TrainingError
 from minillm.processes import failing_together, gathered
@@ -44,6 +45,7 @@ from minillm.training.files import (
     read_manifest,
     sync_folder,
 )
+from minillm.training.sharding import postponed_writes
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,11 @@ class RunState:
                 begin_folder(folder)
         with self.writing(folder):
             self._write(aside_of(folder), step, progress, own)
+        with self.writing(folder), postponed_writes(self.accelerator):
+            # As safetensors, it warns each time of weights that are tied.
+            self.accelerator.save_state(
+                str(aside_of(folder)), safe_serialization=False, save_latest=False
+            )
         with self.writing(folder):
             listed = self._list(aside_of(folder))
         files = {name: file for part in gathered([listed]) for name, file in part.items()}
@@ -140,6 +147,10 @@ class RunState:
             with failing_together(TrainingError):
                 try:
                     yield
+                except CheckpointException as error:  # of FSDP: the others have heard of it
+                    if self.accelerator.process_index in error.failures:
+                        reason, _ = error.failures[self.accelerator.process_index]
+                        raise not_written(folder, reason) from error
                 except WRITE_ERRORS as error:
                     raise not_written(folder, error) from error
         except TrainingError:
@@ -148,8 +159,6 @@ class RunState:
             raise
 
     def _write(self, aside: Path, step: int, progress: dict[str, Any], own: dict) -> None:
-        # As safetensors, it warns each time of weights that are tied.
-        self.accelerator.save_state(str(aside), safe_serialization=False)
         torch.save(own, aside / f"rank-{self.accelerator.process_index}.pt")
         if not self.accelerator.is_main_process:
             return

@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.distributed.conftest import ROOT
-from tests.distributed.worker import RUNTIMES, STOPPED
+from tests.distributed.worker import FULL, RUNTIMES, STOPPED
 
 CASES = [(method, runtime) for runtime in RUNTIMES for method in ("sft", "kd", "minillm")]
 CASES += [("official", "ddp"), ("official", "zero3")]
@@ -71,6 +71,17 @@ def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
     first, second = (found["stops"][runtime] for found in runs[2].found)
     assert first == second
     assert "loss or gradient is not finite at step 1 (loss nan)" in first
+
+
+@pytest.mark.parametrize("runtime", FULL)
+def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, runtime):
+    """Also behind the meetings that FSDP and DeepSpeed have while they write."""
+    one, other = (found["fills"][runtime] for found in runs[2].found)
+    assert f"full_{runtime}/checkpoints/step-000004 could not be written" in one["first"]
+    assert one["first"].endswith(f"(process {FULL[runtime]})")
+    assert other["first"] == one["first"]
+    assert one["left"] == ["step-000002"]
+    assert one["again"] is None and other["again"] is None
 
 
 def test_a_collection_that_fails_on_one_process_stops_all(runs):

@@ -6,6 +6,7 @@ found to RANK.json, in its working folder.
 
 import json
 import os
+import resource
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,12 @@ from minillm.methods import minillm as minillm_method
 from minillm.methods.minillm import MiniLLM
 from minillm.methods.supervised import Supervised
 from minillm.sampling.sampler import Decoding, sample
+from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held
 
 RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
+FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
 METHODS = {
     "sft": ["method=sft"],
     "kd": ["method=kd"],
@@ -113,6 +116,43 @@ def sample_that_fails_on_rank_1(*arguments):
     return sample(*arguments)
 
 
+@contextmanager
+def full_disk(rank: int, size: int = 40_000):
+    """This process cannot write large files of a run's second checkpoint: shares of moments are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def save(self: RunState, step: int, *arguments: dict) -> Path:
+        if step == 4 and self.accelerator.process_index == rank:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        return plain_save(self, step, *arguments)
+
+    with patch.object(RunState, "save", save):
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+plain_save = RunState.save
+
+
+def fills(settings: list[str]) -> dict[str, dict]:
+    """How a run ends where one process cannot write, how it then goes on, and what is between.
+
+    The first process removes what lies aside: so it alone knows what is left.
+    """
+    found = {}
+    more = ["training.checkpoint_every=2"]
+    for runtime, rank in FULL.items():
+        output = f"full_{runtime}"
+        with full_disk(rank):
+            message = trained(settings, "sft", runtime, output, *more)
+        left = sorted(path.name for path in Path(output, "checkpoints").iterdir())
+        again = trained(settings, "sft", runtime, output, *more, "resume=auto")
+        found[runtime] = {"first": message, "left": left, "again": again}
+    return found
+
+
 def stops(settings: list[str]) -> dict[str, str | None]:
     """How all processes end where one of them cannot go on."""
     found = {}
@@ -149,6 +189,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
         evaluate_model("sft_ddp", ["evaluation.seeds=[1,2]"])
     if world > 1:
         found["stops"] = stops(settings)
+        found["fills"] = fills(settings)
     Path(f"{rank}.json").write_text(json.dumps(found))
 
 
