@@ -1,4 +1,4 @@
-"""Seconds of float32 products on a CPU: oneDNN (`minillm/matmul.py`) and torch's own MKL.
+"""Seconds of float32 products on a CPU: oneDNN (`minillm/cpu.py`) and torch's own MKL.
 
     python -m benchmarks.matmul
 
@@ -12,7 +12,7 @@ import torch
 from benchmarks import options
 from benchmarks.measure import alternate, medians, seconds
 from benchmarks.table import Row, provenance, save
-from minillm import matmul
+from minillm import cpu
 from minillm.errors import InputError
 
 SHAPE = "products"
@@ -47,14 +47,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="rounds (default 20)")
     arguments = parser.parse_args()
     options.prepare(arguments)
-    if not matmul.helps():
+    if not cpu.onednn_helps():
         raise InputError("torch's own products are taken on this processor: nothing to compare")
     device = torch.device("cpu")
     calls = {
         (size, name, library): partial(seconds, partial(product, *operands), device)
         for size in SIZES
         for name, operands in products(*size).items()
-        for library, product in (("oneDNN", matmul.product), ("MKL", mkl))
+        for library, product in (("oneDNN", cpu.product), ("MKL", mkl))
     }
     found = alternate(
         {" ".join(map(str, key)): call for key, call in calls.items()}, arguments.repeats

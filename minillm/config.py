@@ -154,7 +154,7 @@ class RuntimeConfig:
     device: str = "auto"
     mixed_precision: str = "no"
     threads: int | None = None  # of torch on CPU; by default all
-    onednn: bool = True  # float32 products by oneDNN on CPUs where that is faster (matmul.py)
+    onednn: bool = True  # float32 products by oneDNN on CPUs where that is faster (cpu.py)
     teacher_device: str | None = None  # such as cuda:1; null: where the student is
     teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
     timeout: int = 1800  # seconds that a process waits for the others before the run ends

@@ -12,7 +12,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 from transformers.integrations import unset_hf_deepspeed_config
 from transformers.utils import logging as transformers_logging
 
-from minillm import matmul
+from minillm import cpu
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.records import Record
@@ -40,8 +40,9 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    if config.runtime.onednn and matmul.helps():
-        matmul.use_onednn()
+    cpu.keep_memory()
+    if config.runtime.onednn and cpu.onednn_helps():
+        cpu.use_onednn()
     transformers_logging.disable_progress_bar()  # one bar for the run is ours
     start_processes(config)
     accelerator = Accelerator(

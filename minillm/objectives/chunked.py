@@ -11,8 +11,9 @@ they are dropped, in closed form. With q the student, p the teacher and z the st
     d KL[p || q] / dz = q - p                               (word-level distillation)
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise, repeat
 
 import torch
 from torch import Tensor
@@ -22,10 +23,13 @@ from torch.nn import functional
 from minillm.objectives import divergences
 from minillm.objectives.precision import LOG_ZERO, at_least_float32
 
-# Numbers in one chunk's logits. On a CPU, 24 MiB of float32: passes over them stay in the cache,
-# and malloc hands the same memory out again (above 32 MiB glibc maps new pages each time, which
-# costs more than the arithmetic). Other devices need larger matrices to be busy.
+# Numbers in one chunk's logits. On a CPU, 24 MiB of float32: enough tokens for fast products, and
+# malloc hands the same memory out again (above 32 MiB glibc maps new pages each time, which costs
+# more than the arithmetic). Other devices need larger matrices to be busy.
 CPU_BUDGET, DEVICE_BUDGET = 6 * 2**20, 64 * 2**20
+# All else is done with one block of a chunk after another: passes over it stay in the cache, and
+# what they leave between them is small.
+BLOCKS = 8
 
 
 def default_chunk_size(device: torch.device, vocab_size: int) -> int:
@@ -118,9 +122,10 @@ def vocabulary_terms(
     parts = []
     with torch.autocast(hidden.device.type, enabled=False):
         for rows in chunks:
-            chunk = _chunk(hidden, head, ids, teacher, rows)
-            parts.append([chunk.term(name) for name in terms])
-            del chunk  # freed before the next one is made
+            logits, teacher_logits = _logits(hidden, head, teacher, rows)
+            for block, _ in _blocks(head, logits, teacher_logits, ids[rows]):
+                parts.append([block.term(name) for name in terms])
+            del logits, teacher_logits  # freed before the next ones are made
     return VocabularyTerms.of(terms, map(torch.cat, zip(*parts, strict=True)))
 
 
@@ -171,18 +176,23 @@ def _checked(
         bias = None if head.bias is None else head.bias.to(dtype)
         head = replace(head, weight=head.weight.to(dtype), bias=bias)
     size = size or default_chunk_size(hidden.device, head.vocab_size)
-    chunks = [slice(start, start + size) for start in range(0, max(len(hidden), 1), size)]
+    count = max(1, -(-len(hidden) // size))
+    bounds = [len(hidden) * i // count for i in range(count + 1)]  # about alike
+    chunks = [slice(*ends) for ends in pairwise(bounds)]
     return head, teacher if with_teacher else None, chunks
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """Tokens `[n]`, their log q and log p `[n, V]`, and d logits / d (logits before capping)."""
+class _Block:
+    """Some tokens `[n]`, and their log q and log p `[n, V]`.
+
+    `slope` is d logits / d (hidden @ weight + bias), `[n, V]` or one number.
+    """
 
     ids: Tensor
     log_q: Tensor
     log_p: Tensor | None
-    slope: Tensor | None
+    slope: Tensor | float
 
     def term(self, name: str) -> Tensor:
         """A term `[n]` by its plain definition."""
@@ -198,9 +208,10 @@ class _Chunk:
         raise ValueError(name)
 
     def gradient(self, values: VocabularyTerms, grads: VocabularyTerms) -> Tensor:
-        """Sum over terms of their gradient by the logits `[n, V]` times `grads` `[n]`, if not None.
+        """Sum over terms of their gradient by `hidden @ weight + bias` times `grads` `[n]`.
 
-        `values` are the terms'. A token that q excludes (`LOG_ZERO`) has no gradient of its own.
+        `values` are the terms', and `grads` None for those without a gradient. A token that q
+        excludes (`LOG_ZERO`) has no gradient of its own.
         """
         q = self.log_q.exp()
         offset = torch.zeros_like(q[:, 0])  # what q is multiplied by, the same for all tokens
@@ -226,18 +237,28 @@ class _Chunk:
             gradient -= teacher
         if chosen is not None:
             gradient.scatter_add_(-1, self.ids[:, None], chosen[:, None])
-        return gradient if self.slope is None else gradient.mul_(self.slope)
+        return gradient.mul_(self.slope)
 
 
-def _chunk(hidden: Tensor, head: Head, ids: Tensor, teacher: Teacher | None, rows: slice) -> _Chunk:
-    """That of some `rows` of the tokens."""
-    logits, slope, log_p = head.logits(hidden[rows]), None, None
-    if head.softcap is not None:
-        slope = 1 - (at_least_float32(logits) / head.softcap).square()
-    log_q = _log_softmax(logits)
-    if teacher:
-        log_p = _log_softmax(teacher[1].logits(teacher[0][rows]))
-    return _Chunk(ids[rows], log_q, log_p, slope)
+def _logits(
+    hidden: Tensor, head: Head, teacher: Teacher | None, rows: slice
+) -> tuple[Tensor, Tensor | None]:
+    """Those of a chunk, the student's and the teacher's."""
+    return head.logits(hidden[rows]), teacher and teacher[1].logits(teacher[0][rows])
+
+
+def _blocks(
+    head: Head, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, *given: Tensor
+) -> Iterator[tuple[_Block, list[Tensor]]]:
+    """A chunk cut up: each block, then its part of the student's logits and of all `given`."""
+    teacher = repeat(None) if teacher_logits is None else teacher_logits.chunk(BLOCKS)
+    parts = zip(*(x.chunk(BLOCKS) for x in (ids, logits, *given)), strict=True)
+    for (own_ids, z, *own), p in zip(parts, teacher, strict=False):
+        slope = head.scale
+        if head.softcap is not None:
+            slope = head.scale * (1 - (at_least_float32(z) / head.softcap).square())
+        log_p = None if p is None else _log_softmax(p)
+        yield _Block(own_ids, _log_softmax(z), log_p, slope), [z, *own]
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
@@ -263,16 +284,19 @@ class _ChunkedLoss(torch.autograd.Function):
         ]
         total, parts = hidden.new_zeros((), dtype=dtype), []
         for rows in chunks:
-            chunk = _chunk(hidden, head, ids, teacher, rows)
-            parts.append([chunk.term(name).requires_grad_() for name in terms])
-            values = VocabularyTerms.of(terms, parts[-1])
-            with torch.enable_grad():
-                losses = loss(values, *(x[rows] for x in given)).sum()
-            grads = torch.autograd.grad(losses, parts[-1], allow_unused=True)
-            total += losses.detach()
-            gradient = chunk.gradient(values, VocabularyTerms.of(terms, grads))
-            _add_gradient(ctx.gradients, gradient, hidden, head, rows)
-            del chunk, gradient  # freed before the next ones are made
+            logits, teacher_logits = _logits(hidden, head, teacher, rows)
+            columns = ids[rows], *(x[rows] for x in given)
+            for block, (place, *own) in _blocks(head, logits, teacher_logits, *columns):
+                parts.append([block.term(name).requires_grad_() for name in terms])
+                values = VocabularyTerms.of(terms, parts[-1])
+                with torch.enable_grad():
+                    losses = loss(values, *own).sum()
+                grads = torch.autograd.grad(losses, parts[-1], allow_unused=True)
+                total += losses.detach()
+                # In the logits' place, and rounded as they are.
+                place.copy_(block.gradient(values, VocabularyTerms.of(terms, grads)))
+            _add_gradient(ctx.gradients, logits, hidden, head.weight[: head.vocab_size], rows)
+            del logits, teacher_logits, place, block  # freed before the next ones are made
         found = [torch.cat(column) for column in zip(*parts, strict=True)]
         ctx.mark_non_differentiable(*found)
         return total, *found
@@ -288,17 +312,14 @@ class _ChunkedLoss(torch.autograd.Function):
 
 
 def _add_gradient(
-    sums: list[Tensor | None], gradient: Tensor, hidden: Tensor, head: Head, rows: slice
+    sums: list[Tensor | None], gradient: Tensor, hidden: Tensor, weight: Tensor, rows: slice
 ) -> None:
     """Add to those of hidden, weight and bias what comes of a chunk's by the logits `[n, V]`."""
     of_hidden, of_weight, of_bias = sums
-    size = head.vocab_size
-    if head.scale != 1:
-        gradient = gradient.mul_(head.scale)
+    size = len(weight)
     if of_bias is not None:
-        of_bias[:size] += gradient.sum(0)
-    gradient = gradient.to(hidden.dtype)  # of the matrix products, as in forward
-    of_hidden[rows] = gradient @ head.weight[:size]
+        of_bias[:size] += gradient.sum(0, dtype=of_bias.dtype)
+    of_hidden[rows] = gradient @ weight
     if of_weight.dtype == gradient.dtype:
         of_weight[:size].addmm_(gradient.T, hidden[rows])
     else:

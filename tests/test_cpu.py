@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from minillm import matmul
+from minillm import cpu
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
@@ -13,7 +13,7 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.fixture
 def everything(monkeypatch):
-    monkeypatch.setattr(matmul, "SMALLEST", 1)
+    monkeypatch.setattr(cpu, "SMALLEST", 1)
 
 
 def layouts(rows: int, columns: int) -> dict[str, torch.Tensor]:
@@ -40,7 +40,7 @@ def test_products_of_all_layouts(everything, bias):
                 continue
             vector = torch.randn(right.shape[1])
             expected = left.double() @ right.double() + (vector.double() if bias else 0)
-            found = matmul._addmm(vector, left, right) if bias else matmul._mm(left, right)
+            found = cpu._addmm(vector, left, right) if bias else cpu._mm(left, right)
             where = f"{left_name} x {right_name}"
             torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5, msg=where)
 
@@ -48,12 +48,12 @@ def test_products_of_all_layouts(everything, bias):
 def test_other_types_and_factors_are_left_to_torch(everything):
     left, right, bias = torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)
     torch.testing.assert_close(
-        matmul._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
+        cpu._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
     )
     whole = torch.randn(4, 5)
-    torch.testing.assert_close(matmul._addmm(whole, left, right), whole + left @ right)
-    assert torch.equal(matmul._mm(left.long(), right.long()), left.long() @ right.long())
-    double = matmul._mm(left.double(), right.double())
+    torch.testing.assert_close(cpu._addmm(whole, left, right), whole + left @ right)
+    assert torch.equal(cpu._mm(left.long(), right.long()), left.long() @ right.long())
+    double = cpu._mm(left.double(), right.double())
     assert torch.equal(double, left.double() @ right.double())
 
 
@@ -63,13 +63,13 @@ def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
     inputs = [torch.randn(3, 64, 96), torch.randn(160, 96), torch.randn(160)]
     expected = layer([x.double() for x in inputs])
     products = []
-    monkeypatch.setattr(matmul, "product", lambda *x, f=matmul.product: products.append(x) or f(*x))
-    library = matmul.use_onednn()
+    monkeypatch.setattr(cpu, "product", lambda *x, f=cpu.product: products.append(x) or f(*x))
+    library = cpu.use_onednn()
     try:
         found = layer(inputs)
     finally:
         library._destroy()  # torch's own from here on
-        matmul.use_onednn.cache_clear()
+        cpu.use_onednn.cache_clear()
     assert len(products) == 3
     for one, other in zip(found, expected, strict=True):
         assert (one - other).abs().max() <= 1e-5 * other.abs().max()

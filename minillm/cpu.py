@@ -1,10 +1,11 @@
-"""Matrix products in float32 on a CPU by oneDNN, where MKL leaves half of the processor idle.
+"""What makes a CPU fast: float32 products by oneDNN, and memory that is kept.
 
-torch takes MKL for them, and MKL keeps to AVX2 on processors that are not Intel's. oneDNN, which
-torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core about twice as fast
-at the sizes of transformers (`python -m benchmarks.matmul`).
+torch takes MKL for its products, and MKL keeps to AVX2 on processors that are not Intel's. oneDNN,
+which torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core about twice as
+fast at the sizes of transformers (`python -m benchmarks.matmul`).
 """
 
+import ctypes
 import functools
 import warnings
 from pathlib import Path
@@ -12,11 +13,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-# Multiplications. oneDNN compiles a kernel for each new shape, half a millisecond, and lengths vary.
+# Multiplications. For each new shape oneDNN takes half a millisecond to compile, and lengths vary.
 SMALLEST = 2**24
 
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt, in malloc.h
 
-def helps() -> bool:
+
+def keep_memory() -> None:
+    """Have what is freed used again by this process, where the C library is glibc.
+
+    By default it gives large blocks back, and each one asked for next, many times a step, comes
+    page by page from the kernel: slower than what is then computed in it.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(MMAP_MAX, 0)
+        library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+
+
+def onednn_helps() -> bool:
     """Whether this processor has AVX-512 that MKL does not use."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
