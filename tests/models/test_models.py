@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, Qwen2Config
 
 from minillm.config import ModelConfig
 from minillm.data.batches import SequenceBatch
@@ -70,6 +70,18 @@ def test_a_saved_model_is_loaded_as_it_was(tokenizer, tmp_path, architecture):
     assert loaded.parameters == model.parameters and loaded.eos_ids == model.eos_ids
     ids = torch.tensor([[5, 6, 7]])
     assert torch.equal(loaded.module.eval()(ids).logits, model.module(ids).logits)
+
+
+def test_the_activation_of_gpt2_is_the_same_in_one_kernel(tokenizer, tmp_path):
+    model = built(tokenizer)
+    module = type(model.module)(
+        GPT2Config(**model.module.config.to_dict() | {"activation_function": "gelu_new"})
+    )
+    module.save_pretrained(tmp_path)
+    loaded = load_model(ModelConfig(path=str(tmp_path)), tokenizer).module
+    ids = torch.arange(20).view(2, 10)
+    torch.testing.assert_close(loaded(ids).logits, module.eval()(ids).logits, atol=1e-6, rtol=1e-6)
+    assert loaded.config.activation_function == "gelu_pytorch_tanh"
 
 
 def test_checkpoints_of_a_run_load_with_plain_transformers(teacher):
