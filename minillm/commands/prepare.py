@@ -40,9 +40,6 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    cpu.keep_memory()
-    if config.runtime.onednn and cpu.onednn_helps():
-        cpu.use_onednn()
     transformers_logging.disable_progress_bar()  # one bar for the run is ours
     start_processes(config)
     accelerator = Accelerator(
@@ -50,6 +47,10 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         log_with=(config.runtime.trackers or None) if output else None,
         project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
     )
+    if accelerator.device.type == "cpu":
+        cpu.keep_memory()
+        if config.runtime.onednn and cpu.onednn_helps():
+            cpu.use_onednn()
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         unset_hf_deepspeed_config()  # or ZeRO-3 cuts up each model that is loaded, the teacher too
         # DeepSpeed calls functions by names that torch would rather have replaced, at every layer.

@@ -186,13 +186,13 @@ def _checked(
 class _Block:
     """Some tokens `[n]`, and their log q and log p `[n, V]`.
 
-    `slope` is d logits / d (hidden @ weight + bias), `[n, V]` or one number.
+    `slope` is d logits / d (hidden @ weight + bias), `[n, V]` or one number; None for 1.
     """
 
     ids: Tensor
     log_q: Tensor
     log_p: Tensor | None
-    slope: Tensor | float
+    slope: Tensor | float | None
 
     def term(self, name: str) -> Tensor:
         """A term `[n]` by its plain definition."""
@@ -237,7 +237,7 @@ class _Block:
             gradient -= teacher
         if chosen is not None:
             gradient.scatter_add_(-1, self.ids[:, None], chosen[:, None])
-        return gradient.mul_(self.slope)
+        return gradient if self.slope is None else gradient.mul_(self.slope)
 
 
 def _logits(
@@ -254,7 +254,7 @@ def _blocks(
     teacher = repeat(None) if teacher_logits is None else teacher_logits.chunk(BLOCKS)
     parts = zip(*(x.chunk(BLOCKS) for x in (ids, logits, *given)), strict=True)
     for (own_ids, z, *own), p in zip(parts, teacher, strict=False):
-        slope = head.scale
+        slope = None if head.scale == 1 else head.scale
         if head.softcap is not None:
             slope = head.scale * (1 - (at_least_float32(z) / head.softcap).square())
         log_p = None if p is None else _log_softmax(p)
