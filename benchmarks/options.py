@@ -48,9 +48,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "shape", "e2e") != "e2e" and (arguments.gpt2 or arguments.llama):
         raise InputError(f"--gpt2, --llama and --data are for --shape e2e, not {arguments.shape}")
     torch.set_num_threads(arguments.threads)
-    # For all contenders alike.
-    cpu.keep_memory()
-    if cpu.onednn_helps():
+    if cpu.onednn_helps():  # for all contenders alike
         cpu.use_onednn()
     torch.manual_seed(0)
     transformers_logging.set_verbosity_error()
