@@ -2,9 +2,11 @@
 
     python -m benchmarks.matmul
 
-Products of a linear layer, forward and both of backward, at sizes of the other benchmarks' models.
+The three products of a linear layer, one forward and two backward, at sizes of the models in the
+other benchmarks.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -27,15 +29,17 @@ SIZES = [
 ]
 
 
-def products(tokens: int, inputs: int, outputs: int) -> dict[str, tuple]:
-    """The operands of a layer's products."""
+def layer(product: Callable, tokens: int, inputs: int, outputs: int) -> Callable[[], None]:
+    """All products of a layer."""
     x, weight = torch.randn(tokens, inputs), torch.randn(outputs, inputs)
     grad = torch.randn(tokens, outputs)
-    return {
-        "forward": (x, weight.t()),
-        "gradient of inputs": (grad, weight),
-        "gradient of weights": (grad.t(), x),
-    }
+
+    def call() -> None:
+        product(x, weight.t())
+        product(grad, weight)
+        product(grad.t(), x)
+
+    return call
 
 
 def mkl(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -47,26 +51,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="rounds (default 20)")
     arguments = parser.parse_args()
     options.prepare(arguments)
+    cpu.keep_memory()
     if not cpu.onednn_helps():
         raise InputError("torch's own products are taken on this processor: nothing to compare")
-    device = torch.device("cpu")
+    libraries = {"oneDNN": cpu.product, "MKL": mkl}
     calls = {
-        (size, name, library): partial(seconds, partial(product, *operands), device)
+        f"{size} {name}": partial(seconds, layer(product, *size), torch.device("cpu"))
         for size in SIZES
-        for name, operands in products(*size).items()
-        for library, product in (("oneDNN", cpu.product), ("MKL", mkl))
+        for name, product in libraries.items()
     }
-    found = alternate(
-        {" ".join(map(str, key)): call for key, call in calls.items()}, arguments.repeats
-    )
-    figures = medians(found)
+    figures = medians(alternate(calls, arguments.repeats))
     rows = []
     for size in SIZES:
-        for name in products(1, 1, 1):
-            ours, other = (1e3 * figures[f"{size} {name} {x}"] for x in ("oneDNN", "MKL"))
-            tokens, inputs, outputs = size
-            measure = f"ms, {name}, {tokens} x {inputs} x {outputs}"
-            rows.append(Row(SHAPE, measure, ours, "MKL", other))
+        ours, other = (1e3 * figures[f"{size} {name}"] for name in libraries)
+        measure = "ms, a linear layer's products, " + " x ".join(map(str, size))
+        rows.append(Row(SHAPE, measure, ours, "MKL", other))
     run = provenance("benchmarks.matmul", arguments.threads, arguments.repeats)
     save(arguments.output, "matmul", SHAPE, rows, run, {"seconds": figures})
 
