@@ -19,7 +19,6 @@ from benchmarks.ours import Ours, optimizer
 from benchmarks.shapes import Problem, small
 from benchmarks.step import OFFICIAL, OURS, OURS_ONCE
 from benchmarks.table import Row, Target, provenance, save
-from minillm import cpu
 
 COLLECTION, ONCE = "MiB for a collection and its inner epochs", "MiB for a collection and one epoch"
 TARGETS = {("wide", OFFICIAL): Target(">=", 4.0)} | {
@@ -38,8 +37,6 @@ def contender(name: str, problem: Problem, adamw) -> Callable[[], object]:
 
 def measure(name: str, problem: Problem) -> float:
     """MiB of the contender, once warm."""
-    if name not in peers.NAMES:  # what is made of our parts has their allocator, TRL its own
-        cpu.keep_memory()
     adamw = optimizer(problem)
     contender(name, small(problem), adamw)()
     return peak_memory(contender(name, problem, adamw), problem.device)

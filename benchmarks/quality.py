@@ -21,7 +21,6 @@ from benchmarks.ours import Ours, optimizer, training_settings
 from benchmarks.shapes import SHAPES, Problem
 from benchmarks.step import OURS
 from benchmarks.table import Row, Target, provenance, save
-from minillm import cpu
 from minillm.errors import InputError
 from minillm.evaluation.scoring import score
 from minillm.runs import read_json, write_json
@@ -165,7 +164,6 @@ def main() -> None:
                         help="folder of what is done (default runs/quality)")  # fmt: skip
     arguments = parser.parse_args()
     options.prepare(arguments)
-    cpu.keep_memory()  # for all contenders alike
     if not (arguments.llama and arguments.data):
         raise InputError("benchmarks.quality needs --llama and --data: trained models and text")
     reason = peers.missing()

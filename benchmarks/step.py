@@ -15,7 +15,6 @@ from benchmarks.official import Official
 from benchmarks.ours import Ours, optimizer
 from benchmarks.shapes import Problem
 from benchmarks.table import Row, Target, provenance, save
-from minillm import cpu
 from minillm.sampling.rollout import Rollout
 
 OURS, OURS_ONCE, OFFICIAL, BOUND = "ours", "ours, one inner epoch", "official schedule", "bound"
@@ -84,7 +83,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
     arguments = parser.parse_args()
     options.prepare(arguments)
-    cpu.keep_memory()  # for all contenders alike
     reason = peers.missing()
     if reason:
         print(reason)

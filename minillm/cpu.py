@@ -1,11 +1,10 @@
-"""What makes a CPU fast: float32 products by oneDNN, and memory that is kept.
+"""What makes a CPU fast: float32 products by oneDNN.
 
 torch takes MKL for its products, and MKL keeps to AVX2 on processors that are not Intel's. oneDNN,
-which torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core about twice as
-fast at the sizes of transformers (`python -m benchmarks.matmul`).
+which torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core a linear
+layer is 1.5 to 1.9 times as fast (`python -m benchmarks.matmul`).
 """
 
-import ctypes
 import functools
 import warnings
 from pathlib import Path
@@ -15,20 +14,6 @@ from torch import Tensor
 
 # Multiplications. For each new shape oneDNN takes half a millisecond to compile, and lengths vary.
 SMALLEST = 2**24
-
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt, in malloc.h
-
-
-def keep_memory() -> None:
-    """Have what is freed used again by this process, where the C library is glibc.
-
-    By default it gives large blocks back, and each one asked for next, many times a step, comes
-    page by page from the kernel: slower than what is then computed in it.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(MMAP_MAX, 0)
-        library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def onednn_helps() -> bool:
@@ -58,15 +43,14 @@ def use_onednn() -> torch.library.Library:
 def _mm(left: Tensor, right: Tensor) -> Tensor:
     if _suits(left, right):
         return product(left, right)
-    # The kernels of `out=` are torch's own still.
-    return torch.mm(left, right, out=left.new_empty(left.shape[0], right.shape[1]))
+    # The kernels of `out=` are torch's own still, and so are its errors.
+    return torch.mm(left, right, out=left.new_empty(0))
 
 
 def _addmm(bias: Tensor, left: Tensor, right: Tensor, *, beta=1, alpha=1) -> Tensor:
     if _suits(left, right) and bias.shape == right.shape[1:] and beta == alpha == 1:
         return product(left, right, bias)
-    out = left.new_empty(left.shape[0], right.shape[1])
-    return torch.addmm(bias, left, right, beta=beta, alpha=alpha, out=out)
+    return torch.addmm(bias, left, right, beta=beta, alpha=alpha, out=left.new_empty(0))
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -78,4 +62,9 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _suits(left: Tensor, right: Tensor) -> bool:
-    return left.dtype == right.dtype == torch.float32 and len(left) * right.numel() >= SMALLEST
+    return (
+        left.dtype == right.dtype == torch.float32
+        and left.dim() == right.dim() == 2
+        and left.shape[1] == right.shape[0]
+        and len(left) * right.numel() >= SMALLEST
+    )

@@ -57,6 +57,17 @@ def test_other_types_and_factors_are_left_to_torch(everything):
     assert torch.equal(double, left.double() @ right.double())
 
 
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 2)), ((3,), (3, 2)), ((4, 3), (3, 2, 1))])
+def test_what_torch_refuses_is_refused_in_its_words(everything, shapes):
+    left, right = (torch.randn(shape) for shape in shapes)
+    messages = []
+    for product in (torch.mm, cpu._mm):
+        with pytest.raises(RuntimeError) as error:
+            product(left, right)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
 @needs_onednn
 def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
     torch.manual_seed(0)

@@ -47,10 +47,8 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         log_with=(config.runtime.trackers or None) if output else None,
         project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
     )
-    if accelerator.device.type == "cpu":
-        cpu.keep_memory()
-        if config.runtime.onednn and cpu.onednn_helps():
-            cpu.use_onednn()
+    if accelerator.device.type == "cpu" and config.runtime.onednn and cpu.onednn_helps():
+        cpu.use_onednn()
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         unset_hf_deepspeed_config()  # or ZeRO-3 cuts up each model that is loaded, the teacher too
         # DeepSpeed calls functions by names that torch would rather have replaced, at every layer.

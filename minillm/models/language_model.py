@@ -20,8 +20,8 @@ from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
 from minillm.objectives.chunked import Head
 
-# GPT-2's own function, gelu_new, as one kernel: 20% off a step of a small model on a CPU, and four
-# tensors less to be kept for backward.
+# GPT-2's own function, gelu_new, as one kernel: 20% off a step of a small model on a CPU, and fewer
+# tensors kept for backward.
 FUSED_GELU = "gelu_pytorch_tanh"
 
 
