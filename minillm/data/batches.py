@@ -40,6 +40,12 @@ class PromptBatch:
     def to(self, device: torch.device) -> "PromptBatch":
         return PromptBatch(self.ids.to(device), self.mask.to(device))
 
+    def select(self, rows: Tensor) -> "PromptBatch":
+        """Some rows, cut to their longest prompt."""
+        mask = self.mask[rows]
+        first = self.mask.shape[1] - int(mask.sum(-1).max())
+        return PromptBatch(self.ids[rows, first:], mask[:, first:])
+
 
 @dataclass(frozen=True)
 class SequenceBatch:
@@ -73,12 +79,9 @@ class SequenceBatch:
 
     def select(self, rows: Tensor) -> "SequenceBatch":
         """Some rows, cut to their longest prompt and response."""
-        prompt_mask, response_mask = self.prompt_mask[rows], self.response_mask[rows]
-        first = self.prompt_mask.shape[1] - int(prompt_mask.sum(-1).max())
+        prompts = PromptBatch(self.prompt_ids, self.prompt_mask).select(rows)
+        response_mask = self.response_mask[rows]
         length = int(response_mask.sum(-1).max())
         return SequenceBatch(
-            self.prompt_ids[rows, first:],
-            prompt_mask[:, first:],
-            self.response_ids[rows, :length],
-            response_mask[:, :length],
+            prompts.ids, prompts.mask, self.response_ids[rows, :length], response_mask[:, :length]
         )

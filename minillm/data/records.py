@@ -7,8 +7,10 @@ from dataclasses import dataclass
 class Record:
     """One task: what is asked, and every answer that counts as right.
 
-    `prompt` is the ready text of the prompt where the data set brings one; otherwise a template
-    makes it from `instruction` and `input`. `topic` names the kind of task for break-downs.
+    `prompt` is the ready text of the prompt if the data set has one; otherwise a template makes the
+    text from `instruction` and `input`. `teacher_prompt` is the ready text of the teacher's own
+    prompt, which may hold more than the student's. `topic` names the kind of task for break-downs.
+    `id` is the name of the record in the data set.
     """
 
     instruction: str
@@ -16,3 +18,5 @@ class Record:
     input: str = ""
     prompt: str | None = None
     topic: str = ""
+    teacher_prompt: str | None = None
+    id: str = ""

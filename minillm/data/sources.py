@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from minillm.config import DataConfig
@@ -22,6 +23,8 @@ COLUMNS = {
     "references": "output",
     "prompt": "prompt",
     "topic": "topic",
+    "teacher_prompt": "teacher_prompt",
+    "id": "id",
 }
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one; no tokenizer takes it
@@ -176,10 +179,10 @@ def _record(place: str, given: dict, columns: dict[str, str]) -> Record:
     references = tuple(text.strip() for text in references if text.strip())
     if not references:
         raise refuse(f"{columns['references']!r} holds no reference, at least one is needed")
-    for name in ("instruction", "input", "prompt"):
+    for name in ("instruction", "input", "prompt", "teacher_prompt"):
         if row[name] is not None and not isinstance(row[name], str):
             raise refuse(f"{columns[name]!r} must be a text, not {type(row[name]).__name__}")
-    texts = [row["instruction"], row["input"], row["prompt"], *references]
+    texts = [row["instruction"], row["input"], row["prompt"], row["teacher_prompt"], *references]
     if any(HALF_CHARACTER.search(text or "") for text in texts):
         raise refuse("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return Record(
@@ -188,6 +191,8 @@ def _record(place: str, given: dict, columns: dict[str, str]) -> Record:
         input=row["input"] or "",
         prompt=row["prompt"] or None,
         topic=str(row["topic"] or ""),
+        teacher_prompt=row["teacher_prompt"] or None,
+        id="" if row["id"] is None else str(row["id"]),
     )
 
 
@@ -195,14 +200,12 @@ def group_references(records: Iterable[Record]) -> list[Record]:
     """Join records that ask the same into one with all their references, in order of appearance."""
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        groups.setdefault((record.instruction, record.input, record.prompt), []).append(record)
+        key = record.instruction, record.input, record.prompt, record.teacher_prompt
+        groups.setdefault(key, []).append(record)
     return [
-        Record(
-            instruction=group[0].instruction,
+        replace(
+            group[0],
             references=tuple(dict.fromkeys(text for one in group for text in one.references)),
-            input=group[0].input,
-            prompt=group[0].prompt,
-            topic=group[0].topic,
         )
         for group in groups.values()
     ]

@@ -45,9 +45,30 @@ def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     )
 
 
-TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat}
+def demonstration(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The plain prompt with the first reference as an example of a good response.
+
+    A template for teachers: the same model with this prompt can teach itself without it
+    (self-distillation, arXiv 2601.19897).
+    """
+    return (
+        f"{plain(record, tokenizer)}\nAn example of a good response:\n{record.references[0]}\n\n"
+        f"Response:\n"
+    )
+
+
+TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat, "demonstration": demonstration}
 
 
 def prompt_text(record: Record, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """The ready prompt where the record brings one, else what the named template makes of it."""
     return record.prompt if record.prompt is not None else TEMPLATES[template](record, tokenizer)
+
+
+def teacher_prompt_text(
+    record: Record, template: str | None, tokenizer: PreTrainedTokenizerBase
+) -> str | None:
+    """The teacher's own prompt: the record's, or what the template makes; None without both."""
+    if record.teacher_prompt is not None:
+        return record.teacher_prompt
+    return template and TEMPLATES[template](record, tokenizer)

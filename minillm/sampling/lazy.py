@@ -59,10 +59,9 @@ class Responses:
         self.steps += 1
         return ended
 
-    @property
-    def most_columns(self) -> int:
+    def most_columns(self, prompt_columns: int) -> int:
         """A bound on the columns of a cache: a row's own, and steps of others once it has ended."""
-        return self.prompts.ids.shape[1] + 2 * self.max_length
+        return prompt_columns + 2 * self.max_length
 
     def to_read(self, rows: Tensor) -> Tensor:
         """How many of their tokens need reading: nothing is predicted from the last of an end."""
@@ -73,6 +72,7 @@ class LazyReader:
     """One model's view of the responses.
 
     Attributes:
+        prompts: the model's prompts `[N, P]`; by default those of the responses.
         log_probs: `[N, T + 1]` of the tokens, at temperature 1.
         drawn: the same of the distribution that the model's tokens are drawn from.
         hidden: (rows `[B]`, positions `[B, S]`, last hidden states `[B, S, d]`) of each pass, where
@@ -85,10 +85,13 @@ class LazyReader:
         self,
         model: LanguageModel,
         responses: Responses,
+        *,
+        prompts: PromptBatch | None = None,
         warp: Callable[[Tensor], Tensor] | None = None,
         keeps_hidden: bool = False,
     ) -> None:
         self.responses = responses
+        self.prompts = prompts or responses.prompts
         self.reader = CachedReader(model)
         self.warp = warp
         self.rows = responses.rows  # in the cache, [B]
@@ -127,7 +130,7 @@ class LazyReader:
         if len(self.rows):
             self._read_on(self._most_unread())
         never = self.never_read.nonzero()[:, 0]
-        lengths = self.responses.prompts.mask[never].sum(-1) + self.responses.lengths[never]
+        lengths = self.prompts.mask[never].sum(-1) + self.responses.lengths[never]
         order = never[lengths.argsort(descending=True, stable=True)]
         for rows in order.split(self.responses.batch_size) if len(order) else ():
             self._read_prompts(rows)
@@ -200,7 +203,7 @@ class LazyReader:
 
     def _read_prompts(self, rows: Tensor) -> tuple[CachedReader, Tensor]:
         """Read prompts with their responses so far, flush right, in a cache of their own."""
-        prompts, counts = self.responses.prompts, self.responses.to_read(rows)
+        prompts, counts = self.prompts, self.responses.to_read(rows)
         lengths = prompts.mask[rows].sum(-1) + counts
         width, start = int(lengths.max()), prompts.ids.shape[1]
         # Response positions of the columns, those of the prompt below 0; and where they come from.
