@@ -129,7 +129,9 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
 def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
     """Names the setting of that name elsewhere, or the nearest of those beside it."""
     parent, _, name = key.rpartition(".")
-    methods = [method for method, schema in METHOD_CONFIGS.items() if hasattr(schema, name)]
+    methods = [
+        method for method, schema in METHOD_CONFIGS.items() if name in schema.__dataclass_fields__
+    ]
     if parent == "method" and methods:
         return InputError(f"{key} is a setting of method={' or '.join(methods)} alone. Pick that "
                           f"method, or leave {key} out.")  # fmt: skip

@@ -1,13 +1,20 @@
 """Typed settings of every part, with defaults of the paper (appendix B.1).
 
-One dataclass a part; `configs/` fills them through Hydra (see `minillm/compose.py`). A method's
-settings are a dataclass of its own, so that a setting of another method is refused.
+Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). Each
+method has a dataclass of its own, so that a setting of another method is refused. The rules of a
+setting (allowed numbers and words, whether it may change when a run goes on) are beside its field,
+see `minillm/settings.py`. Rules that join several settings are in `minillm/config_checks.py`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
+
+from minillm.settings import setting
+
+# The rules of a seed: torch, NumPy and Python take these numbers.
+SEED = {"at_least": 0, "at_most": 2**32 - 1}
 
 
 @dataclass
@@ -16,14 +23,14 @@ class ModelConfig:
 
     path: str | None = None  # folder or Hub name
     tokenizer: str | None = None  # folder or Hub name; by default the one beside the model
-    dtype: str = "float32"
-    architecture: str | None = None
-    hidden_size: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.0
+    dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
+    architecture: str | None = setting(None, choices=("gpt2", "llama"))
+    hidden_size: int = setting(64, at_least=1)
+    layers: int = setting(2, at_least=1)
+    heads: int = setting(2, at_least=1)
+    dropout: float = setting(0.0, at_least=0, below=1)
     # Of the tokenizer trained on the training text, for a built model without `tokenizer`.
-    vocab_size: int = 2000
+    vocab_size: int = setting(2000, at_least=300)
 
 
 @dataclass
@@ -31,19 +38,21 @@ class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
     name: str = "embedded"  # names the result files
-    kind: str = "embedded"
+    kind: str = setting("embedded", choices=("embedded", "jsonl", "csv", "hub"))
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
     validation: str | None = None  # where null, `validation_size` training inputs are held out
     test: str | None = None
-    validation_size: int = 500
+    validation_size: int = setting(500, at_least=1)
     # Our names for the columns (instruction, input, references, prompt, topic) -> theirs.
-    columns: dict[str, str] = field(default_factory=dict)
-    template: str = "alpaca"
-    max_prompt_length: int = 256  # tokens; longer prompts are dropped, and counted
-    max_response_length: int = 256  # tokens with the end-of-sequence token
-    seed: int = 0  # of splits and of generated data
+    columns: dict[str, str] = setting(
+        {}, choices=("instruction", "input", "references", "prompt", "topic")
+    )
+    template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
+    max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped, counted
+    max_response_length: int = setting(256, at_least=1)  # tokens, the end-of-sequence one included
+    seed: int = setting(0, **SEED)  # of splits and of generated data
     plain_text: str | None = None  # text file of D_PT, a document a line, for L_PT
 
 
@@ -59,7 +68,7 @@ class KDConfig:
     """Word-level distillation: (1 - kd_ratio) * cross-entropy + kd_ratio * KL[p || q]."""
 
     name: str = "kd"
-    kd_ratio: float = 0.5
+    kd_ratio: float = setting(0.5, at_least=0, at_most=1)
 
 
 @dataclass
@@ -67,11 +76,11 @@ class SeqKDConfig:
     """Fine-tuning on responses of the teacher, `samples_per_prompt` for each training prompt."""
 
     name: str = "seqkd"
-    samples_per_prompt: int = 1
-    temperature: float = 1.0
-    generation_batch_size: int = 128
+    samples_per_prompt: int = setting(1, at_least=1)
+    temperature: float = setting(1.0, above=0)
+    generation_batch_size: int = setting(128, at_least=1)
     # The responses; kept and reused, continued where a run was interrupted.
-    file: str = "${output}.responses.jsonl"
+    file: str = setting("${output}.responses.jsonl", may_change=True)
 
 
 @dataclass
@@ -79,70 +88,77 @@ class MiniLLMConfig:
     """The policy gradient of the reverse KL (paper, equations 3 to 7 and algorithm 1)."""
 
     name: str = "minillm"
-    variant: str = "paper"  # sets what is null below, see objectives/minillm.py
-    alpha: float = 0.2  # teacher's share in the mixture that is sampled from
-    rollouts_per_collection: int = 256
+    # Sets what is null below, see objectives/minillm.py.
+    variant: str = setting("paper", choices=("paper", "official"))
+    # Teacher's share in the mixture that is sampled from.
+    alpha: float = setting(0.2, at_least=0, at_most=1)
+    rollouts_per_collection: int = setting(256, at_least=1, multiple_of_processes=True)
     # Rows decoded at once by a process, refilled as responses end; null: all.
-    sampling_batch_size: int | None = None
+    sampling_batch_size: int | None = setting(None, at_least=1)
     # Rows that share the coins of the mixture; 1: each its own; null: all decoded at once. Small
     # groups are less correlated, and call the teacher at almost every token.
-    coin_group: int | None = None
-    inner_epochs: int = 4
-    temperature: float = 1.0
-    gamma: float = 1.0
-    clip_range: float | None = 0.2  # null: no clipping
+    coin_group: int | None = setting(None, at_least=1)
+    inner_epochs: int = setting(4, at_least=1)
+    temperature: float = setting(1.0, above=0)
+    gamma: float = setting(1.0, at_least=0, at_most=1)
+    clip_range: float | None = setting(0.2, above=0)  # null: no clipping
     single_step: bool = True
     single_step_weighted: bool | None = None
     return_from_next: bool | None = None
     length_normalization: bool = True
-    importance_weights: str | None = None
-    weight_bound: float | None = None  # of truncated_product
-    whitening: str | None = None
-    reward_scaling: float | None = None
-    reward_clip: float | None = None
+    importance_weights: str | None = setting(
+        None, choices=("per_step", "product", "truncated_product", "none")
+    )
+    weight_bound: float | None = setting(None, at_least=1)  # of truncated_product
+    whitening: str | None = setting(None, choices=("none", "masked", "all"))
+    reward_scaling: float | None = setting(None, above=0)
+    reward_clip: float | None = setting(None, above=0)
     # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
-    lm_coef: float = 0.0
-    lm_kd_ratio: float = 0.0
-    lm_batch_size: int = 64
-    lm_length: int = 512
+    lm_coef: float = setting(0.0, at_least=0)
+    lm_kd_ratio: float = setting(0.0, at_least=0, at_most=1)
+    lm_batch_size: int = setting(64, at_least=1, multiple_of_processes=True, only_with="lm_coef")
+    lm_length: int = setting(512, at_least=1)
 
 
 @dataclass
 class TrainingConfig:
     """The loop: optimiser, schedule, intervals and which checkpoint is kept as the best."""
 
-    steps: int | None = 5000  # optimiser steps; or, where null,
-    epochs: float | None = None  # passes over the training data
-    batch_size: int = 64  # sequences of one optimiser step, over all processes
-    micro_batch_size: int | None = None  # sequences in one forward pass of one process
+    steps: int | None = setting(5000, at_least=1)  # optimiser steps; or, where null,
+    epochs: float | None = setting(None, above=0)  # passes over the training data
+    # Sequences of one optimiser step, over all processes.
+    batch_size: int = setting(64, at_least=1, multiple_of_processes=True)
+    # Sequences in one forward pass of one process.
+    micro_batch_size: int | None = setting(None, at_least=1, may_change=True)
     # Tokens whose logits over the vocabulary exist at once; null: what the device should take.
-    chunk_size: int | None = None
-    lr: float = 5e-6
-    schedule: str = "constant"
-    warmup_steps: int = 100
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 1e-6
-    max_grad_norm: float = 1.0
-    log_every: int = 10
-    evaluate_every: int = 100
-    checkpoint_every: int | None = None  # steps; null: at each validation
-    keep_checkpoints: int = 2  # the newest of them
-    select_by: str = "rougeL"
-    validation_inputs: int = 500
-    validation_seeds: list[int] = field(default_factory=lambda: [10])
+    chunk_size: int | None = setting(None, at_least=1, may_change=True)
+    lr: float = setting(5e-6, above=0)
+    schedule: str = setting("constant", choices=("constant", "linear", "cosine"))
+    warmup_steps: int = setting(100, at_least=0)
+    betas: tuple[float, float] = setting((0.9, 0.95), at_least=0, below=1)
+    weight_decay: float = setting(1e-6, at_least=0)
+    max_grad_norm: float = setting(1.0, above=0)
+    log_every: int = setting(10, at_least=1, may_change=True)
+    evaluate_every: int = setting(100, at_least=1)
+    # Steps; null: at each validation.
+    checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
+    keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # the newest of them
+    select_by: str = setting("rougeL", choices=("loss", "rougeL", "last"))
+    validation_inputs: int = setting(500, at_least=1)
+    validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 
 
 @dataclass
 class EvaluationConfig:
     """How responses are sampled and scored (paper, appendix B.1: temperature 1, five seeds)."""
 
-    seeds: list[int] = field(default_factory=lambda: [10, 20, 30, 40, 50])
+    seeds: list[int] = setting([10, 20, 30, 40, 50], **SEED, not_empty=True)
     greedy: bool = True
-    temperature: float = 1.0
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    batch_size: int = 128
-    limit: int | None = None  # score only so many inputs
+    temperature: float = setting(1.0, at_least=0)
+    top_k: int = setting(0, at_least=0)  # 0: all
+    top_p: float = setting(1.0, above=0, at_most=1)
+    batch_size: int = setting(128, at_least=1)
+    limit: int | None = setting(None, at_least=1)  # score only so many inputs
     name: str | None = None  # of the method in tables; by default the one that trained the model
 
 
@@ -150,36 +166,43 @@ class EvaluationConfig:
 class RuntimeConfig:
     """The machine's side: seed, device, precision, processes and trackers."""
 
-    seed: int = 1
-    device: str = "auto"
-    mixed_precision: str = "no"
-    threads: int | None = None  # of torch on CPU; by default all
-    onednn: bool = True  # float32 products by oneDNN on CPUs where that is faster (cpu.py)
-    teacher_device: str | None = None  # such as cuda:1; null: where the student is
-    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
-    timeout: int = 1800  # seconds that a process waits for the others before the run ends
-    # Spread the teacher's weights over the processes; each gathers all while it reads with them.
-    shard_teacher: bool = False
-    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
-    project: str = "minillm"
+    seed: int = setting(1, **SEED)
+    device: str = setting("auto", choices=("auto", "cpu", "cuda"), may_change=True)
+    mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
+    # Of torch on CPU; by default all.
+    threads: int | None = setting(None, at_least=1, may_change=True)
+    # float32 products by oneDNN on CPUs where that is faster (cpu.py).
+    onednn: bool = setting(True, may_change=True)
+    # Such as cuda:1; null: where the student is.
+    teacher_device: str | None = setting(None, may_change=True)
+    # The teacher is in host memory except during its forward passes.
+    teacher_offload: bool = setting(False, may_change=True)
+    # Seconds that a process waits for the others before the run ends.
+    timeout: int = setting(1800, at_least=1, may_change=True)
+    # The processes share the teacher's weights; each gathers all of them for its forward passes.
+    shard_teacher: bool = setting(False, may_change=True)
+    trackers: list[str] = setting(
+        ["tensorboard"], choices=("tensorboard", "wandb"), may_change=True
+    )
+    project: str = setting("minillm", may_change=True)
 
 
 @dataclass
 class Config:
     """The whole of one command."""
 
-    student: ModelConfig = field(default_factory=ModelConfig)
-    teacher: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    student: ModelConfig = setting(ModelConfig())
+    teacher: ModelConfig = setting(ModelConfig())
+    data: DataConfig = setting(DataConfig())
     method: Any = MISSING  # one of METHOD_CONFIGS
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    output: str = "runs/unnamed"
-    overwrite: bool = False
+    training: TrainingConfig = setting(TrainingConfig())
+    evaluation: EvaluationConfig = setting(EvaluationConfig(), may_change=True)
+    runtime: RuntimeConfig = setting(RuntimeConfig())
+    output: str = setting("runs/unnamed", may_change=True)
+    overwrite: bool = setting(False, may_change=True)
     # auto: from the newest checkpoint of `output` that is whole, or from the start where there is
     # none; or the folder of a checkpoint.
-    resume: str | None = None
+    resume: str | None = setting(None, may_change=True)
 
 
 METHOD_CONFIGS = {

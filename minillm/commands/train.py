@@ -25,7 +25,7 @@ from minillm.commands.resume import (
     made_with,
 )
 from minillm.compose import write_config
-from minillm.config import Config, MiniLLMConfig, TrainingConfig
+from minillm.config import Config, TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
@@ -41,6 +41,7 @@ from minillm.runs import (
     write_json,
 )
 from minillm.sampling.sampler import Decoding
+from minillm.settings import check_multiples
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
@@ -179,9 +180,7 @@ def total_steps(training: TrainingConfig, method: Method) -> int:
 
 
 def check_processes(config: Config, processes: int) -> None:
-    """Refuse what cannot work on so many processes.
-
-    Batches must come out even: a process with one more would wait for the others for ever.
+    """Refuse settings that cannot work on so many processes.
 
     Raises:
         InputError: naming the setting, its value and the number of processes.
@@ -191,13 +190,4 @@ def check_processes(config: Config, processes: int) -> None:
             f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
             f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
         )
-    sizes = {"training.batch_size": config.training.batch_size}
-    if isinstance(config.method, MiniLLMConfig):
-        sizes["method.rollouts_per_collection"] = config.method.rollouts_per_collection
-        if config.method.lm_coef:
-            sizes["method.lm_batch_size"] = config.method.lm_batch_size
-    for key, size in sizes.items():
-        if size % processes:
-            raise InputError(
-                f"{key}={size} is no multiple of the {processes} processes: make it one."
-            )
+    check_multiples(config, processes)

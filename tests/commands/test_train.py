@@ -150,6 +150,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(command, settings, teacher):
 def test_batches_that_do_not_come_out_even_are_refused():
     config = Config(method=MiniLLMConfig())
     check_processes(config, 4)
+    config.method.lm_batch_size = 10  # not used while lm_coef is 0
+    check_processes(config, 4)
+    config.method.lm_coef = 1.0
+    with pytest.raises(InputError, match=r"lm_batch_size=10 .* 4 processes"):
+        check_processes(config, 4)
     config.method.rollouts_per_collection = 10
     with pytest.raises(InputError, match=r"rollouts_per_collection=10 .* 4 processes"):
         check_processes(config, 4)
