@@ -4,7 +4,7 @@ The presets in `configs/method/` choose among these parts; a new method is a new
 part is a class in its room (`sources/`, `objectives/divergences.py`, `teachers/`) and a line here.
 """
 
-from minillm.config import MethodConfig, MiniLLMConfig, TokenLossConfig
+from minillm.config import MiniLLMConfig, TokenLossConfig
 from minillm.errors import InputError
 from minillm.methods.layer_matching import LayerMatching
 from minillm.methods.method import Method, Part
@@ -48,25 +48,6 @@ def build_method(setup: Setup) -> Method:
     )
 
 
-def scores_tokens(settings: MethodConfig) -> bool:
-    """Whether the teacher says something about the student's tokens."""
-    if settings.lm_coef and settings.lm_kd_ratio:
-        return True
-    if isinstance(settings, MiniLLMConfig):
-        return True
-    return settings.kd_ratio > 0 or bool(settings.layers)
-
-
-def samples_teacher(settings: MethodConfig) -> bool:
-    """Whether responses are sampled from the teacher."""
-    return isinstance(settings, MiniLLMConfig) or settings.source == "teacher"
-
-
-def needs_teacher(settings: MethodConfig) -> bool:
-    """Whether the method has a teacher at all."""
-    return scores_tokens(settings) or samples_teacher(settings)
-
-
 def check_teacher(setup: Setup) -> None:
     """Refuse a teacher that cannot do what the method needs.
 
@@ -74,15 +55,15 @@ def check_teacher(setup: Setup) -> None:
         InputError: saying what is needed and what to set.
     """
     settings, teacher = setup.config.method, setup.teacher
-    if not needs_teacher(settings):
+    if not settings.needs_teacher:
         return
-    if samples_teacher(settings) and teacher.sampler is None:
+    if settings.samples_teacher and teacher.sampler is None:
         raise InputError(
             f"method={settings.name} samples from the teacher, so the teacher must be one frozen "
             f"model: teacher.kind={setup.config.teacher.kind} is not. Set teacher.kind=local and "
             f"teacher.path=FOLDER_OR_HUB_NAME."
         )
-    if scores_tokens(settings) and not setup.shared_tokenizer:
+    if settings.scores_tokens and not setup.shared_tokenizer:
         for model in teacher.models:
             check_tokenizers(setup.student.tokenizer, model.tokenizer)
 

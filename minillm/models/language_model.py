@@ -18,7 +18,7 @@ from transformers import (
 
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
-from minillm.objectives.chunked import Head
+from minillm.objectives.head import Head
 
 # GPT-2's own function, gelu_new, as one kernel: 20% off a step of a small model on a CPU, and fewer
 # tensors kept for backward.

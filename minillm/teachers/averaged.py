@@ -30,6 +30,11 @@ class AveragedTeacher(LocalTeacher):
     rate: float = 0.01
     update_every: int = 1
 
+    @property
+    def sampler(self) -> None:
+        """None: the average changes between the sampling and the loss of a response."""
+        return None
+
     @staticmethod
     def of(student: LanguageModel, **settings: Any) -> "AveragedTeacher":
         """The teacher at the start of a training, before the student is wrapped or sharded."""

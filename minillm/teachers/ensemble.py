@@ -40,6 +40,9 @@ class EnsembleTeacher:
         parts = [member.score(sequences).targets for member in self.members]
         return Scores(MixtureTargets(parts, self.weights, self.geometric))
 
+    def exact(self) -> "EnsembleTeacher":
+        return replace(self, members=tuple(member.exact() for member in self.members))
+
     @contextmanager
     def whole(self) -> Iterator["EnsembleTeacher"]:
         with ExitStack() as stack:

@@ -50,6 +50,9 @@ class LocalTeacher:
         top = top_k_targets(targets, tokens, self.top_k, self.top_k_temperature, chunk)
         return Scores(top, states)
 
+    def exact(self) -> "LocalTeacher":
+        return replace(self, top_k=None)
+
     @contextmanager
     def whole(self) -> Iterator["LocalTeacher"]:
         with self.model.whole() as model:

@@ -47,6 +47,10 @@ class Teacher(Protocol):
         """
         ...
 
+    def exact(self) -> "Teacher":
+        """The teacher with the whole distribution of every token, for evaluation."""
+        ...
+
     def whole(self) -> AbstractContextManager["Teacher"]:
         """The teacher with all weights in place, for several calls of `score`.
 
