@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from minillm.config import METHOD_CONFIGS, Config
 from minillm.config_checks import validate
 from minillm.errors import InputError, first_line, unknown_name
-from minillm.settings import check_used
+from minillm.files import write_text
+from minillm.settings import check_used, dotted
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -57,7 +58,7 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     picks, values = _parse(overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = _compose([override.input_line for override in picks])
-    keys = _dotted_keys(config)
+    keys = list(dotted(OmegaConf.to_container(config)))
     picked = {override.key_or_group for override in picks}
     try:
         OmegaConf.set_struct(config, False)  # types still refuse what is not there
@@ -156,21 +157,9 @@ def presets(schema: str) -> list[str]:
     return [name for name, x in contents.items() if f"schema_{schema}" in x["defaults"]]
 
 
-def _dotted_keys(config: DictConfig, prefix: str = "") -> list[str]:
-    keys = []
-    for name in config:
-        key = f"{prefix}{name}"
-        keys.append(key)
-        if not OmegaConf.is_missing(config, name) and OmegaConf.is_dict(config._get_node(name)):
-            keys += _dotted_keys(config[name], f"{key}.")
-    return keys
-
-
 def write_config(config: Config, path: Path) -> None:
-    """Write the resolved settings as YAML, aside and renamed."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
-    aside.replace(path)
+    """Write the resolved settings as YAML."""
+    write_text(path, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
 def read_config(path: Path) -> dict:

@@ -7,7 +7,7 @@
 in `config_checks.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import isfinite
@@ -179,6 +179,24 @@ def check_multiples(config: Any, processes: int) -> None:
                 f"{each.key}={each.value} is not a multiple of the {processes} processes, which "
                 f"share it evenly. Give a multiple of {processes}."
             )
+
+
+def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All entries of nested mappings by dotted keys, a section before the settings in it.
+
+    `{"a": {"b": 1}}` gives `{"a": {"b": 1}, "a.b": 1}`.
+    """
+    entries: dict[str, Any] = {}
+    for name, value in nested.items():
+        entries[prefix + name] = value
+        if isinstance(value, Mapping):
+            entries |= dotted(value, f"{prefix}{name}.")
+    return entries
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested mappings by dotted keys: `{"a": {"b": 1}}` gives `{"a.b": 1}`."""
+    return {key: value for key, value in dotted(nested).items() if not isinstance(value, Mapping)}
 
 
 def _members(value: Any) -> list:

@@ -20,8 +20,9 @@ from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
+from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
-from minillm.runs import CONFIG, SUMMARY, read_json
+from minillm.runs import CONFIG, SUMMARY
 from minillm.teachers import Teacher
 from minillm.teachers.build import build_teacher
 from minillm.training.checkpoint import checkpoint_details

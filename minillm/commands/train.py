@@ -27,6 +27,7 @@ from minillm.compose import write_config
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
+from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method
 from minillm.processes import failing_together, settle
 from minillm.runs import (
@@ -36,8 +37,6 @@ from minillm.runs import (
     check_output,
     create_output,
     provenance,
-    read_json,
-    write_json,
 )
 from minillm.sampling.sampler import Decoding
 from minillm.settings import check_multiples

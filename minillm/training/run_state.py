@@ -29,14 +29,13 @@ from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 
 from minillm.errors import TrainingError
+from minillm.files import aside_of, copy_file, read_json, write_json
 from minillm.processes import failing_together, gathered
-from minillm.runs import CHECKPOINTS, METRICS, read_json, write_json
+from minillm.runs import CHECKPOINTS, METRICS
 from minillm.training.files import (
     MANIFEST,
     WRITE_ERRORS,
-    aside_of,
     begin_folder,
-    copy_file,
     copy_folder,
     fault,
     files_below,
