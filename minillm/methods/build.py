@@ -11,7 +11,7 @@ from minillm.methods.method import Method, Part
 from minillm.methods.policy_gradient import PolicyGradient, objective_settings
 from minillm.methods.token_loss import TokenLoss
 from minillm.models.fit import check_tokenizers
-from minillm.objectives.divergences import ForwardKL, build_divergence
+from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
 from minillm.objectives.terms import DivergenceTerm
 from minillm.sources.pairs import PairSource, gold_pairs
 from minillm.sources.plain_text import plain_text_source
@@ -106,13 +106,23 @@ def divergences(settings: TokenLossConfig) -> dict:
     weights = settings.divergence
     if isinstance(weights, str):
         weights = {weights: 1.0}
+    chosen, unused = {}, dict(settings.parameters)
     try:
-        return {
-            name: (build_divergence(name, settings.parameters), float(weight))
-            for name, weight in weights.items()
-        }
+        for name, weight in weights.items():
+            parameters = settings.parameters
+            if len(weights) > 1:  # each takes the parameters that it has
+                names = parameter_names(name)
+                parameters = {key: x for key, x in parameters.items() if key in names}
+            chosen[name] = build_divergence(name, parameters), float(weight)
+            unused = {key: x for key, x in unused.items() if key not in parameters}
     except ValueError as error:
-        raise InputError(f"method.divergence: {error}") from error
+        raise InputError(f"method.divergence={settings.divergence}: {error}") from error
+    if unused:
+        raise InputError(
+            f"method.parameters={unused}: none of the divergences {', '.join(weights)} has such a "
+            f"parameter. Remove it."
+        )
+    return chosen
 
 
 def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | None:

@@ -1,6 +1,7 @@
 """The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
 
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -54,7 +55,10 @@ class PolicyGradient:
     setup: Setup
     settings: Settings
 
-    shown = {"policy/reverse_kl": "reverse KL", "rollout/length": "length"}  # noqa: RUF012
+    shown: ClassVar[dict[str, str]] = {
+        "policy/reverse_kl": "reverse KL",
+        "rollout/length": "length",
+    }
 
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[PolicyBatch]:
         """Weights and advantages of a whole mini-batch, then the parts of it."""

@@ -7,7 +7,8 @@ word-level KD (MiniLLM paper, appendix B.1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -35,11 +36,11 @@ class TokenLoss:
 
     setup: Setup
     cross_entropy: float = 1.0
-    divergences: Mapping[str, tuple[DivergenceTerm, float]] = {}  # noqa: RUF012, never changed
+    divergences: Mapping[str, tuple[DivergenceTerm, float]] = field(default_factory=dict)
     layers: LayerMatching | None = None
     metric: str | None = None
 
-    shown = {}  # noqa: RUF012
+    shown: ClassVar[dict[str, str]] = {}
 
     @property
     def needs_teacher(self) -> bool:
@@ -64,7 +65,8 @@ class TokenLoss:
             module,
             part.sequences,
             self.setup.student,
-            terms={"cross_entropy": TokenLogProb()} | {n: t for n, (t, _) in self._weighted},
+            terms={"cross_entropy": TokenLogProb()}
+            | {name: term for name, (term, _) in self.divergences.items()},
             loss=self._token_losses,
             targets=targets,
             state_loss=state_loss,
@@ -76,13 +78,9 @@ class TokenLoss:
         count = part.sequences.tokens
         return value, {f"loss/{name}": (x.sum(), count) for name, x in terms.items()}
 
-    @property
-    def _weighted(self) -> list[tuple[str, tuple[DivergenceTerm, float]]]:
-        return list(self.divergences.items())
-
     def _token_losses(self, values: dict[str, Tensor]) -> Tensor:
         """The loss `[n]` of n tokens from the values of the terms."""
-        parts = [weight * values[name] for name, (_, weight) in self._weighted]
+        parts = [weight * values[name] for name, (_, weight) in self.divergences.items()]
         if self.cross_entropy:
             parts.append(-self.cross_entropy * values["cross_entropy"])
         return sum(parts)

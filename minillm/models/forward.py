@@ -7,7 +7,6 @@ reads left-padded prompts at shifted positions.
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from minillm.data.batches import SequenceBatch
 from minillm.models.cache import growing_cache, join, keep_rows
 from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
-from minillm.models.layers import captured_layers
+from minillm.models.layers import StateLoss, captured_layers
 from minillm.objectives.chunked import TokenLoss, Values, vocabulary_loss, vocabulary_terms
 from minillm.objectives.head import Head
 from minillm.objectives.targets import Targets
@@ -137,21 +136,6 @@ def response_loss(
         output = _through_head(module, batch, model, compute)
     values = output[1:].detach().view(len(names), *batch.response_ids.shape)
     return output[0], dict(zip(names, values, strict=True))
-
-
-class StateLoss(Protocol):
-    """A loss per token of the student's inner hidden states."""
-
-    layers: Sequence[int]
-
-    def __call__(self, states: dict[int, Tensor], tokens: Tensor) -> Tensor:
-        """The loss `[N]` with gradient.
-
-        Args:
-            states: outputs `[N, d]` of the decoder layers in `layers`.
-            tokens: indices `[N]` of the tokens in the batch `[B * T]`.
-        """
-        ...
 
 
 class _RealTokens:

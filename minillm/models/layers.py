@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -66,3 +67,18 @@ def captured_layers(
             block = decoder_layers(module)[layer_number(module, layer) - 1]
             hooks.callback(block.register_forward_hook(collector(layer)).remove)
         yield outputs
+
+
+class StateLoss(Protocol):
+    """A loss per token of the student's inner hidden states."""
+
+    layers: Sequence[int]
+
+    def __call__(self, states: dict[int, Tensor], tokens: Tensor) -> Tensor:
+        """The loss `[N]` with gradient.
+
+        Args:
+            states: outputs `[N, d]` of the decoder layers in `layers`.
+            tokens: indices `[N]` of the tokens in the batch `[B * T]`.
+        """
+        ...
