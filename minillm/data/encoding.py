@@ -1,4 +1,4 @@
-"""From records to token ids: prompts over the limit dropped, long responses cut, both counted."""
+"""Encodes records as token ids; drops long prompts, cuts long responses, and counts both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from minillm.errors import InputError
 
 @dataclass(frozen=True)
 class Example:
-    """One input as text and as token ids; each response ends in EOS unless it was cut."""
+    """One input as text and as token ids; each response ends with EOS unless it was cut."""
 
     prompt: str
     references: tuple[str, ...]
     topic: str
     prompt_ids: list[int]
-    response_ids: list[list[int]]  # one for each reference
+    response_ids: list[list[int]]  # one response per reference
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split ready for training or scoring, and what was lost on the way."""
+    """An encoded split, and the numbers of dropped prompts and cut responses."""
 
     examples: list[Example]
     dropped_prompts: int
@@ -44,15 +44,15 @@ class Encoded:
 def encode(
     records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, config: DataConfig
 ) -> Encoded:
-    """Template and tokenise a split.
+    """Apply the prompt template to the records of a split and tokenise them.
 
     Raises:
-        InputError: every prompt is longer than the limit.
+        InputError: every prompt is longer than `data.max_prompt_length`.
     """
     prompts = [prompt_text(record, config.template, tokenizer) for record in records]
-    # A chat template writes its own special tokens; elsewhere the tokenizer adds what it wants to.
-    ready = config.template == "chat"
-    all_prompt_ids = tokenizer(prompts, add_special_tokens=not ready)["input_ids"]
+    # A chat template writes the special tokens itself; for other templates the tokenizer adds them.
+    add_special_tokens = config.template != "chat"
+    all_prompt_ids = tokenizer(prompts, add_special_tokens=add_special_tokens)["input_ids"]
     references = [text for record in records for text in record.references]
     all_response_ids = iter(tokenizer(references, add_special_tokens=False)["input_ids"])
     limit = config.max_response_length
@@ -74,7 +74,7 @@ def encode(
     if not examples:
         shortest = min(map(len, all_prompt_ids))
         raise InputError(
-            f"every prompt ({len(records)}) is longer than data.max_prompt_length="
+            f"all {len(records)} prompts are longer than data.max_prompt_length="
             f"{config.max_prompt_length} tokens (the shortest has {shortest}). Raise the limit."
         )
     return Encoded(examples, dropped_prompts=len(records) - len(examples), cut_responses=cut)

@@ -1,14 +1,15 @@
-"""The one record that every kind of data set is read into."""
+"""`Record`, the common form of the rows of all data sets."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Record:
-    """One task: what is asked, and every answer that counts as right.
+    """One task and all of its reference answers.
 
-    `prompt` is the ready text of the prompt where the data set brings one; otherwise a template
-    makes it from `instruction` and `input`. `topic` names the kind of task for break-downs.
+    `prompt` is the complete text of the prompt, if the data set contains one; otherwise a template
+    builds the prompt from `instruction` and `input`. `topic` names the kind of task, so that scores
+    can be reported per topic.
     """
 
     instruction: str

@@ -175,7 +175,7 @@ def test_models_that_are_not_there_are_refused(command, refused, teacher):
         "method=kd", f"student.path={teacher}/best", "teacher.path=./gone"
     )
     message = refused("student.path=gone")
-    assert "gone (no folder here, so a Hub name)" in message and "Give a folder" in message
+    assert "gone (not a folder, so used as a Hub name)" in message and "Give a folder" in message
     for verb in ("evaluate", "generate"):
         outcome = command(verb, "./gone")
         assert outcome.status == 2 and "no such folder" in outcome.err
