@@ -1,4 +1,4 @@
-"""Do student and teacher fit? They share a tokenizer; their padded vocabularies may differ."""
+"""Checks that student and teacher have the same tokenizer; padded vocabularies may differ."""
 
 import logging
 from dataclasses import replace
@@ -12,50 +12,52 @@ log = logging.getLogger(__name__)
 
 
 def check_tokenizers(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) -> None:
-    """Refuse two tokenizers that do not give the same ids the same meaning.
+    """Check that two tokenizers assign the same ids to the same tokens and have the same EOS.
 
     Raises:
-        InputError: saying what differs.
+        InputError: the tokenizers differ; the message lists the differences.
     """
     differences = []
     student_vocab, teacher_vocab = student.get_vocab(), teacher.get_vocab()
     if len(student_vocab) != len(teacher_vocab):
         differences.append(f"{len(student_vocab)} tokens against {len(teacher_vocab)}")
-    moved = sorted(
+    differing_tokens = sorted(
         token
         for token in student_vocab.keys() | teacher_vocab.keys()
         if student_vocab.get(token) != teacher_vocab.get(token)
     )
-    if moved:
+    if differing_tokens:
         shown = ", ".join(
             f"{token!r} ({student_vocab.get(token)} against {teacher_vocab.get(token)})"
-            for token in moved[:3]
+            for token in differing_tokens[:3]
         )
-        differences.append(f"{len(moved)} tokens have another id or none, such as {shown}")
+        count = len(differing_tokens)
+        differences.append(f"{count} tokens have another id or no id, such as {shown}")
     if student.eos_token != teacher.eos_token:
-        differences.append(f"sequences end in {student.eos_token!r} against {teacher.eos_token!r}")
+        differences.append(f"EOS {student.eos_token!r} against {teacher.eos_token!r}")
     if differences:
         raise InputError(
             "the student's and the teacher's tokenizers differ (student against teacher): "
             + "; ".join(differences)
-            + ". Token-level distillation needs one tokenizer: use models of one family, or train "
-            "the student with student.tokenizer set to the teacher's."
+            + ". Token-level distillation needs one tokenizer. Use models of one family, or train "
+            "the student with student.tokenizer set to the teacher's tokenizer."
         )
 
 
 def fit(student: LanguageModel, teacher: LanguageModel) -> tuple[LanguageModel, LanguageModel]:
-    """Student and teacher with one vocabulary, both cut to the tokenizer's where padded.
+    """Student and teacher with the vocabulary of their tokenizer, without padded output rows.
 
     Raises:
-        InputError: their tokenizers differ.
+        InputError: the tokenizers differ.
     """
     check_tokenizers(student.tokenizer, teacher.tokenizer)
     rows = [model.module.get_output_embeddings().weight.shape[0] for model in (student, teacher)]
     if rows[0] != rows[1]:
         log.info(
-            "output rows differ (student %d, teacher %d): both are cut to the tokenizer's %d",
+            "the numbers of output rows differ (student %d, teacher %d): both are cut to the "
+            "tokenizer's %d",
             *rows,
             student.vocab_size,
         )
-    # What ends a response is the student's matter; the teacher is asked about the same tokens.
+    # The EOS ids of the student end a response; the teacher scores the same tokens.
     return student, replace(teacher, vocab_size=student.vocab_size, eos_ids=student.eos_ids)
