@@ -1,6 +1,7 @@
-"""Tensors of a batch: prompts padded on the left, responses on the right, masks beside them.
+"""Tensors of a batch: prompts padded on the left, responses padded on the right, and their masks.
 
-A mask is 1 where a token is real. Padding is never told by its id: pad and EOS may share one.
+A mask is 1 on real tokens and 0 on padding. Only the mask identifies padding: the pad token and EOS
+may have the same id.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask `[B, P]`, the rows flush right."""
+    """Ids and mask `[B, P]`; padding is on the left of each row."""
     width = max(map(len, rows))
     ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
@@ -19,7 +20,7 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 
 def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask `[B, T]`, the rows flush left."""
+    """Ids and mask `[B, T]`; padding is on the right of each row."""
     width = max(map(len, rows))
     ids = [list(row) + [pad_id] * (width - len(row)) for row in rows]
     mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
@@ -49,7 +50,7 @@ class PromptBatch:
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """Prompts with responses: int64 `[B, P]` and `[B, T]`, the response mask with its EOS."""
+    """Prompts, int64 `[B, P]`, and responses, int64 `[B, T]`; the response mask includes EOS."""
 
     prompt_ids: Tensor
     prompt_mask: Tensor
@@ -74,7 +75,7 @@ class SequenceBatch:
 
     @property
     def tokens(self) -> int:
-        """Response tokens, EOS included."""
+        """Number of response tokens, including EOS."""
         return int(self.response_mask.sum())
 
     def select(self, rows: Tensor) -> "SequenceBatch":

@@ -1,4 +1,4 @@
-"""From records to token ids: prompts over the limit dropped, long responses cut, both counted."""
+"""Encodes records as token ids; drops long prompts, cuts long responses, and counts both."""
 
 import hashlib
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split ready for training or scoring, and the losses of its encoding."""
+    """An encoded split, and the numbers of dropped prompts and cut responses."""
 
     examples: list[Example]
     dropped_prompts: int
@@ -61,7 +61,7 @@ def encode(
     config: DataConfig,
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Encoded:
-    """Template and tokenise a split.
+    """Apply the prompt template to the records of a split and tokenise them.
 
     Args:
         records: the split.
@@ -70,7 +70,7 @@ def encode(
         teacher_tokenizer: the teacher's, if it differs from the student's.
 
     Raises:
-        InputError: every prompt is longer than the limit.
+        InputError: every prompt is longer than `data.max_prompt_length`.
     """
     prompts = [prompt_text(record, config.template, tokenizer) for record in records]
     prompt_ids = _prompt_ids(prompts, tokenizer, config.template)

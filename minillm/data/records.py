@@ -1,11 +1,11 @@
-"""The one record that every kind of data set is read into."""
+"""`Record`, the common form of the rows of all data sets."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Record:
-    """One task: what is asked, and every answer that counts as right.
+    """One task and all of its reference answers.
 
     `prompt` is the ready text of the prompt if the data set has one; otherwise a template makes the
     text from `instruction` and `input`. `teacher_prompt` is the ready text of the teacher's own

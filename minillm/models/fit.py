@@ -1,4 +1,4 @@
-"""Do student and teacher fit? They share a tokenizer; their padded vocabularies may differ."""
+"""Checks that student and teacher have the same tokenizer; padded vocabularies may differ."""
 
 import logging
 from dataclasses import replace
@@ -19,19 +19,20 @@ def tokenizer_differences(
     student_vocab, teacher_vocab = student.get_vocab(), teacher.get_vocab()
     if len(student_vocab) != len(teacher_vocab):
         differences.append(f"{len(student_vocab)} tokens against {len(teacher_vocab)}")
-    moved = sorted(
+    differing_tokens = sorted(
         token
         for token in student_vocab.keys() | teacher_vocab.keys()
         if student_vocab.get(token) != teacher_vocab.get(token)
     )
-    if moved:
+    if differing_tokens:
         shown = ", ".join(
             f"{token!r} ({student_vocab.get(token)} against {teacher_vocab.get(token)})"
-            for token in moved[:3]
+            for token in differing_tokens[:3]
         )
-        differences.append(f"{len(moved)} tokens have another id or none, such as {shown}")
+        count = len(differing_tokens)
+        differences.append(f"{count} tokens have another id or no id, such as {shown}")
     if student.eos_token != teacher.eos_token:
-        differences.append(f"sequences end in {student.eos_token!r} against {teacher.eos_token!r}")
+        differences.append(f"EOS {student.eos_token!r} against {teacher.eos_token!r}")
     return differences
 
 
@@ -59,7 +60,8 @@ def fit(student: LanguageModel, teacher: LanguageModel) -> LanguageModel:
     rows = [model.module.get_output_embeddings().weight.shape[0] for model in (student, teacher)]
     if rows[0] != rows[1]:
         log.info(
-            "output rows differ (student %d, teacher %d): both are cut to the tokenizer's %d",
+            "the numbers of output rows differ (student %d, teacher %d): both are cut to the "
+            "tokenizer's %d",
             *rows,
             student.vocab_size,
         )
