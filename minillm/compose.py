@@ -69,6 +69,11 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
             key = override.key_or_group
             if key not in keys and not key.startswith(OPEN_SECTIONS):
                 raise _unknown_setting(key, keys)
+            if key == "method.name" and override.value() in groups()["method"]:
+                raise InputError(
+                    f"method.name={override.value()} only names the method in tables: to pick the "
+                    f"method, write method={override.value()}."
+                )
             OmegaConf.update(config, key, override.value())
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:

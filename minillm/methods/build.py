@@ -36,7 +36,7 @@ def build_method(setup: Setup) -> Method:
     else:
         parts = {"tokens": Part(_pair_source(setup, settings), _token_loss(setup, settings))}
     if settings.lm_coef:
-        loss = _word_level_kd(setup, settings.lm_kd_ratio)
+        loss = plain_text_loss(setup, settings.lm_kd_ratio)
         parts["plain_tokens"] = Part(plain_text_source(setup), loss, settings.lm_coef)
     return Method(
         parts,
@@ -144,7 +144,7 @@ def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | 
     )
 
 
-def _word_level_kd(setup: Setup, ratio: float) -> TokenLoss:
+def plain_text_loss(setup: Setup, ratio: float) -> TokenLoss:
     """The loss L_PT of plain text: cross-entropy, and forward KL with the share `ratio`."""
     terms = {"forward_kl": (DivergenceTerm(ForwardKL()), ratio)} if ratio else {}
     return TokenLoss(setup, 1 - ratio, terms, metric="plain_text")

@@ -24,9 +24,8 @@ def rollout(kind="gpt2", dtype=torch.float64, **options):
     prompts = PromptBatch.pad(PROMPTS, EOS)
     options = {"alpha": 0.3, "batch_size": 8} | options
     decoding = Decoding(options.pop("max_length", 12))
-    result = sample(
-        student, prompts, decoding, torch.Generator().manual_seed(3), teacher, **options
-    )
+    generator = torch.Generator().manual_seed(3)
+    result = sample(student, prompts, decoding, generator=generator, teacher=teacher, **options)
     return result, student, teacher
 
 

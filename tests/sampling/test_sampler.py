@@ -24,7 +24,10 @@ def generator(seed: int = 0) -> torch.Generator:
 def rollout(alpha: float, kind: str = "gpt2", length: int = 12, **decoding):
     student, teacher = tiny_model(1, kind=kind), tiny_model(2, kind=kind)
     prompts = PromptBatch.pad(PROMPTS * 8, EOS)
-    result = sample(student, prompts, Decoding(length, **decoding), generator(), teacher, alpha)
+    result = sample(
+        student, prompts, Decoding(length, **decoding), generator=generator(), teacher=teacher,
+        alpha=alpha,
+    )  # fmt: skip
     return result, student, teacher
 
 
@@ -75,7 +78,9 @@ def test_drawn_sequences_follow_the_models_that_the_coins_select(monkeypatch):
         expected = torch.where(torch.tensor(pattern), p, q).sum(-1).exp()
         mixture += 0.3 ** sum(pattern) * 0.7 ** (length - sum(pattern)) * expected
         prompts = PromptBatch.pad([prompt] * rows, EOS)
-        drawn = sample(student, prompts, Decoding(length), generator(3), teacher, 0.3)
+        drawn = sample(
+            student, prompts, Decoding(length), generator=generator(3), teacher=teacher, alpha=0.3
+        )
         counts = Counter(map(tuple, drawn.sequences.response_ids.tolist()))
         observed = torch.tensor([counts[name] for name in names], dtype=torch.float64)
         assert observed.sum() == rows  # no other sequence is drawn
@@ -93,7 +98,10 @@ def test_two_hundred_thousand_responses_follow_the_mixture(coin_group, decoding,
     monkeypatch.setattr(cache, "ROOM", 4)
     student, teacher, count = tiny_model(1), tiny_model(2), 200_000
     prompts = PromptBatch.pad([[1, 2]] * count, EOS)
-    drawn = sample(student, prompts, decoding, generator(5), teacher, 0.4, coin_group, 20_000)
+    drawn = sample(
+        student, prompts, decoding, generator=generator(5), teacher=teacher, alpha=0.4,
+        coin_group=coin_group, batch_size=20_000,
+    )  # fmt: skip
     responses = all_responses([1, 2], 4, 3)
     with torch.no_grad():
         logits = [response_logits(m, responses).log_softmax(-1)
@@ -141,7 +149,7 @@ def test_temperature_and_truncation_change_only_the_students_part_of_the_mixture
 def test_greedy_decoding_takes_the_most_likely_token():
     student = tiny_model(1)
     prompts = PromptBatch.pad(PROMPTS, EOS)
-    result = sample(student, prompts, Decoding(6, temperature=0), generator())
+    result = sample(student, prompts, Decoding(6, temperature=0), generator=generator())
     best = log_prob_table(student, result.sequences)
     for token in range(4):
         other = result.sequences.response_ids.clone()
