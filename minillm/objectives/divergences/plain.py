@@ -1,7 +1,8 @@
-"""Divergences between student q and teacher p at each position, exact over the vocabulary V.
+"""The log-softmax and functions of log-probabilities `[..., V]` of any shape, for autograd.
 
-Log-probabilities `[..., V]` in, nats `[...]` out. Tokens that a model excludes (-inf logits, or
-underflow) are handled as limits: 0 log 0 = 0, and what p excludes costs a large finite value.
+Student q and teacher p are compared in nats `[...]`. Tokens that a model excludes (-inf logits, or
+underflow) are handled as limits: 0 log 0 = 0, and a token that p excludes costs a large finite
+value.
 """
 
 import torch
