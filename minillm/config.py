@@ -1,13 +1,19 @@
 """Typed settings of every part, with defaults of the paper (appendix B.1).
 
-One dataclass a part; `configs/` fills them through Hydra (see `minillm/compose.py`). A method's
-settings are a dataclass of its own, so that a setting of another method is refused.
+Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). The rules of a
+setting (allowed numbers and words, whether it may change when a run goes on) are beside its field,
+see `minillm/settings.py`. Rules that join several settings are in `minillm/config_checks.py`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
+
+from minillm.settings import setting
+
+# The rules of a seed: torch, NumPy and Python take these numbers.
+SEED = {"at_least": 0, "at_most": 2**32 - 1}
 
 
 @dataclass
@@ -16,14 +22,40 @@ class ModelConfig:
 
     path: str | None = None  # folder or Hub name
     tokenizer: str | None = None  # folder or Hub name; by default the one beside the model
-    dtype: str = "float32"
-    architecture: str | None = None
-    hidden_size: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.0
+    dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
+    architecture: str | None = setting(None, choices=("gpt2", "llama"))
+    hidden_size: int = setting(64, at_least=1)
+    layers: int = setting(2, at_least=1)
+    heads: int = setting(2, at_least=1)
+    dropout: float = setting(0.0, at_least=0, below=1)
     # Of the tokenizer trained on the training text, for a built model without `tokenizer`.
-    vocab_size: int = 2000
+    vocab_size: int = setting(2000, at_least=300)
+
+
+@dataclass
+class MemberConfig:
+    """One model of an ensemble."""
+
+    path: str = MISSING  # folder or Hub name
+    weight: float = setting(1.0, above=0)
+    dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
+
+
+@dataclass
+class TeacherConfig(ModelConfig):
+    """Who teaches.
+
+    `local`: the frozen model of `path`. `ensemble`: the mixture of `members`. `average`: the moving
+    average of the student's own weights.
+    """
+
+    kind: str = setting("local", choices=("local", "ensemble", "average"))
+    # Keep only the k most likely tokens and a tail of what the teacher says; null: everything.
+    top_k: int | None = setting(None, at_least=1)
+    members: list[MemberConfig] = setting([])
+    mixture: str = setting("arithmetic", choices=("arithmetic", "geometric"))
+    rate: float = setting(0.01, above=0, at_most=1)  # the student's share in an update of `average`
+    update_every: int = setting(1, at_least=1)  # optimiser steps per update of `average`
 
 
 @dataclass
@@ -31,118 +63,203 @@ class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
     name: str = "embedded"  # names the result files
-    kind: str = "embedded"
+    kind: str = setting("embedded", choices=("embedded", "jsonl", "csv", "hub"))
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
     validation: str | None = None  # where null, `validation_size` training inputs are held out
     test: str | None = None
-    validation_size: int = 500
-    # Our names for the columns (instruction, input, references, prompt, topic) -> theirs.
-    columns: dict[str, str] = field(default_factory=dict)
-    template: str = "alpaca"
-    max_prompt_length: int = 256  # tokens; longer prompts are dropped, and counted
-    max_response_length: int = 256  # tokens with the end-of-sequence token
-    seed: int = 0  # of splits and of generated data
+    validation_size: int = setting(500, at_least=1)
+    # Our names for the columns -> the names in the data.
+    columns: dict[str, str] = setting(
+        {},
+        choices=(
+            "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
+        ),
+    )  # fmt: skip
+    template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
+    # Template of a prompt that only the teacher reads; null: the teacher reads the student's.
+    teacher_template: str | None = setting(
+        None, choices=("alpaca", "plain", "chat", "demonstration")
+    )
+    # Tokens; null: as `max_prompt_length`.
+    max_teacher_prompt_length: int | None = setting(None, at_least=1)
+    max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped, counted
+    max_response_length: int = setting(256, at_least=1)  # tokens, the end-of-sequence one included
+    seed: int = setting(0, **SEED)  # of splits and of generated data
     plain_text: str | None = None  # text file of D_PT, a document a line, for L_PT
 
 
 @dataclass
-class SFTConfig:
-    """Supervised fine-tuning on the gold responses."""
+class MethodConfig:
+    """What every method has: a name, and the language-modelling loss L_PT on plain text."""
 
-    name: str = "sft"
+    name: str = ""  # names the method in tables
+    # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
+    lm_coef: float = setting(0.0, at_least=0)
+    lm_kd_ratio: float = setting(0.0, at_least=0, at_most=1, only_with="lm_coef")
+    lm_batch_size: int = setting(64, at_least=1, multiple_of_processes=True, only_with="lm_coef")
+    lm_length: int = setting(512, at_least=1, only_with="lm_coef")
+
+    @property
+    def reads_teacher_each_step(self) -> bool:
+        """Whether the teacher makes forward passes in every optimiser step."""
+        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+
+    @property
+    def scores_tokens(self) -> bool:
+        """Whether the teacher scores tokens of the student's vocabulary."""
+        return self.reads_teacher_each_step
+
+    @property
+    def samples_teacher(self) -> bool:
+        """Whether responses are sampled from the teacher."""
+        return False
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the method has a teacher."""
+        return self.scores_tokens or self.samples_teacher
 
 
 @dataclass
-class KDConfig:
-    """Word-level distillation: (1 - kd_ratio) * cross-entropy + kd_ratio * KL[p || q]."""
+class TokenLossConfig(MethodConfig):
+    """(1 - kd_ratio) * cross-entropy + kd_ratio * divergence, per token along given sequences.
 
-    name: str = "kd"
-    kd_ratio: float = 0.5
+    The presets `sft`, `kd`, `seqkd`, `gkd`, `imitkd` and others choose among these settings.
+    """
+
+    name: str = "token_loss"
+    # Who wrote the responses: gold, or the teacher (SeqKD).
+    source: str = setting("gold", choices=("gold", "teacher"))
+    # The responses of the teacher: how many per training prompt, and the file that keeps them. A
+    # run reuses the file, and continues a file that an interrupted run left.
+    samples_per_prompt: int = setting(1, at_least=1, only_with="source=teacher")
+    generation_batch_size: int = setting(128, at_least=1, only_with="source=teacher")
+    file: str = setting(
+        "${output}.responses.jsonl", may_change=True, only_with="source=teacher"
+    )
+    # The share lambda of responses that the student writes in place of the given ones. The share
+    # goes along a line from the first step to `student_share_end` at the last; null: constant.
+    student_share: float = setting(0.0, at_least=0, at_most=1)
+    student_share_end: float | None = setting(None, at_least=0, at_most=1)
+    # Student-written responses that each process keeps, and the share of them that is used again.
+    replay_size: int = setting(0, at_least=0)
+    replay_share: float = setting(0.0, at_least=0, at_most=1, only_with="replay_size")
+    temperature: float = setting(1.0, above=0)  # at which responses are sampled
+    # Rows decoded at once by a process, refilled as responses end; null: all.
+    sampling_batch_size: int | None = setting(None, at_least=1)
+    # The share of the divergence in the loss; the cross-entropy has the rest.
+    kd_ratio: float = setting(0.0, at_least=0, at_most=1)
+    # A name of objectives/divergences.py, or several with weights: {forward_kl: 1, reverse_kl: 2}.
+    divergence: Any = setting("forward_kl", only_with="kd_ratio")
+    # Parameters of the divergences by name, such as beta of jsd.
+    parameters: dict[str, float] = setting({}, only_with="kd_ratio")
+    # Temperatures of the two distributions in the divergence; null: the student's.
+    student_temperature: float = setting(1.0, above=0, only_with="kd_ratio")
+    teacher_temperature: float | None = setting(None, above=0, only_with="kd_ratio")
+    # Whether the divergence is multiplied by the square of the student's temperature.
+    temperature_squared: bool = setting(True, only_with="kd_ratio")
+    # Pairs of decoder layers [student's, teacher's] whose hidden states are matched, counted from 1
+    # or, with a minus, from the last; null: none.
+    layers: list[list[int]] | None = None
+    layer_distance: str = setting("mse", choices=("mse", "cosine"), only_with="layers")
+    layer_weight: float = setting(1.0, above=0, only_with="layers")
+
+    @property
+    def reads_teacher_each_step(self) -> bool:
+        return self.kd_ratio > 0 or bool(self.layers) or super().reads_teacher_each_step
+
+    @property
+    def samples_teacher(self) -> bool:
+        return self.source == "teacher"
 
 
 @dataclass
-class SeqKDConfig:
-    """Fine-tuning on responses of the teacher, `samples_per_prompt` for each training prompt."""
-
-    name: str = "seqkd"
-    samples_per_prompt: int = 1
-    temperature: float = 1.0
-    generation_batch_size: int = 128
-    # The responses; kept and reused, continued where a run was interrupted.
-    file: str = "${output}.responses.jsonl"
-
-
-@dataclass
-class MiniLLMConfig:
+class MiniLLMConfig(MethodConfig):
     """The policy gradient of the reverse KL (paper, equations 3 to 7 and algorithm 1)."""
 
     name: str = "minillm"
-    variant: str = "paper"  # sets what is null below, see objectives/minillm.py
-    alpha: float = 0.2  # teacher's share in the mixture that is sampled from
-    rollouts_per_collection: int = 256
+    # Sets what is null below, see objectives/minillm.py.
+    variant: str = setting("paper", choices=("paper", "official"))
+    # Teacher's share in the mixture that is sampled from.
+    alpha: float = setting(0.2, at_least=0, at_most=1)
+    rollouts_per_collection: int = setting(256, at_least=1, multiple_of_processes=True)
     # Rows decoded at once by a process, refilled as responses end; null: all.
-    sampling_batch_size: int | None = None
+    sampling_batch_size: int | None = setting(None, at_least=1)
     # Rows that share the coins of the mixture; 1: each its own; null: all decoded at once. Small
     # groups are less correlated, and call the teacher at almost every token.
-    coin_group: int | None = None
-    inner_epochs: int = 4
-    temperature: float = 1.0
-    gamma: float = 1.0
-    clip_range: float | None = 0.2  # null: no clipping
+    coin_group: int | None = setting(None, at_least=1)
+    inner_epochs: int = setting(4, at_least=1)
+    temperature: float = setting(1.0, above=0)
+    gamma: float = setting(1.0, at_least=0, at_most=1)
+    clip_range: float | None = setting(0.2, above=0)  # null: no clipping
     single_step: bool = True
     single_step_weighted: bool | None = None
     return_from_next: bool | None = None
     length_normalization: bool = True
-    importance_weights: str | None = None
-    weight_bound: float | None = None  # of truncated_product
-    whitening: str | None = None
-    reward_scaling: float | None = None
-    reward_clip: float | None = None
-    # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
-    lm_coef: float = 0.0
-    lm_kd_ratio: float = 0.0
-    lm_batch_size: int = 64
-    lm_length: int = 512
+    importance_weights: str | None = setting(
+        None, choices=("per_step", "product", "truncated_product", "none")
+    )
+    weight_bound: float | None = setting(None, at_least=1)  # of truncated_product
+    whitening: str | None = setting(None, choices=("none", "masked", "all"))
+    reward_scaling: float | None = setting(None, above=0)
+    reward_clip: float | None = setting(None, above=0)
+
+    @property
+    def scores_tokens(self) -> bool:
+        return True
+
+    @property
+    def samples_teacher(self) -> bool:
+        return True
 
 
 @dataclass
 class TrainingConfig:
     """The loop: optimiser, schedule, intervals and which checkpoint is kept as the best."""
 
-    steps: int | None = 5000  # optimiser steps; or, where null,
-    epochs: float | None = None  # passes over the training data
-    batch_size: int = 64  # sequences of one optimiser step, over all processes
-    micro_batch_size: int | None = None  # sequences in one forward pass of one process
+    steps: int | None = setting(5000, at_least=1)  # optimiser steps; or, where null,
+    epochs: float | None = setting(None, above=0)  # passes over the training data
+    # Sequences of one optimiser step, over all processes.
+    batch_size: int = setting(64, at_least=1, multiple_of_processes=True)
+    # Sequences in one forward pass of one process.
+    micro_batch_size: int | None = setting(None, at_least=1, may_change=True)
     # Tokens whose logits over the vocabulary exist at once; null: what the device should take.
-    chunk_size: int | None = None
-    lr: float = 5e-6
-    schedule: str = "constant"
-    warmup_steps: int = 100
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 1e-6
-    max_grad_norm: float = 1.0
-    log_every: int = 10
-    evaluate_every: int = 100
-    checkpoint_every: int | None = None  # steps; null: at each validation
-    keep_checkpoints: int = 2  # the newest of them
-    select_by: str = "rougeL"
-    validation_inputs: int = 500
-    validation_seeds: list[int] = field(default_factory=lambda: [10])
+    chunk_size: int | None = setting(None, at_least=1, may_change=True)
+    lr: float = setting(5e-6, above=0)
+    schedule: str = setting("constant", choices=("constant", "linear", "cosine"))
+    warmup_steps: int = setting(100, at_least=0)
+    betas: tuple[float, float] = setting((0.9, 0.95), at_least=0, below=1)
+    weight_decay: float = setting(1e-6, at_least=0)
+    max_grad_norm: float = setting(1.0, above=0)
+    log_every: int = setting(10, at_least=1, may_change=True)
+    evaluate_every: int = setting(100, at_least=1)
+    # Steps; null: at each validation.
+    checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
+    keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # the newest of them
+    select_by: str = setting("rougeL", choices=("loss", "rougeL", "last"))
+    validation_inputs: int = setting(500, at_least=1)
+    validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
+
+    def total_steps(self, epoch_size: int) -> int:
+        """Optimiser steps: as set, or as many as the epochs of `epoch_size` sequences take."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round(self.epochs * epoch_size / self.batch_size))
 
 
 @dataclass
 class EvaluationConfig:
     """How responses are sampled and scored (paper, appendix B.1: temperature 1, five seeds)."""
 
-    seeds: list[int] = field(default_factory=lambda: [10, 20, 30, 40, 50])
+    seeds: list[int] = setting([10, 20, 30, 40, 50], **SEED, not_empty=True)
     greedy: bool = True
-    temperature: float = 1.0
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    batch_size: int = 128
-    limit: int | None = None  # score only so many inputs
+    temperature: float = setting(1.0, at_least=0)
+    top_k: int = setting(0, at_least=0)  # 0: all
+    top_p: float = setting(1.0, above=0, at_most=1)
+    batch_size: int = setting(128, at_least=1)
+    limit: int | None = setting(None, at_least=1)  # score only so many inputs
     name: str | None = None  # of the method in tables; by default the one that trained the model
 
 
@@ -150,38 +267,44 @@ class EvaluationConfig:
 class RuntimeConfig:
     """The machine's side: seed, device, precision, processes and trackers."""
 
-    seed: int = 1
-    device: str = "auto"
-    mixed_precision: str = "no"
-    threads: int | None = None  # of torch on CPU; by default all
-    onednn: bool = True  # float32 products by oneDNN on CPUs where that is faster (cpu.py)
-    teacher_device: str | None = None  # such as cuda:1; null: where the student is
-    teacher_offload: bool = False  # the teacher waits in host memory while nobody reads with it
-    timeout: int = 1800  # seconds that a process waits for the others before the run ends
-    # Spread the teacher's weights over the processes; each gathers all while it reads with them.
-    shard_teacher: bool = False
-    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
-    project: str = "minillm"
+    seed: int = setting(1, **SEED)
+    device: str = setting("auto", choices=("auto", "cpu", "cuda"), may_change=True)
+    mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
+    # Of torch on CPU; by default all.
+    threads: int | None = setting(None, at_least=1, may_change=True)
+    # float32 products by oneDNN on CPUs where that is faster (cpu.py).
+    onednn: bool = setting(True, may_change=True)
+    # Such as cuda:1; null: where the student is.
+    teacher_device: str | None = setting(None, may_change=True)
+    # The teacher is in host memory except during its forward passes.
+    teacher_offload: bool = setting(False, may_change=True)
+    # Seconds that a process waits for the others before the run ends.
+    timeout: int = setting(1800, at_least=1, may_change=True)
+    # The processes share the teacher's weights; each gathers all of them for its forward passes.
+    shard_teacher: bool = setting(False, may_change=True)
+    trackers: list[str] = setting(
+        ["tensorboard"], choices=("tensorboard", "wandb"), may_change=True
+    )
+    project: str = setting("minillm", may_change=True)
 
 
 @dataclass
 class Config:
     """The whole of one command."""
 
-    student: ModelConfig = field(default_factory=ModelConfig)
-    teacher: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    student: ModelConfig = setting(ModelConfig())
+    teacher: TeacherConfig = setting(TeacherConfig())
+    data: DataConfig = setting(DataConfig())
     method: Any = MISSING  # one of METHOD_CONFIGS
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    output: str = "runs/unnamed"
-    overwrite: bool = False
+    training: TrainingConfig = setting(TrainingConfig())
+    evaluation: EvaluationConfig = setting(EvaluationConfig(), may_change=True)
+    runtime: RuntimeConfig = setting(RuntimeConfig())
+    output: str = setting("runs/unnamed", may_change=True)
+    overwrite: bool = setting(False, may_change=True)
     # auto: from the newest checkpoint of `output` that is whole, or from the start where there is
     # none; or the folder of a checkpoint.
-    resume: str | None = None
+    resume: str | None = setting(None, may_change=True)
 
 
-METHOD_CONFIGS = {
-    config.name: config for config in (SFTConfig, KDConfig, SeqKDConfig, MiniLLMConfig)
-}
+# The schemas that a file of configs/method can take, as `schema_NAME`.
+METHOD_CONFIGS = {"token_loss": TokenLossConfig, "minillm": MiniLLMConfig}

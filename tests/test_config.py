@@ -37,7 +37,7 @@ REFUSED = {
     "training.lr=inf": ["training.lr=inf", "above 0"],
     "training.betas=[0.9]": ["training.betas=[0.9]", "two numbers"],
     "training.betas=[0.9,1.5]": ["training.betas=1.5", "below 1"],
-    "training.validation_seeds=[]": ["training.validation_seeds=[]", "at least one seed"],
+    "training.validation_seeds=[]": ["training.validation_seeds=[]", "at least one member"],
     "evaluation.seeds=[-1]": ["evaluation.seeds=-1", "from 0"],
     "evaluation.top_p=0": ["evaluation.top_p=0", "above 0"],
     "evaluation.limit=0": ["evaluation.limit=0", "1 or more"],

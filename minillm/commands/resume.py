@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,13 @@ from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, SUMMARY
+from minillm.settings import flatten, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import newest_whole, read_progress
 
 log = logging.getLogger(__name__)
 
-# Settings that may change between two parts of a run: where and how often something is written,
-# how a step is cut up, and what only scoring reads. All others would make it another run.
-FREE = {
-    "output", "overwrite", "resume", "method.file", "training.micro_batch_size",
-    "training.chunk_size", "training.log_every", "training.checkpoint_every",
-    "training.keep_checkpoints", "runtime.device", "runtime.threads", "runtime.onednn",
-    "runtime.trackers", "runtime.project", "runtime.timeout", "runtime.shard_teacher",
-    "runtime.teacher_device", "runtime.teacher_offload",
-}  # fmt: skip
+# Settings that may change as well where the schedule is constant.
 LENGTH = {"training.steps", "training.epochs"}
 # Backends that keep whole weights on every process; the others cut them up by their number.
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
@@ -57,7 +50,7 @@ def is_finished(config: Config) -> bool:
     output = Path(config.output)
     if not (output / SUMMARY).is_file():
         return False
-    changed = differences(read_config(output / CONFIG), asdict(config))
+    changed = differences(read_config(output / CONFIG), config)
     return not any(key in LENGTH for key, _, _ in changed)
 
 
@@ -163,7 +156,7 @@ def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
     free = LENGTH if config.training.schedule == "constant" else set()
     changed = [
         f"{key} (was {old}, now {new})"
-        for key, old, new in differences(saved, asdict(config))
+        for key, old, new in differences(saved, config)
         if key not in free
     ]
     if changed:
@@ -173,20 +166,18 @@ def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
         )
 
 
-def differences(saved: dict[str, Any], given: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Settings with another value, that are not FREE: name, old and new value.
+def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, Any]]:
+    """Changed settings that are not marked with `may_change`: name, old and new value.
 
-    A setting that only one side knows is of another version of the code, and left out.
+    A setting that only one side has belongs to another version of the code. It is left out.
     """
-    old, new = dict(_flat(saved)), dict(_flat(given))
-    shared = [key for key in old if key in new and key not in FREE]
-    keys = [key for key in shared if not key.startswith("evaluation.")]
+    may_change = {each.key for each in settings_of(config) if each.rules.may_change}
+    old, new = (_comparable(settings) for settings in (saved, asdict(config)))
+    keys = [key for key in old if key in new and key not in may_change]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, list(value) if isinstance(value, tuple) else value
+def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys; tuples are lists, as they are in a saved file."""
+    flat = flatten(settings)
+    return {key: list(x) if isinstance(x, tuple) else x for key, x in flat.items()}

@@ -10,9 +10,8 @@ from accelerate.utils import set_seed
 
 from minillm.commands.prepare import (
     encode_splits,
-    join_teacher,
+    load_frozen,
     make_model,
-    make_teacher,
     make_tokenizer,
     read_records,
     start_accelerator,
@@ -25,10 +24,11 @@ from minillm.commands.resume import (
     made_with,
 )
 from minillm.compose import write_config
-from minillm.config import Config, MiniLLMConfig, TrainingConfig
+from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
-from minillm.methods import NEED_TEACHER, Method, Setup, build_method
+from minillm.files import read_json, write_json
+from minillm.methods import Method, build_method
 from minillm.processes import failing_together, settle
 from minillm.runs import (
     CONFIG,
@@ -37,13 +37,14 @@ from minillm.runs import (
     check_output,
     create_output,
     provenance,
-    read_json,
-    write_json,
 )
 from minillm.sampling.sampler import Decoding
+from minillm.settings import check_multiples
+from minillm.teachers.build import build_teacher
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
+from minillm.training.setup import Setup
 from minillm.training.sharding import gather_student, shard_teacher
 from minillm.training.tracking import start_tracking
 
@@ -59,7 +60,8 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
-    if config.method.name in NEED_TEACHER and config.teacher.path is None:
+    teacher = config.teacher
+    if config.method.needs_teacher and teacher.kind == "local" and teacher.path is None:
         raise InputError(
             f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
@@ -78,13 +80,13 @@ def train(config: Config) -> None:
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
-    student, teacher = join_teacher(config, student, make_teacher(config))
+    teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
-                  accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
+                  accelerator.process_index, accelerator.num_processes, output, shared)  # fmt: skip
     describe(setup)
     setup = spread(setup, accelerator)
     method = build_method(setup)
-    steps = total_steps(config.training, method)
+    steps = config.training.total_steps(method.epoch_size)
     made = made_with(config, setup.train, accelerator)
     state = RunState(accelerator, output, config.training.keep_checkpoints, made)
     if checkpoint:
@@ -128,7 +130,7 @@ def run(
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
     scoring = partial(
         validate,
-        teacher=setup.teacher,
+        teacher=setup.teacher.exact() if setup.teacher and setup.shared_tokenizer else None,
         examples=validation[: training.validation_inputs],
         decoding=Decoding(config.data.max_response_length),
         seeds=training.validation_seeds,
@@ -157,7 +159,7 @@ def spread(setup: Setup, accelerator: Accelerator) -> Setup:
     student = gather_student(setup.student, accelerator)
     teacher = setup.teacher
     if teacher and setup.config.runtime.shard_teacher:
-        teacher = shard_teacher(teacher, accelerator)
+        teacher = teacher.replace_models(partial(shard_teacher, accelerator=accelerator))
     return replace(setup, student=student, teacher=teacher)
 
 
@@ -166,22 +168,13 @@ def describe(setup: Setup) -> None:
     student, teacher = setup.student, setup.teacher
     text = f"{setup.config.method.name}: student {student.description}, {student.parameters:,} "
     text += f"parameters, {student.vocab_size} tokens"
-    if teacher:
-        text += f"; teacher {teacher.description}, {teacher.parameters:,} parameters"
+    for model in teacher.models if teacher else ():
+        text += f"; teacher {model.description}, {model.parameters:,} parameters"
     log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)
 
 
-def total_steps(training: TrainingConfig, method: Method) -> int:
-    """Optimiser steps: as set, or as many as the epochs take."""
-    if training.steps is not None:
-        return training.steps
-    return max(1, round(training.epochs * method.epoch_size / training.batch_size))
-
-
 def check_processes(config: Config, processes: int) -> None:
-    """Refuse what cannot work on so many processes.
-
-    Batches must come out even: a process with one more would wait for the others for ever.
+    """Refuse settings that cannot work on so many processes.
 
     Raises:
         InputError: naming the setting, its value and the number of processes.
@@ -191,13 +184,4 @@ def check_processes(config: Config, processes: int) -> None:
             f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
             f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
         )
-    sizes = {"training.batch_size": config.training.batch_size}
-    if isinstance(config.method, MiniLLMConfig):
-        sizes["method.rollouts_per_collection"] = config.method.rollouts_per_collection
-        if config.method.lm_coef:
-            sizes["method.lm_batch_size"] = config.method.lm_batch_size
-    for key, size in sizes.items():
-        if size % processes:
-            raise InputError(
-                f"{key}={size} is no multiple of the {processes} processes: make it one."
-            )
+    check_multiples(config, processes)

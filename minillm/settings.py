@@ -1,0 +1,205 @@
+"""The rules of a setting, written beside its field, and the checks that follow from them.
+
+    lr: float = setting(5e-6, above=0)
+    schedule: str = setting("constant", choices=("constant", "linear", "cosine"))
+
+`check_rules` applies the rules of every field of a `Config`. Rules that join several settings are
+in `config_checks.py`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import isfinite
+from typing import Any
+
+from minillm.errors import InputError, unknown_name
+
+RULES = "rules"  # the key in a field's metadata
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a setting may be. For a list, the rules hold for every member; for a dict, for its keys.
+
+    A setting that is null has no value to check.
+
+    Attributes:
+        at_least, above: the smallest number, and a number that is just too small.
+        at_most, below: the largest number, and a number that is just too large.
+        choices: all words that are allowed.
+        not_empty: whether a list needs a member.
+        multiple_of_processes: whether the processes of a run divide this number evenly among them.
+        may_change: whether a run may go on from a checkpoint with another value, because the value
+            alters no result. For a section, this holds for all settings in it.
+        only_with: a setting of the same section, or `setting=value`. This one is used only if that
+            one is set (not null, empty, 0 or false), or has that value.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] | None = None
+    not_empty: bool = False
+    multiple_of_processes: bool = False
+    may_change: bool = False
+    only_with: str | None = None
+
+    @property
+    def range(self) -> str | None:
+        """The allowed numbers in words, such as `above 0 and at most 1`; None: all numbers."""
+        if self.at_least is not None and self.at_most is not None:
+            return f"from {self.at_least} to {self.at_most}"
+        bounds = (
+            (self.at_least, "{} or more"),
+            (self.above, "above {}"),
+            (self.at_most, "at most {}"),
+            (self.below, "below {}"),
+        )
+        return " and ".join(text.format(x) for x, text in bounds if x is not None) or None
+
+    def allows(self, number: float) -> bool:
+        """Whether a number is finite and in the range."""
+        return (
+            isfinite(number)
+            and (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a `Config`.
+
+    Attributes:
+        key: the dotted name, such as `training.lr`.
+        value: the value in this `Config`.
+        rules: the rules of its field.
+        is_used: False if the setting named by `only_with` switches this one off.
+    """
+
+    key: str
+    value: Any
+    rules: Rules
+    is_used: bool
+
+
+def setting(default: Any, **rules: Any) -> Any:
+    """A dataclass field with a default (lists, dicts and sections are copied) and its `Rules`."""
+    metadata = {RULES: Rules(**rules)}
+    if type(default).__hash__ is None:  # it can be changed in place
+        return field(default_factory=lambda: deepcopy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Iterator[Setting]:
+    """Every setting of a dataclass of settings and of the sections in it, in order.
+
+    Args:
+        section: a `Config` or a section of one.
+        prefix: put in front of the keys, such as `training.`.
+        may_change: whether a section around this one is marked with `may_change`.
+    """
+    for described in fields(section):
+        rules = described.metadata.get(RULES, Rules())
+        rules = replace(rules, may_change=rules.may_change or may_change)
+        key, value = prefix + described.name, getattr(section, described.name)
+        if is_dataclass(value):
+            yield from settings_of(value, f"{key}.", rules.may_change)
+        else:
+            yield Setting(key, value, rules, _is_used(section, rules.only_with))
+
+
+def _is_used(section: Any, only_with: str | None) -> bool:
+    if only_with is None:
+        return True
+    name, _, value = only_with.partition("=")
+    return getattr(section, name) == value if value else bool(getattr(section, name))
+
+
+def require(condition: bool, key: str, value: Any, allowed: str) -> None:
+    """Refuse the value of a setting unless the condition holds.
+
+    Raises:
+        InputError: with the setting, its value and what is allowed, in words.
+    """
+    if not condition:
+        raise InputError(f"{key}={value} is not allowed: it must be {allowed}.")
+
+
+def check_rules(config: Any) -> None:
+    """Refuse a value that the rules of its field do not allow.
+
+    Raises:
+        InputError: with the setting, its value and what is allowed.
+    """
+    for each in settings_of(config):
+        rules = each.rules
+        if rules.not_empty:
+            require(bool(each.value), each.key, each.value, "a list with at least one member")
+        for value in _members(each.value):
+            if rules.choices and value not in rules.choices:
+                raise unknown_name(each.key, value, rules.choices)
+            if rules.range:
+                require(rules.allows(value), each.key, value, rules.range)
+
+
+def check_used(config: Any, keys: Iterable[str]) -> None:
+    """Refuse settings that were given and have no effect beside the others.
+
+    Raises:
+        InputError: with the setting, and what it needs.
+    """
+    keys = set(keys)
+    for each in settings_of(config):
+        if each.key in keys and not each.is_used:
+            section = each.key.rpartition(".")[0]
+            name, _, value = each.rules.only_with.partition("=")
+            needed = f"{section}.{name}={value}" if value else f"{section}.{name}"
+            raise InputError(
+                f"{each.key}={each.value} has no effect here: it is used with {needed} only. Set "
+                f"{needed}, or leave {each.key} out."
+            )
+
+
+def check_multiples(config: Any, processes: int) -> None:
+    """Refuse a size that the processes cannot divide evenly among them.
+
+    A process with one sequence more than the others would wait for them forever.
+
+    Raises:
+        InputError: with the setting, its value and the number of processes.
+    """
+    for each in settings_of(config):
+        if each.rules.multiple_of_processes and each.is_used and each.value % processes:
+            raise InputError(
+                f"{each.key}={each.value} is not a multiple of the {processes} processes, which "
+                f"share it evenly. Give a multiple of {processes}."
+            )
+
+
+def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All entries of nested mappings by dotted keys, a section before the settings in it.
+
+    `{"a": {"b": 1}}` gives `{"a": {"b": 1}, "a.b": 1}`.
+    """
+    entries: dict[str, Any] = {}
+    for name, value in nested.items():
+        entries[prefix + name] = value
+        if isinstance(value, Mapping):
+            entries |= dotted(value, f"{prefix}{name}.")
+    return entries
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested mappings by dotted keys: `{"a": {"b": 1}}` gives `{"a.b": 1}`."""
+    return {key: value for key, value in dotted(nested).items() if not isinstance(value, Mapping)}
+
+
+def _members(value: Any) -> list:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple | dict) else [value]
