@@ -9,10 +9,10 @@ distribution, which the single-step term needs, counts as overhead of ours.
 from collections.abc import Callable
 
 import torch
+from minillm.methods.pairs import Shuffled
 
 from benchmarks.shapes import Problem
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.methods.pairs import Shuffled
 from minillm.models.forward import response_loss, response_terms
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample

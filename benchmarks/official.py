@@ -19,7 +19,7 @@ from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.models.forward import CachedReader, position_ids
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
-from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.objectives.distributions import kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import draw, mix, uniform_numbers
@@ -82,7 +82,7 @@ def rollout_loss(
     log_q = response_log_probs(student, rollout.sequences)
     parts = losses(
         token_log_probs(log_q, rollout.sequences.response_ids),
-        reverse_kl(log_q, log_p),
+        kl(log_q, log_p),
         rollout.student_log_probs,
         weights,
         advantage,

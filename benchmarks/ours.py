@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from accelerate import PartialState
+from minillm.methods.minillm import MiniLLM
+from minillm.methods.setup import Setup
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.shapes import Problem
 from minillm.config import Config, DataConfig, MiniLLMConfig, TrainingConfig
-from minillm.methods.minillm import MiniLLM
-from minillm.methods.setup import Setup
 from minillm.training.method import Method, StepBatch
 from minillm.training.optimization import build_optimizer
 

@@ -1,8 +1,9 @@
 """Typed settings of every part, with defaults of the paper (appendix B.1).
 
-Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). The rules of a
-setting (allowed numbers and words, whether it may change when a run goes on) are beside its field,
-see `minillm/settings.py`. Rules that join several settings are in `minillm/config_checks.py`.
+Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). The rules
+of a setting (allowed numbers and words, whether it may change when a run goes on) are beside its
+field, see `minillm/settings.py`. Rules that join several settings are in
+`minillm/config_checks.py`.
 """
 
 from dataclasses import dataclass

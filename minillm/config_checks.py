@@ -35,8 +35,8 @@ def _validate_teacher(teacher: TeacherConfig) -> None:
         )
     if teacher.kind != "local" and teacher.path is not None:
         raise InputError(
-            f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set: teacher.path "
-            f"is the model of teacher.kind=local. Leave one of them out."
+            f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but the "
+            f"path is the model of teacher.kind=local. Leave one of them out."
         )
 
 
@@ -82,8 +82,8 @@ def _validate_placement(config: Config) -> None:
         )
     if runtime.teacher_offload and config.method.reads_teacher_each_step:
         raise InputError(
-            f"runtime.teacher_offload=true is not allowed here: the teacher makes forward passes in "
-            f"every step of method={config.method.name}. Set runtime.teacher_offload=false (or "
+            f"runtime.teacher_offload=true is not allowed here: the teacher makes forward passes "
+            f"in every step of method={config.method.name}. Set runtime.teacher_offload=false (or "
             f"method.lm_kd_ratio=0 in MiniLLM)."
         )
 

@@ -27,6 +27,8 @@ COLUMNS = {
     "id": "id",
 }
 
+TEXTS = ("instruction", "input", "prompt", "teacher_prompt")  # one text, or missing
+
 # Half of a UTF-16 pair. JSON can contain it as an escape, and no tokenizer accepts it.
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -184,10 +186,10 @@ def _record(location: str, row: dict, columns: dict[str, str]) -> Record:
     references = tuple(text.strip() for text in references if text.strip())
     if not references:
         raise invalid(f"{columns['references']!r} holds no reference, at least one is needed")
-    for name in ("instruction", "input", "prompt", "teacher_prompt"):
+    for name in TEXTS:
         if fields[name] is not None and not isinstance(fields[name], str):
             raise invalid(f"{columns[name]!r} must be a text, not {type(fields[name]).__name__}")
-    texts = [fields["instruction"], fields["input"], fields["prompt"], fields["teacher_prompt"], *references]
+    texts = [*(fields[name] for name in TEXTS), *references]
     if any(LONE_SURROGATE.search(text or "") for text in texts):
         raise invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return Record(

@@ -69,10 +69,7 @@ def check_teacher(setup: Setup) -> None:
 
 
 def _pair_source(setup: Setup, settings: TokenLossConfig) -> Source:
-    if settings.source == "teacher":
-        pairs = teacher_pairs(setup)
-    else:
-        pairs = gold_pairs(setup.train)
+    pairs = teacher_pairs(setup) if settings.source == "teacher" else gold_pairs(setup.train)
     if settings.student_share or settings.student_share_end:
         steps = setup.config.training.total_steps(len(pairs))
         return StudentWritten(pairs, setup, steps=steps)

@@ -14,8 +14,8 @@ from minillm.methods.loss import Loss
 from minillm.models.language_model import LanguageModel
 from minillm.sources.source import Source
 from minillm.teachers.teacher import Teacher
-from minillm.training.metrics import Metrics
 from minillm.training.method import MicroBatch, StepBatch
+from minillm.training.metrics import Metrics
 
 
 @dataclass(frozen=True)

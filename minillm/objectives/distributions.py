@@ -27,3 +27,11 @@ def token_log_probs(log_q: Tensor, ids: Tensor) -> Tensor:
 def entropy(log_q: Tensor) -> Tensor:
     """H[q] = -sum over V of q log q, in nats `[...]`."""
     return -(log_q.exp() * log_q).sum(-1)
+
+
+def kl(log_a: Tensor, log_b: Tensor) -> Tensor:
+    """KL[a||b] = sum over V of a (log a - log b), in nats `[...]`.
+
+    The reverse KL of distillation is `kl(log_q, log_p)`, the forward KL is `kl(log_p, log_q)`.
+    """
+    return (log_a - log_b).mul_(log_a.exp()).sum(-1)

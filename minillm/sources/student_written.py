@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-
 from minillm.data.batches import PromptBatch
 from minillm.processes import failing_together
 from minillm.sampling.generate import uniforms_by_number
