@@ -137,9 +137,7 @@ class TokenLossConfig(MethodConfig):
     # run reuses the file, and continues a file that an interrupted run left.
     samples_per_prompt: int = setting(1, at_least=1, only_with="source=teacher")
     generation_batch_size: int = setting(128, at_least=1, only_with="source=teacher")
-    file: str = setting(
-        "${output}.responses.jsonl", may_change=True, only_with="source=teacher"
-    )
+    file: str = setting("${output}.responses.jsonl", may_change=True, only_with="source=teacher")
     # The share lambda of responses that the student writes in place of the given ones. The share
     # goes along a line from the first step to `student_share_end` at the last; null: constant.
     student_share: float = setting(0.0, at_least=0, at_most=1)

@@ -43,9 +43,7 @@ def layer_number(module: PreTrainedModel, layer: int) -> int:
 
 
 @contextmanager
-def captured_layers(
-    module: PreTrainedModel, layers: Sequence[int]
-) -> Iterator[dict[int, Tensor]]:
+def captured_layers(module: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
     """Collects the outputs `[B, L, d]` of decoder layers in the forward passes made inside.
 
     The output of a layer is the residual stream after the layer, before the final norm.

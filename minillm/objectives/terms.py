@@ -30,9 +30,7 @@ class Block:
         rows: the tokens of the chunk that are in this block.
     """
 
-    def __init__(
-        self, ids: Tensor, logits: Tensor, chunk: TargetChunk | None, rows: slice
-    ) -> None:
+    def __init__(self, ids: Tensor, logits: Tensor, chunk: TargetChunk | None, rows: slice) -> None:
         self.ids = ids
         self.logits = logits
         self.chunk = chunk

@@ -101,12 +101,8 @@ def sample(
     if uniform is None:
         uniform = uniform_numbers(count, limit, generator)
     responses = Responses(prompts, limit, batch_size or count)
-    student = LazyReader(
-        policy, responses, warp=decoding.log_probs if decoding.warps else None
-    )
-    scorer = teacher and LazyReader(
-        teacher, responses, prompts=teacher_prompts, keeps_hidden=True
-    )
+    student = LazyReader(policy, responses, warp=decoding.log_probs if decoding.warps else None)
+    scorer = teacher and LazyReader(teacher, responses, prompts=teacher_prompts, keeps_hidden=True)
     may_join = all(
         responses.most_columns(reader.prompts.ids.shape[1]) <= column_limit(reader.reader.model)
         for reader in (student, scorer)

@@ -108,7 +108,8 @@ def compare(hidden: Tensor, head: Head, teacher_hidden: Tensor, teacher_head: He
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("kind", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize(
-    ("loss", "terms"), [(linear, {name: term}) for name, term in TERMS.items()]
+    ("loss", "terms"),
+    [(linear, {name: term}) for name, term in TERMS.items()]
     + [(linear, TERMS), (nonlinear, TERMS)],
 )
 def test_values_and_gradients_are_the_plain_ones(chunk_size, dtype, kind, loss, terms):
