@@ -28,7 +28,7 @@ from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
-from minillm.methods import Method, build_method
+from minillm.methods import Method, build_method, check_method
 from minillm.processes import failing_together, settle
 from minillm.runs import (
     CONFIG,
@@ -60,11 +60,7 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
-    teacher = config.teacher
-    if config.method.needs_teacher and teacher.kind == "local" and teacher.path is None:
-        raise InputError(
-            f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
-        )
+    check_method(config)
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
