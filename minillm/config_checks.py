@@ -11,7 +11,7 @@ from minillm.config import (
     TrainingConfig,
 )
 from minillm.errors import InputError
-from minillm.settings import check_rules, require
+from minillm.settings import check_multiples, check_rules, require
 
 
 def _validate_models(config: Config) -> None:
@@ -125,3 +125,17 @@ def validate(config: Config) -> None:
         )
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")
+
+
+def check_processes(config: Config, processes: int) -> None:
+    """Refuse settings that cannot work on so many processes.
+
+    Raises:
+        InputError: naming the setting, its value and the number of processes.
+    """
+    if config.runtime.teacher_device and processes > 1:
+        raise InputError(
+            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
+            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
+        )
+    check_multiples(config, processes)

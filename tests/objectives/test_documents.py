@@ -5,9 +5,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.estimator_study import study
 from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
+from studies.estimator_quality import study
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
