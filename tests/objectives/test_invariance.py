@@ -1,7 +1,7 @@
-"""What must not change loss or gradient: padding, the order of rows, micro-batches, ranks.
+"""Padding, the order of rows, micro-batches and ranks do not change the loss and the gradient.
 
-The method itself runs here (weights and advantages of a mini-batch, cut into forward passes, each
-a share of the sums), with tiny GPT-2 models in float64. Ranks are threads that share one sum.
+The tests run the method (weights and advantages of a mini-batch, and the losses of its
+micro-batches) with tiny GPT-2 models in float64. Ranks are threads that exchange values.
 """
 
 from collections.abc import Callable
@@ -43,10 +43,10 @@ def rollout() -> Rollout:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     prompts = PromptBatch.pad(PROMPTS, EOS)
-    found = sample(STUDENT, prompts, Decoding(max_length=6), generator, TEACHER, alpha=0.2)
-    lengths = found.mask.sum(-1)
-    assert lengths.min() == 1 and len(lengths.unique()) > 3, "no variety: pick another seed"
-    return found
+    result = sample(STUDENT, prompts, Decoding(max_length=6), generator, TEACHER, alpha=0.2)
+    lengths = result.mask.sum(-1)
+    assert lengths.min() == 1 and len(lengths.unique()) > 3, "lengths are similar: change the seed"
+    return result
 
 
 def build(changes: dict, micro_batch_size: int | None = None) -> MiniLLM:
@@ -58,7 +58,7 @@ def build(changes: dict, micro_batch_size: int | None = None) -> MiniLLM:
 
 
 def total(method: MiniLLM, micro_batches: list[MicroBatch]) -> tuple[Tensor, Tensor]:
-    """Loss and gradient of an optimiser step, by the loop's rule."""
+    """Loss and gradient of an optimiser step, with the sums and counts of the training loop."""
     counts = {"tokens": float(sum(batch.counts["tokens"] for batch in micro_batches))}
     shares = [method.loss(STUDENT.module, batch, counts)[0] for batch in micro_batches]
     gradients = torch.autograd.grad(sum(shares), list(STUDENT.module.parameters()))
@@ -72,14 +72,14 @@ def step(rollout: Rollout, changes: dict, size: int | None = None) -> tuple[Tens
 
 def assert_same(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     assert expected[1].norm() > 0.01
-    for one, other in zip(actual, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
+    for actual_tensor, expected_tensor in zip(actual, expected, strict=True):
+        torch.testing.assert_close(actual_tensor, expected_tensor, atol=1e-9, rtol=0)
 
 
 @EVERY_SETTING
 @pytest.mark.parametrize("size", [1, 5])
 def test_micro_batches(rollout, changes, size):
-    """Of one row each, no row has padding on either side."""
+    """Micro-batches of one row have no padding."""
     assert_same(step(rollout, changes, size), step(rollout, changes))
 
 
@@ -96,45 +96,45 @@ def padded(x: Tensor, left: int = 0, right: int = 0, value: float = 0) -> Tensor
 
 @EVERY_SETTING
 def test_padding_of_the_forward_pass(rollout, changes):
-    """Other ids, and values that would show, on both sides."""
+    """Padding with ids and values that would change the loss if the mask did not exclude them."""
     method = build(changes)
-    (whole,) = method._micro_batches(rollout)
-    batch, sequences = whole.data, whole.data.sequences
+    (micro_batch,) = method._micro_batches(rollout)
+    batch, sequences = micro_batch.data, micro_batch.data.sequences
     wider = SequenceBatch(
         padded(sequences.prompt_ids, left=3, value=2),
         padded(sequences.prompt_mask, left=3),
         padded(sequences.response_ids, right=4, value=2),
         padded(sequences.response_mask, right=4),
     )
-    others = ("teacher_hidden", "old_log_probs", "weights", "advantages")
-    values = {name: padded(getattr(batch, name), right=4, value=1.5) for name in others}
-    assert_same(
-        total(method, [replace(whole, data=PolicyBatch(wider, **values))]), total(method, [whole])
-    )
+    names = ("teacher_hidden", "old_log_probs", "weights", "advantages")
+    values = {name: padded(getattr(batch, name), right=4, value=1.5) for name in names}
+    padded_micro_batch = replace(micro_batch, data=PolicyBatch(wider, **values))
+    assert_same(total(method, [padded_micro_batch]), total(method, [micro_batch]))
 
 
 def with_padding(rollout: Rollout, columns: int) -> Rollout:
-    """The same responses, as if one longer had been among them."""
-    others = ("student_log_probs", "teacher_log_probs", "teacher_hidden", "mixture_log_probs")
-    values = {name: padded(getattr(rollout, name), right=columns) for name in others}
-    parts = rollout.sequences
-    ids, mask = (padded(x, right=columns) for x in (parts.response_ids, parts.response_mask))
+    """The same responses with more padding on the right."""
+    names = ("student_log_probs", "teacher_log_probs", "teacher_hidden", "mixture_log_probs")
+    values = {name: padded(getattr(rollout, name), right=columns) for name in names}
+    sequences = rollout.sequences
+    ids = padded(sequences.response_ids, right=columns)
+    mask = padded(sequences.response_mask, right=columns)
     return replace(
-        rollout, sequences=replace(parts, response_ids=ids, response_mask=mask), **values
+        rollout, sequences=replace(sequences, response_ids=ids, response_mask=mask), **values
     )
 
 
 @EVERY_SETTING
 def test_padding_of_the_rollout(rollout, changes):
     if changes == SETTINGS["official"]:
-        pytest.skip("counts padding by its nature: the next test says by how much")
+        pytest.skip("the official whitening includes padding: see the next test")
     assert_same(step(with_padding(rollout, 5), changes), step(rollout, changes))
 
 
 def test_how_much_padding_changes_the_official_whitening(rollout):
-    """k zeros beside n values of mean m and variance v: mean n m / (n + k), and variance
-    ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). One response twice as long as all of these, and
-    their gradient is another by a sixth of its norm."""
+    """n values of mean m and variance v, together with k zeros, have the mean n m / (n + k) and the
+    variance ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). If one response is twice as long as all
+    others, the gradient changes by a sixth of its norm."""
     plain, changes = {"variant": "official", "whitening": "none"}, SETTINGS["official"]
     values = build(plain)._micro_batches(rollout)[0].data.advantages
     n, width = values.numel(), values.shape[1]
@@ -153,7 +153,7 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
 
 
 class Ranks:
-    """Stands in for what processes tell each other, among threads."""
+    """Exchanges values among threads, in place of communication among processes."""
 
     def __init__(self, world: int) -> None:
         self.world = world
@@ -161,7 +161,7 @@ class Ranks:
         self.values: dict[int, Any] = {}
 
     def all(self, value: Any) -> list[Any]:
-        """The value of every rank, on every rank."""
+        """Returns the values of all ranks, on every rank."""
         self.values[get_ident()] = value
         self.barrier.wait()
         result = list(self.values.values())
@@ -176,7 +176,7 @@ class Ranks:
 @EVERY_SETTING
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks(rollout, changes, world, monkeypatch):
-    """Each rank holds rows of its own, cut to its own longest."""
+    """Each rank has different rows, without columns that are padding in all rows of the rank."""
     ranks = Ranks(world)
     expected = step(rollout, changes)
     parts = [rollout.select(torch.arange(rank, len(rollout), world)) for rank in range(world)]
