@@ -123,7 +123,7 @@ def test_loss_and_gradient_are_finite_if_models_exclude_tokens(settings, dtype, 
 
 
 def test_the_cost_of_excluded_tokens():
-    """A token that q excludes adds 0 to the reverse KL; a token that p excludes adds -LOG_ZERO q."""
+    """Tokens that q excludes add 0 to the reverse KL; tokens that p excludes add -LOG_ZERO q."""
     log_q = log_softmax(torch.tensor([0.3, -torch.inf, 0.1, -torch.inf]))
     log_p = log_softmax(torch.tensor([0.2, 0.9, 0.4, -torch.inf]))
     q, p = log_q.exp(), log_p.exp()
