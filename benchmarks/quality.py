@@ -50,7 +50,9 @@ class Watch(TrainerCallback):
         module.eval()
         inputs, decoding = self.problem.validation[:INPUTS], Decoding(SHAPE.response)
         scores = [
-            score(self.problem.student, None, inputs, decoding, seed, BATCH).summary()
+            score(
+                self.problem.student, None, inputs, decoding, seed=seed, batch_size=BATCH
+            ).summary()
             for seed in SEEDS
         ]
         means = {name: fmean(one[name] for one in scores) for name in ("rougeL", "length")}

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from minillm.config import METHOD_CONFIGS, Config, DataConfig, ModelConfig, TrainingConfig
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
+from minillm.evaluation.selection import check_select_by
 from minillm.settings import check_rules, require
 
 
@@ -88,6 +90,9 @@ def validate(config: Config) -> None:
     _validate_models(config)
     _validate_data(config.data)
     _validate_training(config.training)
+    check_select_by(config.training.select_by)
+    if config.evaluation.metrics is not None:
+        check_metrics(config.evaluation.metrics, "evaluation.metrics")
     _validate_placement(config)
     if config.resume and config.overwrite:
         raise InputError(

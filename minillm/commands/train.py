@@ -27,6 +27,7 @@ from minillm.commands.resume import (
 from minillm.compose import write_config
 from minillm.config import Config, TrainingConfig
 from minillm.errors import InputError
+from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.methods import NEED_TEACHER, Method, Setup, build_method
 from minillm.processes import failing_together, settle
@@ -64,6 +65,7 @@ def train(config: Config) -> None:
         raise InputError(
             f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
+    check_select_by(config.training.select_by, has_teacher=config.teacher.path is not None)
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
