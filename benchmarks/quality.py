@@ -23,7 +23,7 @@ from benchmarks.step import OURS
 from benchmarks.table import Row, Target, provenance, save
 from minillm.errors import InputError
 from minillm.evaluation.scoring import score
-from minillm.runs import read_json, write_json
+from minillm.files import read_json, write_json
 from minillm.sampling.sampler import Decoding
 from minillm.training.optimization import build_schedule
 

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 
-from minillm.runs import git_state, machine, write_json
+from minillm.files import write_json
+from minillm.runs import git_state, machine
 from tests.conftest import BUILT, rows, write_jsonl
 from tests.training.interrupting import (
     free_port,

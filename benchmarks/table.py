@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.estimators import fill, table
-from minillm.runs import git_state, machine, read_json, write_json
+from minillm.files import read_json, write_json
+from minillm.runs import git_state, machine
 
 PACKAGES = ("torch", "transformers", "accelerate", "trl")
 # Options that take a folder of this machine, and what is shown in its place.

@@ -11,7 +11,6 @@ RUN/logs, RUN/wandb   what the trackers wrote
 """
 
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -118,16 +117,3 @@ def machine() -> str:
     if torch.cuda.is_available():
         text += f"; {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return text
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside and rename it into place: a reader finds the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """What `write_json` wrote, or None where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

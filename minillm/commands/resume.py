@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, SUMMARY
-from minillm.settings import settings_of
+from minillm.settings import flatten, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import newest_whole, read_progress
 
@@ -172,14 +172,12 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
     A setting that only one side has belongs to another version of the code. It is left out.
     """
     may_change = {each.key for each in settings_of(config) if each.rules.may_change}
-    old, new = dict(_flat(saved)), dict(_flat(asdict(config)))
+    old, new = (_comparable(settings) for settings in (saved, asdict(config)))
     keys = [key for key in old if key in new and key not in may_change]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, list(value) if isinstance(value, tuple) else value
+def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys; tuples are lists, as they are in a saved file."""
+    flat = flatten(settings)
+    return {key: list(x) if isinstance(x, tuple) else x for key, x in flat.items()}

@@ -17,6 +17,7 @@ from minillm.evaluation.scoring import Scores, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Evaluation:
 
 def evaluate(
     model: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     settings: EvaluationConfig,
     max_length: int,

@@ -14,12 +14,14 @@ from minillm.data.encoding import Example
 from minillm.evaluation.metrics import METRICS, Metric, cheap_metrics
 from minillm.evaluation.responses import Responses
 from minillm.evaluation.statistics import weighted_mean
-from minillm.models.forward import response_hidden, response_terms
-from minillm.models.heads import output_head
+from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
+from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import by_length, generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Scores:
 
 def score(
     model: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     *,
@@ -74,7 +76,7 @@ def score(
 
 def respond(
     model: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     *,
@@ -113,15 +115,15 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
 
 @torch.no_grad()
 def exact_reverse_kl(
-    student: LanguageModel, teacher: LanguageModel, batch: SequenceBatch
+    student: LanguageModel, teacher: Teacher, batch: SequenceBatch
 ) -> torch.Tensor:
     """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
-    states = response_hidden(teacher, batch), output_head(teacher)
-    terms = response_terms(student, batch, ("reverse_kl",), states)
-    return terms.reverse_kl.sum(-1)
+    terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
+    targets = teacher.score(batch).targets
+    return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)
 
 
 def language_model_loss(
@@ -133,8 +135,8 @@ def language_model_loss(
     sequences = [prompt + response for prompt, response in pairs]
     for indices in share(length_batches(sequences, batch_size)):
         batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        terms = response_terms(model, batch, ("log_probs",))
-        total, tokens = total - float(terms.log_probs.sum()), tokens + batch.tokens
+        terms = response_terms(model, batch, terms={"log_probs": TokenLogProb()})
+        total, tokens = total - float(terms["log_probs"].sum()), tokens + batch.tokens
     sums = zip(*gathered([(total, tokens)]), strict=True)
     total, tokens = map(sum, sums)
     return total / tokens

@@ -11,11 +11,12 @@ from minillm.evaluation.scoring import language_model_loss, score
 from minillm.evaluation.selection import LOSS
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 
 def validate(
     student: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     seeds: Sequence[int],

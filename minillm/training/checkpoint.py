@@ -6,8 +6,8 @@ Beside the weights lies `minillm.json`: which method trained them, for how long,
 from pathlib import Path
 from typing import Any
 
+from minillm.files import read_json, write_json
 from minillm.models.language_model import LanguageModel
-from minillm.runs import read_json, write_json
 from minillm.training.files import begin_folder, put_in_place, sync_folder
 
 DETAILS = "minillm.json"

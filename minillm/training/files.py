@@ -11,15 +11,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from minillm.errors import TrainingError, first_line
+from minillm.files import aside_of, sync
 
 MANIFEST = "manifest.json"
 # What writers raise when a disk is full: torch and safetensors have errors of their own.
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
-
-
-def aside_of(path: Path) -> Path:
-    """Where a file or folder is written before it is renamed."""
-    return path.with_name(f".{path.name}.part")
 
 
 def begin_folder(folder: Path) -> Path:
@@ -39,15 +35,6 @@ def put_in_place(folder: Path) -> None:
     aside_of(folder).rename(folder)
     sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Have a file's content, or a folder's entries, on the disk before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -101,13 +88,6 @@ def fault(folder: Path) -> str | None:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file into place: a reader finds the older one or the whole new one."""
-    shutil.copyfile(source, aside_of(target))
-    sync(aside_of(target))
-    aside_of(target).replace(target)
 
 
 def copy_folder(source: Path, target: Path) -> None:

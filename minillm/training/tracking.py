@@ -9,7 +9,9 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from minillm.runs import METRICS, PROVENANCE, read_json
+from minillm.files import read_json
+from minillm.runs import METRICS, PROVENANCE
+from minillm.settings import flatten
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +62,13 @@ def start_tracking(
         if not os.environ.get("WANDB_MODE") and not _has_wandb_key():
             init["wandb"]["mode"] = "offline"
             log.info("no key of Weights & Biases is set: it runs offline, see %s/wandb", output)
-    # The settings are on the trackers' pages since the run began.
-    shown = _flatten(config) if resumed_at is None else None
-    accelerator.init_trackers(name, config=shown, init_kwargs=init)
+    settings = None  # a run that goes on has them in its trackers already
+    if resumed_at is None:
+        settings = {
+            key: value if isinstance(value, int | float | str) else str(value)
+            for key, value in flatten(config).items()
+        }
+    accelerator.init_trackers(name, config=settings, init_kwargs=init)
     return Tracker(accelerator, output / METRICS)
 
 
@@ -77,14 +83,3 @@ def _has_wandb_key() -> bool:
     import wandb
 
     return wandb.login(prompt=False)
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys with values that every tracker can write."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value if isinstance(value, int | float | str) else str(value)
-    return flat

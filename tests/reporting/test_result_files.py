@@ -107,7 +107,10 @@ def test_rounds_results_but_not_what_made_them(result):
         (lambda r: r.pop("inputs"), "r.json: key 'inputs' is missing"),
         (lambda r: r.pop("metrics"), "r.json: key 'metrics' is missing"),
         (lambda r: r["metrics"]["rougeL"].pop("ci_low"), "'metrics.rougeL.ci_low' is missing"),
-        (lambda r: r["metrics"].update(length=[1]), r"'metrics.length' is \[1\]; an object or null"),
+        (
+            lambda r: r["metrics"].update(length=[1]),
+            r"'metrics.length' is \[1\]; an object or null",
+        ),
         (lambda r: r.update(format=3), "format 3 is unknown, 1 or 2 is allowed"),
         (lambda r: r.pop("format"), "no key 'format'"),
         (
