@@ -9,15 +9,20 @@ KL) and a metric of all responses together (distinct n-grams) have values for ea
 every metric gets its interval and its paired differences in the same way (`statistics.py`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minillm.data.encoding import Example
 from minillm.errors import InputError, unknown_name
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
 from minillm.evaluation.responses import Responses
 from minillm.evaluation.rouge import rouge_l
+
+if TYPE_CHECKING:  # a report must not import transformers
+    from minillm.data.encoding import Example
 
 
 class Metric:
