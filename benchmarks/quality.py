@@ -59,7 +59,9 @@ class Watch(TrainerCallback):
         module.eval()
         inputs, decoding = self.problem.validation[:INPUTS], Decoding(SHAPE.response)
         summaries = [
-            score(self.problem.student, None, inputs, decoding, seed, BATCH).summary()
+            score(
+                self.problem.student, None, inputs, decoding, seed=seed, batch_size=BATCH
+            ).summary()
             for seed in SEEDS
         ]
         means = {name: fmean(summary[name] for summary in summaries)

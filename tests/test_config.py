@@ -48,6 +48,12 @@ REFUSED = {
     "student.dropout=1": ["student.dropout=1", "below 1"],
     "data.max_prompt_length=0": ["data.max_prompt_length=0", "1 or more"],
     "data.name=a/b": ["data.name=a/b", "without '/'"],
+    # Metrics.
+    "evaluation.metrics=[rouge]": ["evaluation.metrics 'rouge'", "'rougeL'", "exact_match"],
+    "evaluation.metrics=[]": ["evaluation.metrics is empty", "rougeL"],
+    "training.select_by=rouge": ["training.select_by 'rouge'", "'rougeL'", "exact_match", "loss"],
+    "training.select_by=length": ["training.select_by=length", "neither", "distinct_4", "last"],
+    "training.select_by=reverse_kl": ["training.select_by=reverse_kl", "teacher.path="],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
