@@ -20,7 +20,7 @@ from minillm.config import METHOD_CONFIGS, Config
 from minillm.config_checks import validate
 from minillm.errors import InputError, first_line, unknown_name
 from minillm.files import write_text
-from minillm.settings import dotted
+from minillm.settings import check_used, dotted
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -32,6 +32,9 @@ def register_schemas() -> None:
     for name, schema in METHOD_CONFIGS.items():
         store.store(group="method", name=f"schema_{name}", node=schema)
 
+
+# Sections whose names are open: columns of the data, parameters of divergences.
+OPEN_SECTIONS = ("data.columns.", "method.parameters.")
 
 # Sections that a model trained here brings along when it is scored again.
 SAVED_SECTIONS = ("data", "teacher", "evaluation", "runtime")
@@ -64,13 +67,19 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
                 config[section] = OmegaConf.merge(config[section], saved[section])
         for override in values:
             key = override.key_or_group
-            if key not in keys and not key.startswith("data.columns."):
+            if key not in keys and not key.startswith(OPEN_SECTIONS):
                 raise _unknown_setting(key, keys)
+            if key == "method.name" and override.value() in groups()["method"]:
+                raise InputError(
+                    f"method.name={override.value()} only names the method in tables: to pick the "
+                    f"method, write method={override.value()}."
+                )
             OmegaConf.update(config, key, override.value())
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error
     validate(typed)
+    check_used(typed, (override.key_or_group for override in values))
     return typed
 
 
@@ -131,9 +140,10 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
 def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
     """Names the setting of that name elsewhere, or the nearest of those beside it."""
     parent, _, name = key.rpartition(".")
-    methods = [
-        method for method, schema in METHOD_CONFIGS.items() if name in schema.__dataclass_fields__
+    schemas = [
+        schema for schema, fields in METHOD_CONFIGS.items() if name in fields.__dataclass_fields__
     ]
+    methods = [preset for schema in schemas for preset in presets(schema)]
     if parent == "method" and methods:
         return InputError(f"{key} is a setting of method={' or '.join(methods)} alone. Pick that "
                           f"method, or leave {key} out.")  # fmt: skip
@@ -143,6 +153,13 @@ def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
     start = f"{parent}." if parent in keys else ""
     beside = [x for x in keys if x.startswith(start) and x.count(".") == start.count(".")]
     return unknown_name("setting", key, beside)
+
+
+def presets(schema: str) -> list[str]:
+    """The methods whose file in configs/method takes this schema."""
+    files = sorted((CONFIGS / "method").glob("*.yaml"))
+    contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return [name for name, x in contents.items() if f"schema_{schema}" in x["defaults"]]
 
 
 def write_config(config: Config, path: Path) -> None:

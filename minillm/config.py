@@ -1,9 +1,9 @@
 """Typed settings of every part, with defaults of the paper (appendix B.1).
 
-Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). Each
-method has a dataclass of its own, so that a setting of another method is refused. The rules of a
-setting (allowed numbers and words, whether it may change when a run goes on) are beside its field,
-see `minillm/settings.py`. Rules that join several settings are in `minillm/config_checks.py`.
+Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). The rules
+of a setting (allowed numbers and words, whether it may change when a run goes on) are beside its
+field, see `minillm/settings.py`. Rules that join several settings are in
+`minillm/config_checks.py`.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,32 @@ class ModelConfig:
 
 
 @dataclass
+class MemberConfig:
+    """One model of an ensemble."""
+
+    path: str = MISSING  # folder or Hub name
+    weight: float = setting(1.0, above=0)
+    dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
+
+
+@dataclass
+class TeacherConfig(ModelConfig):
+    """Who teaches.
+
+    `local`: the frozen model of `path`. `ensemble`: the mixture of `members`. `average`: the moving
+    average of the student's own weights.
+    """
+
+    kind: str = setting("local", choices=("local", "ensemble", "average"))
+    # Keep only the k most likely tokens and a tail of what the teacher says; null: everything.
+    top_k: int | None = setting(None, at_least=1)
+    members: list[MemberConfig] = setting([])
+    mixture: str = setting("arithmetic", choices=("arithmetic", "geometric"))
+    rate: float = setting(0.01, above=0, at_most=1)  # the student's share in an update of `average`
+    update_every: int = setting(1, at_least=1)  # optimiser steps per update of `average`
+
+
+@dataclass
 class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
@@ -45,11 +71,20 @@ class DataConfig:
     validation: str | None = None  # where null, `validation_size` training inputs are held out
     test: str | None = None
     validation_size: int = setting(500, at_least=1)
-    # Our names for the columns (instruction, input, references, prompt, topic) -> theirs.
+    # Our names for the columns -> the names in the data.
     columns: dict[str, str] = setting(
-        {}, choices=("instruction", "input", "references", "prompt", "topic")
-    )
+        {},
+        choices=(
+            "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
+        ),
+    )  # fmt: skip
     template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
+    # Template of a prompt that only the teacher reads; null: the teacher reads the student's.
+    teacher_template: str | None = setting(
+        None, choices=("alpaca", "plain", "chat", "demonstration")
+    )
+    # Tokens; null: as `max_prompt_length`.
+    max_teacher_prompt_length: int | None = setting(None, at_least=1)
     max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped, counted
     max_response_length: int = setting(256, at_least=1)  # tokens, the end-of-sequence one included
     seed: int = setting(0, **SEED)  # of splits and of generated data
@@ -57,34 +92,90 @@ class DataConfig:
 
 
 @dataclass
-class SFTConfig:
-    """Supervised fine-tuning on the gold responses."""
+class MethodConfig:
+    """What every method has: a name, and the language-modelling loss L_PT on plain text."""
 
-    name: str = "sft"
+    name: str = ""  # names the method in tables
+    # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
+    lm_coef: float = setting(0.0, at_least=0)
+    lm_kd_ratio: float = setting(0.0, at_least=0, at_most=1, only_with="lm_coef")
+    lm_batch_size: int = setting(64, at_least=1, multiple_of_processes=True, only_with="lm_coef")
+    lm_length: int = setting(512, at_least=1, only_with="lm_coef")
+
+    @property
+    def reads_teacher_each_step(self) -> bool:
+        """Whether the teacher makes forward passes in every optimiser step."""
+        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+
+    @property
+    def scores_tokens(self) -> bool:
+        """Whether the teacher scores tokens of the student's vocabulary."""
+        return self.reads_teacher_each_step
+
+    @property
+    def samples_teacher(self) -> bool:
+        """Whether responses are sampled from the teacher."""
+        return False
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the method has a teacher."""
+        return self.scores_tokens or self.samples_teacher
 
 
 @dataclass
-class KDConfig:
-    """Word-level distillation: (1 - kd_ratio) * cross-entropy + kd_ratio * KL[p || q]."""
+class TokenLossConfig(MethodConfig):
+    """(1 - kd_ratio) * cross-entropy + kd_ratio * divergence, per token along given sequences.
 
-    name: str = "kd"
-    kd_ratio: float = setting(0.5, at_least=0, at_most=1)
+    The presets `sft`, `kd`, `seqkd`, `gkd`, `imitkd` and others choose among these settings.
+    """
+
+    name: str = "token_loss"
+    # Who wrote the responses: gold, or the teacher (SeqKD).
+    source: str = setting("gold", choices=("gold", "teacher"))
+    # The responses of the teacher: how many per training prompt, and the file that keeps them. A
+    # run reuses the file, and continues a file that an interrupted run left.
+    samples_per_prompt: int = setting(1, at_least=1, only_with="source=teacher")
+    generation_batch_size: int = setting(128, at_least=1, only_with="source=teacher")
+    file: str = setting("${output}.responses.jsonl", may_change=True, only_with="source=teacher")
+    # The share lambda of responses that the student writes in place of the given ones. The share
+    # goes along a line from the first step to `student_share_end` at the last; null: constant.
+    student_share: float = setting(0.0, at_least=0, at_most=1)
+    student_share_end: float | None = setting(None, at_least=0, at_most=1)
+    # Student-written responses that each process keeps, and the share of them that is used again.
+    replay_size: int = setting(0, at_least=0)
+    replay_share: float = setting(0.0, at_least=0, at_most=1, only_with="replay_size")
+    temperature: float = setting(1.0, above=0)  # at which responses are sampled
+    # Rows decoded at once by a process, refilled as responses end; null: all.
+    sampling_batch_size: int | None = setting(None, at_least=1)
+    # The share of the divergence in the loss; the cross-entropy has the rest.
+    kd_ratio: float = setting(0.0, at_least=0, at_most=1)
+    # A name of objectives/divergences.py, or several with weights: {forward_kl: 1, reverse_kl: 2}.
+    divergence: Any = setting("forward_kl", only_with="kd_ratio")
+    # Parameters of the divergences by name, such as beta of jsd.
+    parameters: dict[str, float] = setting({}, only_with="kd_ratio")
+    # Temperatures of the two distributions in the divergence; null: the student's.
+    student_temperature: float = setting(1.0, above=0, only_with="kd_ratio")
+    teacher_temperature: float | None = setting(None, above=0, only_with="kd_ratio")
+    # Whether the divergence is multiplied by the square of the student's temperature.
+    temperature_squared: bool = setting(True, only_with="kd_ratio")
+    # Pairs of decoder layers [student's, teacher's] whose hidden states are matched, counted from 1
+    # or, with a minus, from the last; null: none.
+    layers: list[list[int]] | None = None
+    layer_distance: str = setting("mse", choices=("mse", "cosine"), only_with="layers")
+    layer_weight: float = setting(1.0, above=0, only_with="layers")
+
+    @property
+    def reads_teacher_each_step(self) -> bool:
+        return self.kd_ratio > 0 or bool(self.layers) or super().reads_teacher_each_step
+
+    @property
+    def samples_teacher(self) -> bool:
+        return self.source == "teacher"
 
 
 @dataclass
-class SeqKDConfig:
-    """Fine-tuning on responses of the teacher, `samples_per_prompt` for each training prompt."""
-
-    name: str = "seqkd"
-    samples_per_prompt: int = setting(1, at_least=1)
-    temperature: float = setting(1.0, above=0)
-    generation_batch_size: int = setting(128, at_least=1)
-    # The responses; kept and reused, continued where a run was interrupted.
-    file: str = setting("${output}.responses.jsonl", may_change=True)
-
-
-@dataclass
-class MiniLLMConfig:
+class MiniLLMConfig(MethodConfig):
     """The policy gradient of the reverse KL (paper, equations 3 to 7 and algorithm 1)."""
 
     name: str = "minillm"
@@ -113,11 +204,14 @@ class MiniLLMConfig:
     whitening: str | None = setting(None, choices=("none", "masked", "all"))
     reward_scaling: float | None = setting(None, above=0)
     reward_clip: float | None = setting(None, above=0)
-    # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
-    lm_coef: float = setting(0.0, at_least=0)
-    lm_kd_ratio: float = setting(0.0, at_least=0, at_most=1)
-    lm_batch_size: int = setting(64, at_least=1, multiple_of_processes=True, only_with="lm_coef")
-    lm_length: int = setting(512, at_least=1)
+
+    @property
+    def scores_tokens(self) -> bool:
+        return True
+
+    @property
+    def samples_teacher(self) -> bool:
+        return True
 
 
 @dataclass
@@ -146,6 +240,12 @@ class TrainingConfig:
     select_by: str = setting("rougeL", choices=("loss", "rougeL", "last"))
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
+
+    def total_steps(self, epoch_size: int) -> int:
+        """Optimiser steps: as set, or as many as the epochs of `epoch_size` sequences take."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round(self.epochs * epoch_size / self.batch_size))
 
 
 @dataclass
@@ -192,7 +292,7 @@ class Config:
     """The whole of one command."""
 
     student: ModelConfig = setting(ModelConfig())
-    teacher: ModelConfig = setting(ModelConfig())
+    teacher: TeacherConfig = setting(TeacherConfig())
     data: DataConfig = setting(DataConfig())
     method: Any = MISSING  # one of METHOD_CONFIGS
     training: TrainingConfig = setting(TrainingConfig())
@@ -205,6 +305,5 @@ class Config:
     resume: str | None = setting(None, may_change=True)
 
 
-METHOD_CONFIGS = {
-    config.name: config for config in (SFTConfig, KDConfig, SeqKDConfig, MiniLLMConfig)
-}
+# The schemas that a file of configs/method can take, as `schema_NAME`.
+METHOD_CONFIGS = {"token_loss": TokenLossConfig, "minillm": MiniLLMConfig}

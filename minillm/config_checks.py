@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minillm.config import METHOD_CONFIGS, Config, DataConfig, ModelConfig, TrainingConfig
+from minillm.config import Config, DataConfig, ModelConfig, TeacherConfig, TrainingConfig
 from minillm.errors import InputError
 from minillm.settings import check_multiples, check_rules, require
 
@@ -23,6 +23,21 @@ def _validate_models(config: Config) -> None:
     require(divides, "student.heads", student.heads, f"a divisor of {student.hidden_size}")
     _validate_paths("student", student)
     _validate_paths("teacher", teacher)
+
+
+def _validate_teacher(teacher: TeacherConfig) -> None:
+    if (teacher.kind == "ensemble") != bool(teacher.members):
+        raise InputError(
+            f"teacher.kind={teacher.kind} and teacher.members={teacher.members} contradict: an "
+            f"ensemble needs members, such as "
+            f"teacher.members=[{{path:A,weight:0.7}},{{path:B,weight:0.3}}], and no other kind has "
+            f"members."
+        )
+    if teacher.kind != "local" and teacher.path is not None:
+        raise InputError(
+            f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but the "
+            f"path is the model of teacher.kind=local. Leave one of them out."
+        )
 
 
 def _validate_paths(section: str, model: ModelConfig) -> None:
@@ -58,9 +73,6 @@ def _validate_training(training: TrainingConfig) -> None:
 
 
 def _validate_placement(config: Config) -> None:
-    reads_always = config.method.name == "kd" or (
-        getattr(config.method, "lm_coef", 0) > 0 and config.method.lm_kd_ratio > 0
-    )
     runtime = config.runtime
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
@@ -68,10 +80,11 @@ def _validate_placement(config: Config) -> None:
             "a part can neither rest in host memory nor have a device of its own. Set "
             "runtime.teacher_offload=false and runtime.teacher_device=null, or shard_teacher=false."
         )
-    if runtime.teacher_offload and reads_always:
+    if runtime.teacher_offload and config.method.reads_teacher_each_step:
         raise InputError(
-            "runtime.teacher_offload=true is not allowed here: this method reads with the teacher "
-            "at every step. Set it to false (or method.lm_kd_ratio=0 in MiniLLM)."
+            f"runtime.teacher_offload=true is not allowed here: the teacher makes forward passes "
+            f"in every step of method={config.method.name}. Set runtime.teacher_offload=false (or "
+            f"method.lm_kd_ratio=0 in MiniLLM)."
         )
 
 
@@ -81,10 +94,8 @@ def validate(config: Config) -> None:
     Raises:
         InputError: naming the setting, what was given and what is allowed.
     """
-    name = config.method.name
-    if type(config.method) is not METHOD_CONFIGS.get(name):
-        raise InputError(f"method.name={name} is not allowed here: pick a method by method={name}.")
     check_rules(config)
+    _validate_teacher(config.teacher)
     _validate_models(config)
     _validate_data(config.data)
     _validate_training(config.training)

@@ -7,7 +7,7 @@
 in `config_checks.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import isfinite
@@ -32,8 +32,8 @@ class Rules:
         multiple_of_processes: whether the processes of a run divide this number evenly among them.
         may_change: whether a run may go on from a checkpoint with another value, because the value
             alters no result. For a section, this holds for all settings in it.
-        only_with: a setting of the same section. Where that one is null, 0 or false, this one is
-            not used.
+        only_with: a setting of the same section, or `setting=value`. This one is used only if that
+            one is set (not null, empty, 0 or false), or has that value.
     """
 
     at_least: float | None = None
@@ -78,7 +78,7 @@ class Setting:
         key: the dotted name, such as `training.lr`.
         value: the value in this `Config`.
         rules: the rules of its field.
-        is_used: False where the setting named by `only_with` switches this one off.
+        is_used: False if the setting named by `only_with` switches this one off.
     """
 
     key: str
@@ -110,8 +110,14 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
         if is_dataclass(value):
             yield from settings_of(value, f"{key}.", rules.may_change)
         else:
-            is_used = rules.only_with is None or bool(getattr(section, rules.only_with))
-            yield Setting(key, value, rules, is_used)
+            yield Setting(key, value, rules, _is_used(section, rules.only_with))
+
+
+def _is_used(section: Any, only_with: str | None) -> bool:
+    if only_with is None:
+        return True
+    name, _, value = only_with.partition("=")
+    return getattr(section, name) == value if value else bool(getattr(section, name))
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -139,6 +145,24 @@ def check_rules(config: Any) -> None:
                 raise unknown_name(each.key, value, rules.choices)
             if rules.range:
                 require(rules.allows(value), each.key, value, rules.range)
+
+
+def check_used(config: Any, keys: Iterable[str]) -> None:
+    """Refuse settings that were given and have no effect beside the others.
+
+    Raises:
+        InputError: with the setting, and what it needs.
+    """
+    keys = set(keys)
+    for each in settings_of(config):
+        if each.key in keys and not each.is_used:
+            section = each.key.rpartition(".")[0]
+            name, _, value = each.rules.only_with.partition("=")
+            needed = f"{section}.{name}={value}" if value else f"{section}.{name}"
+            raise InputError(
+                f"{each.key}={each.value} has no effect here: it is used with {needed} only. Set "
+                f"{needed}, or leave {each.key} out."
+            )
 
 
 def check_multiples(config: Any, processes: int) -> None:

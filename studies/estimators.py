@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.documents import fill, table
 from minillm.objectives import sequence_kl
-from minillm.objectives.divergences import log_softmax, reverse_kl
+from minillm.objectives.distributions import log_softmax
 from minillm.sampling.sampler import mix
 from studies.estimator_quality import (
     ALPHA,
@@ -97,7 +97,7 @@ def weights_table() -> str:
             log_q, log_p = log_softmax(policies.student), log_softmax(policies.teacher)
             ratios = (log_q - mix(log_p, log_q, ALPHA)).exp()
             square += float((log_q.exp() * ratios).sum(-1).mean()) / PAIRS
-            kl += float(reverse_kl(log_q, log_p).mean()) / PAIRS
+            kl += float(kl(log_q, log_p).mean()) / PAIRS
         rows.append([f"{kl:.3f} nats a token", *(number(square**-x) for x in lengths)])
     return table(["", *(f"{x} tokens" for x in lengths)], rows)
 
@@ -129,7 +129,7 @@ def kl_table() -> str:
 
     def exact_steps(policies: Policies) -> Tensor:
         tables = (log_softmax(x)[responses.rows] for x in (policies.student, policies.teacher))
-        return (reverse_kl(*tables) * responses.mask).sum(-1)
+        return (kl(*tables) * responses.mask).sum(-1)
 
     def tokens(estimator: Callable) -> Callable[[Policies], Tensor]:
         return lambda p: estimator(p.student_log_probs, p.teacher_log_probs, responses.mask)

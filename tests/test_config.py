@@ -58,7 +58,7 @@ REFUSED = {
     "method=seqkd": ["method=seqkd", "teacher.path="],
     "method=minillm": ["method=minillm", "teacher.path="],
     "data.path=null": ["data.path", "data.kind=jsonl", "data.path=PATH"],
-    "data.train=null": ["data.train", "data.train=FILE"],
+    "data.train=null": ["data.train is not set", "Set data.train"],
 }
 
 

@@ -10,7 +10,7 @@ from minillm.data.sources import load_records
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
-from minillm.models.fit import fit
+from minillm.models.fit import tokenizer_differences
 from minillm.models.heads import check_head
 from minillm.models.language_model import (
     LanguageModel,
@@ -18,7 +18,6 @@ from minillm.models.language_model import (
     check_length,
     load_model,
 )
-from minillm.models.placement import place
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +25,10 @@ log = logging.getLogger(__name__)
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
 ) -> dict[str, Encoded]:
-    """Encode every split, with a line in the log for each."""
-    encoded = {}
+    """Encode every split for student and teacher, with a line in the log for each."""
+    encoded, other = {}, teacher_tokenizer(config, model_tokenizer)
     for split, rows in records.items():
-        encoded[split] = encode(rows, model_tokenizer, config.data)
+        encoded[split] = encode(rows, model_tokenizer, config.data, other)
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
     return encoded
 
@@ -58,8 +57,10 @@ def make_tokenizer(config: Config, train: list[Record]):
 
 def max_length(config: Config) -> int:
     """Tokens of the longest sequence: a prompt with its response, or a block of plain text."""
-    longest = config.data.max_prompt_length + config.data.max_response_length
-    if getattr(config.method, "lm_coef", 0):
+    data = config.data
+    prompt = max(data.max_prompt_length, data.max_teacher_prompt_length or 0)
+    longest = prompt + data.max_response_length
+    if config.method.lm_coef:
         longest = max(longest, 1 + config.method.lm_length)
     return longest
 
@@ -83,26 +84,21 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
     return build_model(model, tokenizer, max_length(config), config.runtime.seed)
 
 
-def make_teacher(config: Config) -> LanguageModel | None:
-    """The frozen teacher, where one is named."""
-    if config.teacher.path is None:
-        return None
-    tokenizer = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
-    teacher = make_model(config, config.teacher, tokenizer)
-    teacher.module.requires_grad_(False).eval()
-    return teacher
-
-
-def join_teacher(
-    config: Config, student: LanguageModel, teacher: LanguageModel | None
-) -> tuple[LanguageModel, LanguageModel | None]:
-    """Student and teacher with one vocabulary, the teacher where the settings want it.
+def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
+    """A model in host memory that is not trained: a teacher.
 
     Raises:
-        InputError: their tokenizers differ.
+        InputError: the model cannot be loaded.
     """
-    if teacher is None:
-        return student, None
-    student, teacher = fit(student, teacher)
-    runtime = config.runtime
-    return student, place(teacher, student.device, runtime.teacher_device, runtime.teacher_offload)
+    tokenizer = load_tokenizer(model.tokenizer or model.path)
+    loaded = make_model(config, model, tokenizer)
+    loaded.module.requires_grad_(False).eval()
+    return loaded
+
+
+def teacher_tokenizer(config: Config, tokenizer):
+    """The teacher's tokenizer if one teacher is named and its tokenizer differs, else None."""
+    if config.teacher.path is None:
+        return None
+    other = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
+    return other if tokenizer_differences(tokenizer, other) else None

@@ -1,6 +1,7 @@
 """The model that `evaluate` and `generate` are given: a run of ours, or any causal LM folder."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,8 @@ from accelerate.utils import set_seed
 
 from minillm.commands.loading import (
     encode_splits,
-    join_teacher,
+    load_frozen,
     make_model,
-    make_teacher,
     read_records,
 )
 from minillm.compose import load_config, read_config
@@ -23,6 +23,8 @@ from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
 from minillm.runtime import start_accelerator
+from minillm.teachers import Teacher
+from minillm.teachers.build import build_teacher
 from minillm.training.checkpoint import checkpoint_details
 
 
@@ -32,7 +34,7 @@ class ScoredModel:
 
     path: Path
     model: LanguageModel
-    teacher: LanguageModel | None
+    teacher: Teacher | None
     examples: list[Example]
     details: dict[str, Any] | None  # what `minillm.json` says, where it was trained here
     summary: dict[str, Any] | None  # of the run to its end
@@ -75,7 +77,10 @@ def load_scored_model(config: Config, path: Path) -> ScoredModel:
     examples = encode_splits(records, tokenizer, config)["test"].examples
     model = make_model(config, config.student, tokenizer).to(accelerator.device)
     model.module.eval()
-    model, teacher = join_teacher(config, model, make_teacher(config))
+    teacher = None
+    if config.teacher.kind != "average":  # the average of a training is not kept
+        teacher, shared = build_teacher(config, model, partial(load_frozen, config))
+        teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)
     summary = read_json(path.parent / SUMMARY) if details else None
     return ScoredModel(path, model, teacher, examples, details, summary)

@@ -10,9 +10,8 @@ from accelerate.utils import set_seed
 
 from minillm.commands.loading import (
     encode_splits,
-    join_teacher,
+    load_frozen,
     make_model,
-    make_teacher,
     make_tokenizer,
     read_records,
 )
@@ -25,12 +24,12 @@ from minillm.commands.resume import (
 )
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
-from minillm.config import Config, TrainingConfig
+from minillm.config import Config
 from minillm.config_checks import check_processes
 from minillm.errors import InputError
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
-from minillm.methods import NEED_TEACHER, Method, Setup, build_method
+from minillm.methods import Method, build_method
 from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
@@ -42,9 +41,11 @@ from minillm.runs import (
 )
 from minillm.runtime import start_accelerator
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.build import build_teacher
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
+from minillm.training.setup import Setup
 from minillm.training.sharding import gather_student, shard_teacher
 from minillm.training.tracking import start_tracking
 
@@ -60,7 +61,8 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
-    if config.method.name in NEED_TEACHER and config.teacher.path is None:
+    teacher = config.teacher
+    if config.method.needs_teacher and teacher.kind == "local" and teacher.path is None:
         raise InputError(
             f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
@@ -79,13 +81,13 @@ def train(config: Config) -> None:
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
-    student, teacher = join_teacher(config, student, make_teacher(config))
+    teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
-                  accelerator.process_index, accelerator.num_processes, output)  # fmt: skip
+                  accelerator.process_index, accelerator.num_processes, output, shared)  # fmt: skip
     describe(setup)
     setup = spread(setup, accelerator)
     method = build_method(setup)
-    steps = total_steps(config.training, method)
+    steps = config.training.total_steps(method.epoch_size)
     made = made_with(config, setup.train, accelerator)
     state = RunState(accelerator, output, config.training.keep_checkpoints, made)
     if checkpoint:
@@ -129,7 +131,7 @@ def run(
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
     scoring = partial(
         validate,
-        teacher=setup.teacher,
+        teacher=setup.teacher.exact() if setup.teacher and setup.shared_tokenizer else None,
         examples=validation[: training.validation_inputs],
         decoding=Decoding(config.data.max_response_length),
         seeds=training.validation_seeds,
@@ -158,7 +160,7 @@ def spread(setup: Setup, accelerator: Accelerator) -> Setup:
     student = gather_student(setup.student, accelerator)
     teacher = setup.teacher
     if teacher and setup.config.runtime.shard_teacher:
-        teacher = shard_teacher(teacher, accelerator)
+        teacher = teacher.replace_models(partial(shard_teacher, accelerator=accelerator))
     return replace(setup, student=student, teacher=teacher)
 
 
@@ -167,13 +169,6 @@ def describe(setup: Setup) -> None:
     student, teacher = setup.student, setup.teacher
     text = f"{setup.config.method.name}: student {student.description}, {student.parameters:,} "
     text += f"parameters, {student.vocab_size} tokens"
-    if teacher:
-        text += f"; teacher {teacher.description}, {teacher.parameters:,} parameters"
+    for model in teacher.models if teacher else ():
+        text += f"; teacher {model.description}, {model.parameters:,} parameters"
     log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)
-
-
-def total_steps(training: TrainingConfig, method: Method) -> int:
-    """Optimiser steps: as set, or as many as the epochs take."""
-    if training.steps is not None:
-        return training.steps
-    return max(1, round(training.epochs * method.epoch_size / training.batch_size))

@@ -1,6 +1,7 @@
-"""Tensors of a batch: prompts padded on the left, responses on the right, masks beside them.
+"""Tensors of a batch: prompts padded on the left, responses padded on the right, and their masks.
 
-A mask is 1 where a token is real. Padding is never told by its id: pad and EOS may share one.
+A mask is 1 on real tokens and 0 on padding. Only the mask identifies padding: the pad token and EOS
+may have the same id.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask `[B, P]`, the rows flush right."""
+    """Ids and mask `[B, P]`; padding is on the left of each row."""
     width = max(map(len, rows))
     ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
@@ -19,7 +20,7 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 
 def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask `[B, T]`, the rows flush left."""
+    """Ids and mask `[B, T]`; padding is on the right of each row."""
     width = max(map(len, rows))
     ids = [list(row) + [pad_id] * (width - len(row)) for row in rows]
     mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
@@ -40,10 +41,16 @@ class PromptBatch:
     def to(self, device: torch.device) -> "PromptBatch":
         return PromptBatch(self.ids.to(device), self.mask.to(device))
 
+    def select(self, rows: Tensor) -> "PromptBatch":
+        """Some rows, cut to their longest prompt."""
+        mask = self.mask[rows]
+        first = self.mask.shape[1] - int(mask.sum(-1).max())
+        return PromptBatch(self.ids[rows, first:], mask[:, first:])
+
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """Prompts with responses: int64 `[B, P]` and `[B, T]`, the response mask with its EOS."""
+    """Prompts, int64 `[B, P]`, and responses, int64 `[B, T]`; the response mask includes EOS."""
 
     prompt_ids: Tensor
     prompt_mask: Tensor
@@ -68,17 +75,14 @@ class SequenceBatch:
 
     @property
     def tokens(self) -> int:
-        """Response tokens, EOS included."""
+        """Number of response tokens, including EOS."""
         return int(self.response_mask.sum())
 
     def select(self, rows: Tensor) -> "SequenceBatch":
         """Some rows, cut to their longest prompt and response."""
-        prompt_mask, response_mask = self.prompt_mask[rows], self.response_mask[rows]
-        first = self.prompt_mask.shape[1] - int(prompt_mask.sum(-1).max())
+        prompts = PromptBatch(self.prompt_ids, self.prompt_mask).select(rows)
+        response_mask = self.response_mask[rows]
         length = int(response_mask.sum(-1).max())
         return SequenceBatch(
-            self.prompt_ids[rows, first:],
-            prompt_mask[:, first:],
-            self.response_ids[rows, :length],
-            response_mask[:, :length],
+            prompts.ids, prompts.mask, self.response_ids[rows, :length], response_mask[:, :length]
         )

@@ -1,5 +1,6 @@
-"""From records to token ids: prompts over the limit dropped, long responses cut, both counted."""
+"""Encodes records as token ids; drops long prompts, cuts long responses, and counts both."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,24 +8,37 @@ from transformers import PreTrainedTokenizerBase
 
 from minillm.config import DataConfig
 from minillm.data.records import Record
-from minillm.data.templates import prompt_text
+from minillm.data.templates import prompt_text, teacher_prompt_text
 from minillm.errors import InputError
 
 
 @dataclass(frozen=True)
 class Example:
-    """One input as text and as token ids; each response ends in EOS unless it was cut."""
+    """One input as text and as token ids, in the views of student and teacher.
+
+    Attributes:
+        prompt: the student's prompt.
+        references: every right response.
+        topic: the kind of task.
+        prompt_ids: the student's prompt.
+        response_ids: one response for each reference; ends in EOS unless it was cut.
+        teacher_prompt_ids: the prompt that the teacher reads, in the teacher's tokens; None if the
+            teacher reads the student's.
+        id: names the example: the id of the record, or a checksum of what the record asks.
+    """
 
     prompt: str
     references: tuple[str, ...]
     topic: str
     prompt_ids: list[int]
-    response_ids: list[list[int]]  # one for each reference
+    response_ids: list[list[int]]
+    teacher_prompt_ids: list[int] | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A split ready for training or scoring, and what was lost on the way."""
+    """An encoded split, and the numbers of dropped prompts and cut responses."""
 
     examples: list[Example]
     dropped_prompts: int
@@ -42,39 +56,78 @@ class Encoded:
 
 
 def encode(
-    records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, config: DataConfig
+    records: Sequence[Record],
+    tokenizer: PreTrainedTokenizerBase,
+    config: DataConfig,
+    teacher_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Encoded:
-    """Template and tokenise a split.
+    """Apply the prompt template to the records of a split and tokenise them.
+
+    Args:
+        records: the split.
+        tokenizer: the student's.
+        config: templates and limits.
+        teacher_tokenizer: the teacher's, if it differs from the student's.
 
     Raises:
-        InputError: every prompt is longer than the limit.
+        InputError: every prompt is longer than `data.max_prompt_length`.
     """
     prompts = [prompt_text(record, config.template, tokenizer) for record in records]
-    # A chat template writes its own special tokens; elsewhere the tokenizer adds what it wants to.
-    ready = config.template == "chat"
-    all_prompt_ids = tokenizer(prompts, add_special_tokens=not ready)["input_ids"]
+    prompt_ids = _prompt_ids(prompts, tokenizer, config.template)
+    teacher_ids = _teacher_prompt_ids(records, prompts, tokenizer, teacher_tokenizer, config)
     references = [text for record in records for text in record.references]
     all_response_ids = iter(tokenizer(references, add_special_tokens=False)["input_ids"])
-    limit = config.max_response_length
+    limit, teacher_limit = config.max_prompt_length, config.max_teacher_prompt_length
     examples, cut = [], 0
-    for record, prompt, prompt_ids in zip(records, prompts, all_prompt_ids, strict=True):
+    for record, text, ids, teacher in zip(records, prompts, prompt_ids, teacher_ids, strict=True):
         responses = [[*next(all_response_ids), tokenizer.eos_token_id] for _ in record.references]
-        if len(prompt_ids) > config.max_prompt_length:
+        if len(ids) > limit or len(teacher or ()) > (teacher_limit or limit):
             continue
-        cut += sum(len(ids) > limit for ids in responses)
+        cut += sum(len(response) > config.max_response_length for response in responses)
         examples.append(
             Example(
-                prompt=prompt,
+                prompt=text,
                 references=record.references,
                 topic=record.topic,
-                prompt_ids=prompt_ids,
-                response_ids=[ids[:limit] for ids in responses],
+                prompt_ids=ids,
+                response_ids=[response[: config.max_response_length] for response in responses],
+                teacher_prompt_ids=teacher,
+                id=record.id or _checksum(record),
             )
         )
     if not examples:
-        shortest = min(map(len, all_prompt_ids))
+        shortest = min(map(len, prompt_ids))
         raise InputError(
-            f"every prompt ({len(records)}) is longer than data.max_prompt_length="
-            f"{config.max_prompt_length} tokens (the shortest has {shortest}). Raise the limit."
+            f"every prompt ({len(records)}) is longer than data.max_prompt_length={limit} tokens "
+            f"(the shortest has {shortest}), or its teacher's prompt is longer than "
+            f"data.max_teacher_prompt_length={teacher_limit or limit}. Raise the limit."
         )
     return Encoded(examples, dropped_prompts=len(records) - len(examples), cut_responses=cut)
+
+
+def _prompt_ids(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, template: str | None
+) -> list[list[int]]:
+    # A chat template writes its own special tokens; for other templates the tokenizer adds them.
+    return tokenizer(list(texts), add_special_tokens=template != "chat")["input_ids"]
+
+
+def _teacher_prompt_ids(
+    records: Sequence[Record],
+    prompts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    teacher_tokenizer: PreTrainedTokenizerBase | None,
+    config: DataConfig,
+) -> list[list[int] | None]:
+    """What the teacher reads for each record; None where it reads the student's prompt ids."""
+    reader = teacher_tokenizer or tokenizer
+    texts = [teacher_prompt_text(record, config.teacher_template, reader) for record in records]
+    if not teacher_tokenizer and not any(texts):
+        return [None] * len(records)
+    texts = [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
+    return _prompt_ids(texts, reader, config.teacher_template or config.template)
+
+
+def _checksum(record: Record) -> str:
+    asked = "\0".join([record.instruction, record.input, record.prompt or ""])
+    return hashlib.sha256(asked.encode()).hexdigest()[:12]

@@ -1,14 +1,16 @@
-"""The one record that every kind of data set is read into."""
+"""`Record`, the common form of the rows of all data sets."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Record:
-    """One task: what is asked, and every answer that counts as right.
+    """One task and all of its reference answers.
 
-    `prompt` is the ready text of the prompt where the data set brings one; otherwise a template
-    makes it from `instruction` and `input`. `topic` names the kind of task for break-downs.
+    `prompt` is the ready text of the prompt if the data set has one; otherwise a template makes the
+    text from `instruction` and `input`. `teacher_prompt` is the ready text of the teacher's own
+    prompt, which may hold more than the student's. `topic` names the kind of task for break-downs.
+    `id` is the name of the record in the data set.
     """
 
     instruction: str
@@ -16,3 +18,5 @@ class Record:
     input: str = ""
     prompt: str | None = None
     topic: str = ""
+    teacher_prompt: str | None = None
+    id: str = ""

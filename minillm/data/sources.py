@@ -1,7 +1,7 @@
-"""The four kinds of data set, each read into records: embedded, jsonl, csv and Hub.
+"""Reads the four kinds of data set into records: embedded, jsonl, csv and Hub.
 
-Every kind ends in the same place: rows of columns become `Record`s, rows that ask the same thing
-become one record with several references, and the splits are made the same way for the same seed.
+Rows of a jsonl, csv or Hub data set become `Record`s. Rows with the same input become one record
+with several references. The same seed gives the same splits.
 """
 
 import csv
@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from minillm.config import DataConfig
@@ -22,18 +23,23 @@ COLUMNS = {
     "references": "output",
     "prompt": "prompt",
     "topic": "topic",
+    "teacher_prompt": "teacher_prompt",
+    "id": "id",
 }
 
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can escape one; no tokenizer takes it
+TEXTS = ("instruction", "input", "prompt", "teacher_prompt")  # one text, or missing
 
-Rows = Iterable[tuple[str, dict]]  # where it stands (for messages), and its columns
+# Half of a UTF-16 pair. JSON can contain it as an escape, and no tokenizer accepts it.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Rows = Iterable[tuple[str, dict]]  # location of a row (for messages), and its columns
 
 
 def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Record]]:
     """Read the named splits (`train`, `validation`, `test`) of a data set.
 
-    Where the data set names no validation split, `validation_size` inputs of the training split
-    are held out by a seeded shuffle; no input is in both.
+    If the data set has no validation split, `validation_size` random inputs of the training split
+    become the validation split; `data.seed` selects them. The two splits share no input.
 
     Raises:
         InputError: a file is missing or empty, a row is malformed, a field or split is missing.
@@ -42,10 +48,10 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
     if config.kind == "embedded":
         records = generate_records(seed=config.seed)
         return {split: records[split] for split in splits}
-    hold_out = config.validation is None and splits & {"train", "validation"}
-    wanted = splits - {"validation"} | {"train"} if hold_out else splits
-    records = {split: _read_split(config, split) for split in sorted(wanted)}
-    if hold_out:
+    holds_out = config.validation is None and splits & {"train", "validation"}
+    splits_to_read = splits - {"validation"} | {"train"} if holds_out else splits
+    records = {split: _read_split(config, split) for split in sorted(splits_to_read)}
+    if holds_out:
         records["train"], records["validation"] = hold_out_validation(
             records["train"], config.validation_size, config.seed
         )
@@ -55,10 +61,10 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
 def hold_out_validation(
     records: list[Record], size: int, seed: int
 ) -> tuple[list[Record], list[Record]]:
-    """Split records into training and validation; the order of each is that of the file."""
+    """Split records into training and validation records; both keep the order of `records`."""
     if size >= len(records):
         raise InputError(
-            f"data.validation_size={size} leaves nothing to train on: the training split has "
+            f"data.validation_size={size} leaves no training data: the training split has "
             f"{len(records)} inputs. Set a smaller size."
         )
     held_out = set(random.Random(seed).sample(range(len(records)), size))
@@ -74,14 +80,14 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
         path = Path(path)
         if name is not None and path.is_file():
             raise InputError(
-                f"data.{split}={name} names a file below data.path, but {path} is a file itself: "
-                f"set data.{split}=null, or data.path to the folder of both."
+                f"data.{split}={name} must be a file in the folder data.path, but data.path={path} "
+                f"is a file. Set data.{split}=null, or set data.path to the folder of {name}."
             )
         if path.is_dir():
             if name is None:
                 raise InputError(
-                    f"data.{split} is not set: which file of {path} holds the {split} split? "
-                    f"Add data.{split}=FILE."
+                    f"data.{split} is not set, and data.path={path} is a folder. Set "
+                    f"data.{split} to the file of that folder that holds the {split} split."
                 )
             path = path / name
         rows = _jsonl_rows(path) if config.kind == "jsonl" else _csv_rows(path)
@@ -90,10 +96,10 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
-            f"Convert it to UTF-8."
+            f"Convert the file to UTF-8."
         ) from error
     except csv.Error as error:
-        raise InputError(f"{path} is no csv that can be read: {error}. Mend the file.") from error
+        raise InputError(f"{path} is not a valid csv file: {error}. Correct the file.") from error
     if not records:
         raise InputError(
             f"the {split} split is empty: {path} must hold at least one row. Give another file."
@@ -104,7 +110,8 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
 def _open(path: Path):
     if not path.is_file():
         raise InputError(
-            f"there is no file or folder {path}. Check data.path and the names of its splits."
+            f"there is no file or folder {path}. Check data.path, data.train, data.validation and "
+            f"data.test."
         )
     return path.open(encoding="utf-8-sig", newline="")  # spreadsheets write a byte-order mark
 
@@ -114,17 +121,20 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict]]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            place = f"{path}, line {number}"
+            location = f"{path}, line {number}"
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise InputError(
-                    f"{place}: not valid JSON ({error.msg} at column {error.colno}). Each line "
+                    f"{location}: not valid JSON ({error.msg} at column {error.colno}). Each line "
                     f"must be one JSON object."
                 ) from error
             if not isinstance(row, dict):
-                raise InputError(f"{place}: {type(row).__name__} given, a JSON object is needed.")
-            yield place, row
+                raise InputError(
+                    f"{location}: the value is a {type(row).__name__}. Each line must be one JSON "
+                    f"object."
+                )
+            yield location, row
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
@@ -135,7 +145,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def _hub_rows(config: DataConfig, split: str, name: str) -> Iterator[tuple[str, dict]]:
-    import datasets  # takes a second to import, and only this kind needs it
+    import datasets  # imported here because the import takes a second
 
     try:
         rows = datasets.load_dataset(config.path, config.subset, split=name)
@@ -149,60 +159,63 @@ def _hub_rows(config: DataConfig, split: str, name: str) -> Iterator[tuple[str, 
 
 
 def _records(rows: Rows, columns: dict[str, str]) -> Iterator[Record]:
-    for place, row in rows:
-        yield _record(place, row, columns)
+    for location, row in rows:
+        yield _record(location, row, columns)
 
 
-def _record(place: str, given: dict, columns: dict[str, str]) -> Record:
-    row = {ours: given.get(theirs) for ours, theirs in columns.items()}
+def _record(location: str, row: dict, columns: dict[str, str]) -> Record:
+    fields = {field: row.get(column) for field, column in columns.items()}
 
-    def refuse(what: str) -> InputError:
+    def invalid(problem: str) -> InputError:
         return InputError(
-            f"{place}: {what}. The row has {', '.join(map(repr, given))}. Mend it, or map the "
-            f"columns, such as data.columns.references=THEIR_NAME."
+            f"{location}: {problem}. The columns of the row are {', '.join(map(repr, row))}. "
+            f"Correct the row, or name the right column, such as data.columns.references=COLUMN."
         )
 
-    if not row["instruction"] and not row["prompt"]:
-        raise refuse(
-            f"neither {columns['instruction']!r} nor {columns['prompt']!r} is there, "
-            f"and a record needs one of them"
+    if not fields["instruction"] and not fields["prompt"]:
+        raise invalid(
+            f"{columns['instruction']!r} and {columns['prompt']!r} are both missing or empty, "
+            f"and one of the two is required"
         )
-    references = row["references"]
+    references = fields["references"]
     if references is None:
-        raise refuse(f"the field {columns['references']!r} is missing or null")
+        raise invalid(f"the field {columns['references']!r} is missing or null")
     references = [references] if isinstance(references, str) else references
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
-        raise refuse(f"{columns['references']!r} must be a text or a list of texts")
+        raise invalid(f"{columns['references']!r} must be a text or a list of texts")
     references = tuple(text.strip() for text in references if text.strip())
     if not references:
-        raise refuse(f"{columns['references']!r} holds no reference, at least one is needed")
-    for name in ("instruction", "input", "prompt"):
-        if row[name] is not None and not isinstance(row[name], str):
-            raise refuse(f"{columns[name]!r} must be a text, not {type(row[name]).__name__}")
-    texts = [row["instruction"], row["input"], row["prompt"], *references]
-    if any(HALF_CHARACTER.search(text or "") for text in texts):
-        raise refuse("a text holds half of a character (an escape from \\ud800 to \\udfff)")
+        raise invalid(f"{columns['references']!r} holds no reference, at least one is needed")
+    for name in TEXTS:
+        if fields[name] is not None and not isinstance(fields[name], str):
+            raise invalid(f"{columns[name]!r} must be a text, not {type(fields[name]).__name__}")
+    texts = [*(fields[name] for name in TEXTS), *references]
+    if any(LONE_SURROGATE.search(text or "") for text in texts):
+        raise invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return Record(
-        instruction=row["instruction"] or "",
+        instruction=fields["instruction"] or "",
         references=references,
-        input=row["input"] or "",
-        prompt=row["prompt"] or None,
-        topic=str(row["topic"] or ""),
+        input=fields["input"] or "",
+        prompt=fields["prompt"] or None,
+        topic=str(fields["topic"] or ""),
+        teacher_prompt=fields["teacher_prompt"] or None,
+        id="" if fields["id"] is None else str(fields["id"]),
     )
 
 
 def group_references(records: Iterable[Record]) -> list[Record]:
-    """Join records that ask the same into one with all their references, in order of appearance."""
+    """Merge records with the same input into one record with all references of the group.
+
+    Records and references keep the order of their first occurrence.
+    """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        groups.setdefault((record.instruction, record.input, record.prompt), []).append(record)
+        key = record.instruction, record.input, record.prompt, record.teacher_prompt
+        groups.setdefault(key, []).append(record)
     return [
-        Record(
-            instruction=group[0].instruction,
-            references=tuple(dict.fromkeys(text for one in group for text in one.references)),
-            input=group[0].input,
-            prompt=group[0].prompt,
-            topic=group[0].topic,
+        replace(
+            group[0],
+            references=tuple(dict.fromkeys(text for record in group for text in record.references)),
         )
         for group in groups.values()
     ]

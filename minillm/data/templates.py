@@ -1,8 +1,8 @@
-"""Prompt templates: named functions from a record to the text of its prompt.
+"""Prompt templates: named functions that build the text of a prompt from a record.
 
-`alpaca` is the text that the paper's data sets carry in their `prompt` field (Stanford Alpaca's
-wording); `plain` is for task data such as E2E, whose input is its own instruction; `chat` is the
-template that comes with a model's tokenizer.
+`alpaca` is the text in the `prompt` field of the paper's data sets (wording of Stanford Alpaca).
+`plain` is for task data that need no instruction, such as E2E. `chat` is the chat template of the
+model's tokenizer.
 """
 
 from transformers import PreTrainedTokenizerBase
@@ -28,16 +28,20 @@ def alpaca(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def plain(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Instruction and input, a line each."""
+    """Instruction and input, each on its own line."""
     return "".join(f"{part}\n" for part in (record.instruction, record.input) if part)
 
 
 def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
-    """One user turn in the tokenizer's own chat template, ready for the assistant's turn."""
+    """One user turn in the tokenizer's chat template, followed by the start of the model's turn.
+
+    Raises:
+        InputError: the tokenizer has no chat template.
+    """
     if tokenizer.chat_template is None:
         raise InputError(
             f"data.template=chat: the tokenizer of {tokenizer.name_or_path} has no chat template. "
-            f"Take data.template=plain or alpaca, or a model that was made for chat."
+            f"Use data.template=plain or data.template=alpaca, or use a chat model."
         )
     content = "\n\n".join(part for part in (record.instruction, record.input) if part)
     return tokenizer.apply_chat_template(
@@ -45,9 +49,30 @@ def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     )
 
 
-TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat}
+def demonstration(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The plain prompt with the first reference as an example of a good response.
+
+    A template for teachers: the same model with this prompt can teach itself without it
+    (self-distillation, arXiv 2601.19897).
+    """
+    return (
+        f"{plain(record, tokenizer)}\nAn example of a good response:\n{record.references[0]}\n\n"
+        f"Response:\n"
+    )
+
+
+TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat, "demonstration": demonstration}
 
 
 def prompt_text(record: Record, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The ready prompt where the record brings one, else what the named template makes of it."""
+    """The prompt of the record if it has one, otherwise the prompt that `template` builds."""
     return record.prompt if record.prompt is not None else TEMPLATES[template](record, tokenizer)
+
+
+def teacher_prompt_text(
+    record: Record, template: str | None, tokenizer: PreTrainedTokenizerBase
+) -> str | None:
+    """The teacher's own prompt: the record's, or what the template makes; None without both."""
+    if record.teacher_prompt is not None:
+        return record.teacher_prompt
+    return template and TEMPLATES[template](record, tokenizer)

@@ -1,4 +1,4 @@
-"""Tokenizers: loaded for a pretrained model, trained on the training text for a built one."""
+"""Loads the tokenizer of a pretrained model, or trains one on the training text for a new model."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +12,9 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `vocab_size` tokens, the same for the same texts.
+    """Train a byte-level BPE of at most `vocab_size` tokens; equal texts give equal tokenizers.
 
-    As in GPT-2, one token ends a sequence and pads: masks, never ids, tell the two apart.
+    As in GPT-2, one token is both EOS and the pad token. Only masks distinguish the two.
     """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -32,12 +32,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or Hub name; one without a pad token pads with its EOS.
+    """Load the tokenizer of a folder or Hub name; without a pad token, EOS becomes the pad token.
 
     Raises:
-        InputError: there is none, or it has no end-of-sequence token.
+        InputError: there is no tokenizer, or it has no end-of-sequence token.
     """
-    where = path if Path(path).is_dir() else f"{path} (no folder here, so a Hub name)"
+    where = path if Path(path).is_dir() else f"{path} (not a folder, so used as a Hub name)"
     advice = "Give a folder that holds tokenizer.json, or a Hub name."
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
@@ -45,11 +45,14 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         raise InputError(
             f"no tokenizer could be loaded from {where}: {first_line(error)}. {advice}"
         ) from error
-    # Without its files, some classes come up with special tokens alone.
+    # Without their files, some tokenizer classes load with special tokens only.
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
         raise InputError(f"there is no tokenizer in {where}. {advice}")
     if tokenizer.eos_token_id is None:
-        raise InputError(f"the tokenizer of {path} has no end-of-sequence token; one is needed.")
+        raise InputError(
+            f"the tokenizer of {path} has no end-of-sequence token, which is required. Use another "
+            f"tokenizer, or add eos_token to tokenizer_config.json."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -14,6 +14,7 @@ from minillm.evaluation.scoring import Scores, score
 from minillm.evaluation.statistics import bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 GREEDY = "greedy"
 
@@ -28,7 +29,7 @@ class Evaluation:
 
 def evaluate(
     model: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     settings: EvaluationConfig,
     max_length: int,

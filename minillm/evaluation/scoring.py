@@ -12,12 +12,14 @@ import torch
 from minillm.data.batches import SequenceBatch
 from minillm.data.encoding import Example
 from minillm.evaluation.rouge import rouge_l
-from minillm.models.forward import response_hidden, response_terms
-from minillm.models.heads import output_head
+from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
+from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import by_length, generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Scores:
 
 def score(
     model: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     seed: int,
@@ -80,15 +82,15 @@ def score(
 
 @torch.no_grad()
 def exact_reverse_kl(
-    student: LanguageModel, teacher: LanguageModel, batch: SequenceBatch
+    student: LanguageModel, teacher: Teacher, batch: SequenceBatch
 ) -> torch.Tensor:
     """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
-    states = response_hidden(teacher, batch), output_head(teacher)
-    terms = response_terms(student, batch, ("reverse_kl",), states)
-    return terms.reverse_kl.sum(-1)
+    terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
+    targets = teacher.score(batch).targets
+    return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)
 
 
 def language_model_loss(
@@ -100,8 +102,8 @@ def language_model_loss(
     sequences = [prompt + response for prompt, response in pairs]
     for indices in share(length_batches(sequences, batch_size)):
         batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        terms = response_terms(model, batch, ("log_probs",))
-        total, tokens = total - float(terms.log_probs.sum()), tokens + batch.tokens
+        terms = response_terms(model, batch, terms={"log_probs": TokenLogProb()})
+        total, tokens = total - float(terms["log_probs"].sum()), tokens + batch.tokens
     sums = zip(*gathered([(total, tokens)]), strict=True)
     total, tokens = map(sum, sums)
     return total / tokens

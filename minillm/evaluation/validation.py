@@ -10,11 +10,12 @@ from minillm.data.encoding import Example
 from minillm.evaluation.scoring import language_model_loss, score
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
+from minillm.teachers.teacher import Teacher
 
 
 def validate(
     student: LanguageModel,
-    teacher: LanguageModel | None,
+    teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     seeds: Sequence[int],

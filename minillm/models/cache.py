@@ -1,8 +1,8 @@
-"""Key-value caches whose rows come and go while they are read: kept, dropped, joined.
+"""Key-value caches whose rows can be kept, dropped and joined during decoding.
 
-A row's tokens are next to each other and the next one goes to the last column, so a row that joins
-is padded on the left. Positions count real tokens, and masked columns take no part in attention:
-where a row sits in the cache changes nothing of what it says.
+The tokens of a row are in adjacent columns, and the next token goes to the last column. A row that
+joins is therefore padded on the left. Positions count real tokens only, and attention ignores
+masked columns, so that the columns of a row do not change its predictions.
 """
 
 import torch
@@ -13,69 +13,70 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from minillm.errors import InputError
 
-ROOM = 64  # columns; a cache that is full is copied once for so many tokens, not for each
+ROOM = 64  # free columns of a new copy, so that a full cache is not copied for every token
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values `[B, heads, L, d]`, views into memory with room for more columns."""
+    """Keys and values `[B, heads, L, d]`, as views of `buffers` with free columns."""
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args, **kwargs
     ) -> tuple[Tensor, Tensor]:
-        """Add columns; all keys and values, as `DynamicLayer` returns them."""
+        """Append columns and return all keys and values, as `DynamicLayer` does."""
         length = self.get_seq_length()
         total = length + key_states.shape[2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.hold(key_states, value_states)
         else:
-            if total > self.rooms[0].shape[2]:
+            if total > self.buffers[0].shape[2]:
                 self.hold(self.keys, self.values, total - length)
-            for room, new in zip(self.rooms, (key_states, value_states), strict=True):
-                room[:, :, length:total] = new
-        self.keys, self.values = (room[:, :, :total] for room in self.rooms)
+            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+                buffer[:, :, length:total] = states
+        self.keys, self.values = (buffer[:, :, :total] for buffer in self.buffers)
         return self.keys, self.values
 
-    def hold(self, keys: Tensor, values: Tensor, more: int = 0) -> None:
-        """Take these in place of all before, with room for `more` columns and then some."""
-        self.rooms = [functional.pad(x, (0, 0, 0, more + ROOM)) for x in (keys, values)]
-        self.keys, self.values = (room[:, :, : keys.shape[2]] for room in self.rooms)
+    def hold(self, keys: Tensor, values: Tensor, new_columns: int = 0) -> None:
+        """Replace the content by `keys` and `values`, with `new_columns` + ROOM free columns."""
+        self.buffers = [functional.pad(x, (0, 0, 0, new_columns + ROOM)) for x in (keys, values)]
+        self.keys, self.values = (buffer[:, :, : keys.shape[2]] for buffer in self.buffers)
 
 
 def growing_cache(config: PretrainedConfig) -> Cache:
-    """An empty cache for a model of this config.
+    """An empty cache for a model with this config.
 
-    Layers with a sliding window keep all columns too: the model's mask is what makes the window.
+    Layers with a sliding window keep all columns too, because the model's mask excludes the columns
+    outside of the window.
 
     Raises:
-        InputError: the model keeps something else than keys and values, such as the state of a
-            recurrent layer, from which padding cannot be masked.
+        InputError: the cache of the model is not made of keys and values. The state of a recurrent
+            layer, for example, cannot mask padding.
     """
     cache = DynamicCache(config=config)
     for layer in cache.layers:
         if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
             raise InputError(
                 f"models of type {config.model_type!r} cannot be sampled from: their cache has a "
-                f"{type(layer).__name__}, which cannot mask padding. Use a model whose layers are "
-                f"all attention."
+                f"{type(layer).__name__}, which cannot mask padding. Use a model with attention "
+                f"layers only."
             )
     cache.layers = [GrowingLayer() for _ in cache.layers]
     return cache
 
 
-def keep_rows(cache: Cache, rows: Tensor, first: int) -> None:
-    """Keep these rows (indices), from column `first` on."""
+def keep_rows(cache: Cache, rows: Tensor, first_column: int) -> None:
+    """Keep the rows with the indices `rows`, and drop the columns before `first_column`."""
     for layer in cache.layers:
-        layer.hold(layer.keys[rows, :, first:], layer.values[rows, :, first:])
+        layer.hold(layer.keys[rows, :, first_column:], layer.values[rows, :, first_column:])
 
 
 def join(cache: Cache, other: Cache) -> None:
-    """Add the rows of `other` behind those of `cache`, the shorter one padded on the left."""
+    """Append the rows of `other` to `cache`; the shorter cache is padded on the left."""
     width = max(cache.get_seq_length(), other.get_seq_length())
-    for layer, new in zip(cache.layers, other.layers, strict=True):
+    for layer, other_layer in zip(cache.layers, other.layers, strict=True):
         layer.hold(
             *(
                 torch.cat([functional.pad(x, (0, 0, width - x.shape[2], 0)) for x in pair])
-                for pair in ((layer.keys, new.keys), (layer.values, new.values))
+                for pair in ((layer.keys, other_layer.keys), (layer.values, other_layer.values))
             )
         )

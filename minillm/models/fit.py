@@ -1,4 +1,4 @@
-"""Do student and teacher fit? They share a tokenizer; their padded vocabularies may differ."""
+"""Checks that student and teacher have the same tokenizer; padded vocabularies may differ."""
 
 import logging
 from dataclasses import replace
@@ -11,51 +11,59 @@ from minillm.models.language_model import LanguageModel
 log = logging.getLogger(__name__)
 
 
-def check_tokenizers(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) -> None:
-    """Refuse two tokenizers that do not give the same ids the same meaning.
-
-    Raises:
-        InputError: saying what differs.
-    """
+def tokenizer_differences(
+    student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase
+) -> list[str]:
+    """How two tokenizers differ in the meaning of their ids, student against teacher; [] if not."""
     differences = []
     student_vocab, teacher_vocab = student.get_vocab(), teacher.get_vocab()
     if len(student_vocab) != len(teacher_vocab):
         differences.append(f"{len(student_vocab)} tokens against {len(teacher_vocab)}")
-    moved = sorted(
+    differing_tokens = sorted(
         token
         for token in student_vocab.keys() | teacher_vocab.keys()
         if student_vocab.get(token) != teacher_vocab.get(token)
     )
-    if moved:
+    if differing_tokens:
         shown = ", ".join(
             f"{token!r} ({student_vocab.get(token)} against {teacher_vocab.get(token)})"
-            for token in moved[:3]
+            for token in differing_tokens[:3]
         )
-        differences.append(f"{len(moved)} tokens have another id or none, such as {shown}")
+        count = len(differing_tokens)
+        differences.append(f"{count} tokens have another id or no id, such as {shown}")
     if student.eos_token != teacher.eos_token:
-        differences.append(f"sequences end in {student.eos_token!r} against {teacher.eos_token!r}")
+        differences.append(f"EOS {student.eos_token!r} against {teacher.eos_token!r}")
+    return differences
+
+
+def check_tokenizers(student: PreTrainedTokenizerBase, teacher: PreTrainedTokenizerBase) -> None:
+    """Refuse two tokenizers that do not give the same ids the same meaning.
+
+    Raises:
+        InputError: saying how they differ.
+    """
+    differences = tokenizer_differences(student, teacher)
     if differences:
         raise InputError(
             "the student's and the teacher's tokenizers differ (student against teacher): "
             + "; ".join(differences)
-            + ". Token-level distillation needs one tokenizer: use models of one family, or train "
-            "the student with student.tokenizer set to the teacher's."
+            + ". Token-level distillation needs one tokenizer: use models of one family, train "
+            "the student with student.tokenizer set to the teacher's, or take method=seqkd."
         )
 
 
-def fit(student: LanguageModel, teacher: LanguageModel) -> tuple[LanguageModel, LanguageModel]:
-    """Student and teacher with one vocabulary, both cut to the tokenizer's where padded.
+def fit(student: LanguageModel, teacher: LanguageModel) -> LanguageModel:
+    """The teacher with the student's vocabulary, cut to the tokenizer's tokens if it is padded.
 
-    Raises:
-        InputError: their tokenizers differ.
+    Their tokenizers must be the same.
     """
-    check_tokenizers(student.tokenizer, teacher.tokenizer)
     rows = [model.module.get_output_embeddings().weight.shape[0] for model in (student, teacher)]
     if rows[0] != rows[1]:
         log.info(
-            "output rows differ (student %d, teacher %d): both are cut to the tokenizer's %d",
+            "the numbers of output rows differ (student %d, teacher %d): both are cut to the "
+            "tokenizer's %d",
             *rows,
             student.vocab_size,
         )
-    # What ends a response is the student's matter; the teacher is asked about the same tokens.
-    return student, replace(teacher, vocab_size=student.vocab_size, eos_ids=student.eos_ids)
+    # The student's EOS tokens end a response; the teacher scores the same tokens.
+    return replace(teacher, vocab_size=student.vocab_size, eos_ids=student.eos_ids)

@@ -16,13 +16,11 @@ from minillm.data.batches import SequenceBatch
 from minillm.models.cache import growing_cache, join, keep_rows
 from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
-from minillm.objectives.chunked import (
-    Head,
-    Teacher,
-    VocabularyTerms,
-    vocabulary_loss,
-    vocabulary_terms,
-)
+from minillm.models.layers import StateLoss, captured_layers
+from minillm.objectives.chunked import TokenLoss, Values, vocabulary_loss, vocabulary_terms
+from minillm.objectives.head import Head
+from minillm.objectives.targets import Targets
+from minillm.objectives.terms import Terms
 
 
 def position_ids(mask: Tensor) -> Tensor:
@@ -36,100 +34,132 @@ def _takes_positions(module: nn.Module) -> bool:
 
 
 def response_hidden(model: LanguageModel, batch: SequenceBatch) -> Tensor:
-    """Last hidden states `[B, T, d]` that predict each response token; no logits are made."""
-    hidden = _through_head(model.module, batch.to(model.device), model, lambda hidden, _: hidden)
-    return hidden[:, :-1].to(batch.response_ids.device)
+    """Last hidden states `[B, T, d]` that predict each response token. No logits are computed."""
+    return response_states(model, batch, ())[0]
 
 
-@torch.no_grad()
-def response_terms(
-    model: LanguageModel,
-    batch: SequenceBatch,
-    terms: Sequence[str],
-    teacher: Teacher | None = None,
-) -> VocabularyTerms:
-    """The `terms` `[B, T]` of each response token, 0 on padding, which costs nothing.
+def response_states(
+    model: LanguageModel, batch: SequenceBatch, layers: Sequence[int]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """Last hidden states `[B, T, d]`, and the outputs `[B, T, d]` of some decoder layers.
 
-    They have no gradient, ever: `response_loss` is to train on.
+    The tensors are on the device of the batch and predict the response tokens.
 
     Args:
         model: reads the batch.
         batch: prompts and responses.
-        terms: names of `VocabularyTerms`.
-        teacher: its last hidden states `[B, T, d']` and its head, where a term needs them.
+        layers: numbers of decoder layers, see `captured_layers`.
     """
-    real = _RealTokens(batch, teacher)
+    device = batch.response_ids.device
+    with captured_layers(model.module, layers) as states:
+        hidden = _through_head(
+            model.module, batch.to(model.device), model, lambda hidden, _: hidden
+        )
+    columns = slice(-batch.response_ids.shape[1] - 1, -1)
+    return hidden[:, :-1].to(device), {i: x[:, columns].to(device) for i, x in states.items()}
+
+
+@torch.no_grad()
+def response_terms(
+    model: LanguageModel, batch: SequenceBatch, *, terms: Terms, targets: Targets | None = None
+) -> Values:
+    """The terms `[B, T]` of each response token without gradient; 0 on padding.
+
+    Padding costs no computation.
+
+    Args:
+        model: reads the batch.
+        batch: prompts and responses.
+        terms: the terms by name.
+        targets: of the B * T tokens, row by row; needed if a term compares with a teacher.
+    """
+    real = _RealTokens(batch)
 
     def compute(hidden: Tensor, head: Head) -> Tensor:
-        found = vocabulary_terms(real.of(hidden[:, :-1]), head, real.ids, terms, real.teacher)
-        return real.everywhere(found, terms)
+        values = vocabulary_terms(
+            real.select(hidden[:, :-1]), head, real.ids, terms=terms,
+            targets=targets and targets.select(real.tokens),
+        )  # fmt: skip
+        return real.scatter(values)
 
-    return VocabularyTerms.of(terms, _through_head(model.module, batch, model, compute).unbind(-1))
+    return dict(zip(terms, _through_head(model.module, batch, model, compute), strict=True))
 
 
 def response_loss(
     module: nn.Module,
     batch: SequenceBatch,
     model: LanguageModel,
-    terms: Sequence[str],
-    loss: Callable[..., Tensor],
+    *,
+    terms: Terms,
+    loss: TokenLoss,
     given: Sequence[Tensor] = (),
-    teacher: Teacher | None = None,
+    targets: Targets | None = None,
+    state_loss: StateLoss | None = None,
     chunk_size: int | None = None,
-) -> tuple[Tensor, VocabularyTerms]:
-    """The sum of the response tokens' losses, and the `terms` `[B, T]` without gradient.
+) -> tuple[Tensor, Values]:
+    """The sum of the losses of the response tokens, and the terms `[B, T]` without gradient.
 
-    What divides the sum should come after (`vocabulary_loss`).
+    Divide the sum after this function, not inside `loss` (see `vocabulary_loss`).
 
     Args:
-        module: the model as the caller may have wrapped it (DDP, DeepSpeed).
+        module: the model as the training engine wraps it (DDP, FSDP2, DeepSpeed).
         batch: prompts and responses.
         model: describes the model.
-        terms: names of `VocabularyTerms`.
-        loss: `loss(terms, *given)` of some tokens, all `[n]`, is the loss of each, `[n]`.
-        given: what else a token's loss is made of, `[B, T]` each.
-        teacher: its last hidden states `[B, T, d']` and its head, where a term needs them.
-        chunk_size: tokens in a chunk of logits; None for as many as the device should take.
+        terms: the terms by name.
+        loss: `loss(values, *given)` of n tokens is their loss `[n]`.
+        given: further inputs of `loss`, `[B, T]` each.
+        targets: of the B * T tokens, row by row; needed if a term compares with a teacher.
+        state_loss: a further loss per token, of the outputs of some decoder layers. Its values are
+            returned under the name "states".
+        chunk_size: tokens per chunk of logits; None for as many as the device should take.
     """
-    real = _RealTokens(batch, teacher)
+    real = _RealTokens(batch)
+    names = [*terms, *(["states"] if state_loss else [])]
+    columns = slice(-batch.response_ids.shape[1] - 1, -1)
 
     def compute(hidden: Tensor, head: Head) -> Tensor:
-        total, found = vocabulary_loss(
-            real.of(hidden[:, :-1]), head, real.ids, terms, loss, [real.of(x) for x in given],
-            real.teacher, chunk_size,
+        total, values = vocabulary_loss(
+            real.select(hidden[:, :-1]), head, real.ids, terms=terms, loss=loss,
+            given=[real.select(x) for x in given],
+            targets=targets and targets.select(real.tokens), chunk_size=chunk_size,
         )  # fmt: skip
-        # One tensor, as it goes the way that logits go.
-        return torch.cat([total[None], real.everywhere(found, terms).flatten()])
+        if state_loss:
+            # All layers have run: the head is the last module of the forward pass.
+            selected = {i: real.select(state[:, columns]) for i, state in states.items()}
+            distances = state_loss(selected, real.tokens)
+            total = total + distances.sum().to(total.dtype)
+            values["states"] = distances.detach().to(total.dtype)
+        # One tensor, because the model returns it in the place of the logits.
+        return torch.cat([total[None], real.scatter(values).flatten()])
 
-    output = _through_head(module, batch, model, compute)
-    values = output[1:].detach().view(*batch.response_ids.shape, len(terms)).unbind(-1)
-    return output[0], VocabularyTerms.of(terms, values)
+    with captured_layers(model.module, state_loss.layers if state_loss else ()) as states:
+        output = _through_head(module, batch, model, compute)
+    values = output[1:].detach().view(len(names), *batch.response_ids.shape)
+    return output[0], dict(zip(names, values, strict=True))
 
 
 class _RealTokens:
-    """The N response tokens of a batch that are no padding.
+    """The N response tokens of a batch that are not padding.
 
     Attributes:
-        places: `[N]` in `[B * T]`.
+        tokens: their indices `[N]` in the batch `[B * T]`.
         ids: `[N]`.
-        teacher: its hidden states `[N, d']` and its head, where there is one.
     """
 
-    def __init__(self, batch: SequenceBatch, teacher: Teacher | None) -> None:
+    def __init__(self, batch: SequenceBatch) -> None:
         self.shape = batch.response_ids.shape
-        self.places = batch.response_mask.flatten().nonzero()[:, 0]
-        self.ids = self.of(batch.response_ids)
-        self.teacher = (self.of(teacher[0]), teacher[1]) if teacher else None
+        self.tokens = batch.response_mask.flatten().nonzero()[:, 0]
+        self.ids = self.select(batch.response_ids)
 
-    def of(self, values: Tensor) -> Tensor:
-        """Theirs `[N, ...]` of all `[B, T, ...]`."""
-        return values.flatten(0, 1).index_select(0, self.places)
+    def select(self, values: Tensor) -> Tensor:
+        """The values `[N, ...]` of the real tokens, from those of all positions `[B, T, ...]`."""
+        return values.flatten(0, 1).index_select(0, self.tokens)
 
-    def everywhere(self, found: VocabularyTerms, terms: Sequence[str]) -> Tensor:
-        """The terms `[B, T, K]`, 0 on padding."""
-        values = torch.stack([getattr(found, name) for name in terms], dim=-1)
-        everywhere = values.new_zeros(self.shape.numel(), len(terms))
-        return everywhere.index_copy(0, self.places, values).unflatten(0, self.shape)
+    def scatter(self, values: Values) -> Tensor:
+        """The values of K terms at all positions, `[K, B, T]`; 0 on padding."""
+        columns = torch.stack([*values.values()])
+        everywhere = columns.new_zeros(len(columns), self.shape.numel())
+        return everywhere.index_copy(1, self.tokens, columns).unflatten(1, self.shape)
 
 
 def _through_head(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from minillm.errors import InputError
 from minillm.models.language_model import LanguageModel
-from minillm.objectives.chunked import Head
+from minillm.objectives.head import Head
 
 # What models do to logits after the head, by the names they give it in their config or on
 # themselves, and the value at which it does nothing.

@@ -1,4 +1,4 @@
-"""A causal language model with its tokenizer: loaded with stock transformers, or built small."""
+"""A causal language model with its tokenizer: loads a pretrained model or builds a new one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,22 +18,26 @@ from transformers import (
 
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
-from minillm.objectives.chunked import Head
+from minillm.objectives.head import Head
 
-# GPT-2's own function, gelu_new, as one kernel: 20% off a step of a small model on a CPU, and fewer
-# tensors kept for backward.
+# Equal to GPT-2's gelu_new, but one kernel: a training step of a small model on a CPU takes 20%
+# less time, and fewer tensors are stored for backward.
 FUSED_GELU = "gelu_pytorch_tanh"
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A model and what is needed to read and write text with it.
+    """A model with its tokenizer.
 
-    `vocab_size` is the number of tokens that can occur. A model may have more output rows than its
-    tokenizer has tokens (padding for speed); logits past `vocab_size` are cut everywhere.
-
-    A teacher that is not where the student is has a copy of its `head` there. `gather` is there
-    where the weights are in parts or elsewhere while nobody reads them: see `whole`.
+    Attributes:
+        module: the model.
+        tokenizer: its tokenizer.
+        vocab_size: number of tokens of the tokenizer. A model may have more output rows than its
+            tokenizer has tokens (padding for speed); logits past `vocab_size` are never used.
+        eos_ids: ids of the tokens that end a response.
+        head: copy of the output head on the student's device, for a teacher on another device.
+        gather: context manager that makes all weights available, for a model whose weights are
+            sharded or offloaded; see `whole`.
     """
 
     module: PreTrainedModel
@@ -45,10 +49,11 @@ class LanguageModel:
 
     @contextmanager
     def whole(self) -> Iterator["LanguageModel"]:
-        """The model with all of its weights in place, to be read with or saved inside.
+        """A context with the complete weights, for forward passes and for saving.
 
-        Where processes hold parts of them (`training/sharding.py`), all must enter together; the
-        passes that they make inside are their own. Elsewhere `models/placement.py` may move them.
+        If the weights are sharded (`training/sharding.py`), all processes must enter the context
+        together; inside, each process may run any number of forward passes. If the model is
+        offloaded (`models/placement.py`), the context moves its weights to the device.
         """
         if self.gather is None:
             yield self
@@ -66,7 +71,7 @@ class LanguageModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model holds; tied weights count once."""
+        """Number of parameters; tied weights count once."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     @property
@@ -80,7 +85,7 @@ class LanguageModel:
 
 
 def bundle(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-    """Join a model with its tokenizer.
+    """Combine a model with its tokenizer.
 
     Raises:
         InputError: the tokenizer has more tokens than the model has output rows.
@@ -88,8 +93,8 @@ def bundle(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Langu
     rows = module.get_output_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise InputError(
-            f"the tokenizer has {len(tokenizer)} tokens but the model {module.name_or_path!r} only "
-            f"{rows} output rows: they do not belong together. Give the model's own tokenizer."
+            f"the tokenizer has {len(tokenizer)} tokens, but the model {module.name_or_path!r} has "
+            f"only {rows} output rows. Give the tokenizer of the model."
         )
     eos_ids = module.generation_config.eos_token_id
     eos_ids = [] if eos_ids is None else [eos_ids] if isinstance(eos_ids, int) else eos_ids
@@ -101,7 +106,7 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
     """Load the model of a folder or Hub name.
 
     Raises:
-        InputError: there is no such model, or its folder does not hold all of its weights.
+        InputError: there is no such model, or its folder does not contain all of its weights.
     """
     advice = (
         "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
@@ -130,7 +135,7 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
 def build_model(
     config: ModelConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int
 ) -> LanguageModel:
-    """A model of random weights in the shape that `config` gives, for `max_length` tokens."""
+    """Build a model with random weights and the sizes of `config`, for `max_length` tokens."""
     shapes = {"gpt2": _gpt2_shape, "llama": _llama_shape}
     shape = shapes[config.architecture](config, max_length)
     shape.vocab_size = len(tokenizer)
@@ -158,7 +163,7 @@ def _gpt2_shape(config: ModelConfig, max_length: int) -> GPT2Config:
 def _llama_shape(config: ModelConfig, max_length: int) -> LlamaConfig:
     return LlamaConfig(
         hidden_size=config.hidden_size,
-        intermediate_size=-(-config.hidden_size * 8 // 3 // 32) * 32,  # as wide as Llama's own
+        intermediate_size=-(-config.hidden_size * 8 // 3 // 32) * 32,  # the ratio of Llama
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
         max_position_embeddings=max_length,
@@ -172,10 +177,10 @@ def _dtype(name: str) -> torch.dtype | str:
 
 
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:
-    """Refuse a model that has fewer positions than prompt and response may take.
+    """Check that a model has positions for sequences of `length` tokens.
 
     Raises:
-        InputError: naming the model, its positions and the length asked for.
+        InputError: the model has fewer positions.
     """
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and positions < length:

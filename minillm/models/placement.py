@@ -1,7 +1,7 @@
-"""Where the teacher is: a device of its own, or host memory while nobody needs it.
+"""Places the teacher on another device, or in host memory except during its forward passes.
 
-Its output head stays where the student is, as every inner epoch needs it; so hidden states are all
-that passes from one device to the other.
+Every inner epoch needs the teacher's output head, so that a copy of the head is on the student's
+device. Only hidden states are moved between the devices.
 """
 
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ HOST = torch.device("cpu")
 def place(
     teacher: LanguageModel, student_device: torch.device, device: str | None, offload: bool
 ) -> LanguageModel:
-    """The teacher at rest, with a copy of its head beside the student where it needs one.
+    """The teacher on its device, with a copy of its head on the student's device if needed.
 
     Args:
         teacher: frozen, in host memory.
-        student_device: where the student is.
-        device: where the teacher computes; None: where the student does.
-        offload: whether it rests in host memory, and is on its device inside `whole` alone.
+        student_device: device of the student.
+        device: device of the teacher's forward passes; None for `student_device`.
+        offload: whether the teacher is in host memory, and on its device only inside `whole`.
     """
     device = torch.device(device) if device else student_device
     if device == student_device and not offload:
         return teacher.to(device)
     head = output_head(teacher)
-    # Detached: what a parameter holds is exchanged when its module moves.
+    # Moving a module replaces the data of its parameters; detached tensors keep their data.
     bias = None if head.bias is None else head.bias.detach().to(student_device)
     head = replace(head, weight=head.weight.detach().to(student_device), bias=bias)
     if not offload:

@@ -40,14 +40,20 @@ def generate(
     for group in length_batches([prompts[i] for i in chosen], batch_size):
         numbers = [chosen[i] for i in group]
         batch = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
-        uniform = np.stack([_uniform_numbers(seed, i, decoding.max_length) for i in numbers])
-        uniform = torch.from_numpy(uniform).to(model.device)
-        yield numbers, sample(model, batch, decoding, None, uniform=uniform)
+        uniform = uniforms_by_number(seed, numbers, decoding.max_length).to(model.device)
+        yield numbers, sample(model, batch, decoding, uniform=uniform)
 
 
-def _uniform_numbers(seed: int, index: int, count: int) -> np.ndarray:
-    """The numbers `[count]` in [0, 1) that a prompt's tokens are drawn with."""
-    return np.random.Generator(np.random.Philox(key=[seed, index])).random(count)
+def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.Tensor:
+    """Random numbers in [0, 1), float64 `[N, length]`; each row depends on seed and number alone.
+
+    Args:
+        seed: of all rows.
+        numbers: the number of each row, 0 or more.
+        length: T, numbers per row.
+    """
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).random(length) for i in numbers]
+    return torch.from_numpy(np.stack(rows))
 
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:

@@ -1,7 +1,8 @@
-"""Models that read growing responses only when asked, and then each token once.
+"""Readers that run a model on growing responses only when its predictions are needed.
 
-`Responses` is the table of what has been drawn; a `LazyReader` catches up with it when its model's
-opinion is needed, in one cached pass over all that it has not read, and keeps what it thought.
+`Responses` is the table of the drawn tokens. A `LazyReader` runs its model only when its
+log-probabilities are needed. One cached forward pass then reads all tokens since the last pass, so
+that each token is read once. The reader stores the log-probabilities of all tokens.
 """
 
 from collections.abc import Callable
@@ -17,18 +18,20 @@ from minillm.objectives.chunked import default_chunk_size
 
 
 class Responses:
-    """N responses as they grow, of which the rows `[B]` are decoded now.
+    """N growing responses; at each step, the B rows of the batch are decoded.
 
     Attributes:
         prompts: left-padded, `[N, P]`.
-        max_length: the limit T.
-        batch_size: rows decoded at once, at most.
-        ids: `[N, T + 1]`; what is past a row's length, the last column always, is scratch.
-        lengths: `[N]` tokens drawn.
-        ended: bool `[N]`, by EOS or by the limit T.
-        rows: those decoded now, `[B]`; replaced, never changed in place, when rows leave or join.
-        queue: those not started, long prompts first.
-        steps: decoding steps made.
+        max_length: maximum number of tokens per response, T.
+        batch_size: maximum number of rows that are decoded together.
+        ids: drawn tokens, `[N, T + 1]`; columns past a row's length have no meaning, and the last
+            column never has one.
+        lengths: number of drawn tokens per row, `[N]`.
+        ended: whether each row has ended, by EOS or by reaching T tokens, bool `[N]`.
+        rows: indices of the rows of the batch, `[B]`; never changed in place, but replaced by
+            another tensor when rows leave or join.
+        queue: indices of the rows that have not started, long prompts first.
+        steps: number of decoding steps so far.
     """
 
     def __init__(self, prompts: PromptBatch, max_length: int, batch_size: int) -> None:
@@ -44,13 +47,16 @@ class Responses:
         self.steps = 0
 
     def start(self) -> None:
-        """Fill the batch with rows of the queue."""
+        """Fill the batch with rows from the queue."""
         free = self.batch_size - len(self.rows)
         self.rows = torch.cat([self.rows, self.queue[:free]])
         self.queue = self.queue[free:]
 
     def append(self, tokens: Tensor, is_end: Tensor) -> Tensor:
-        """Add a token `[B]` to each row that has not ended; which rows `[B]` have ended now."""
+        """Append the tokens `[B]` to the rows of the batch that have not ended.
+
+        Returns whether each row has ended, bool `[B]`.
+        """
         lengths, ended = self.lengths[self.rows], self.ended[self.rows]
         self.ids[self.rows, lengths] = tokens
         lengths = lengths + ~ended
@@ -59,42 +65,55 @@ class Responses:
         self.steps += 1
         return ended
 
-    @property
-    def most_columns(self) -> int:
-        """A bound on the columns of a cache: a row's own, and steps of others once it has ended."""
-        return self.prompts.ids.shape[1] + 2 * self.max_length
+    def most_columns(self, prompt_columns: int) -> int:
+        """Upper bound on the columns of a cache: prompt, response, and steps after its end."""
+        return prompt_columns + 2 * self.max_length
 
-    def to_read(self, rows: Tensor) -> Tensor:
-        """How many of their tokens need reading: nothing is predicted from the last of an end."""
+    def readable_lengths(self, rows: Tensor) -> Tensor:
+        """Number of tokens `[B]` of `rows` that models must read.
+
+        The last token of a response that has ended predicts nothing and is not read.
+        """
         return self.lengths[rows] - self.ended[rows].long()
 
 
 class LazyReader:
-    """One model's view of the responses.
+    """Reads the responses with one model.
+
+    Args:
+        model: the model.
+        responses: the table to read.
+        warp: maps log-probabilities `[..., V]` of the model to those of the distribution that
+            tokens are drawn from; None if the two are equal.
+        keeps_hidden: whether last hidden states are stored.
 
     Attributes:
-        log_probs: `[N, T + 1]` of the tokens, at temperature 1.
-        drawn: the same of the distribution that the model's tokens are drawn from.
-        hidden: (rows `[B]`, positions `[B, S]`, last hidden states `[B, S, d]`) of each pass, where
-            they are kept: the states that predict the tokens at these positions.
-        calls: forward passes made.
-        prompt_calls: those of them that read prompts.
+        prompts: the prompts that the model reads, `[N, P]`; by default those of the responses.
+        log_probs: log-probabilities of the tokens at temperature 1, `[N, T + 1]`.
+        drawn: log-probabilities of the tokens after `warp`, `[N, T + 1]`.
+        hidden: (rows `[B]`, positions `[B, S]`, last hidden states `[B, S, d]`) of each forward
+            pass, if stored. A hidden state predicts the token at its position.
+        calls: number of forward passes.
+        prompt_calls: number of forward passes that read prompts.
     """
 
     def __init__(
         self,
         model: LanguageModel,
         responses: Responses,
+        *,
+        prompts: PromptBatch | None = None,
         warp: Callable[[Tensor], Tensor] | None = None,
         keeps_hidden: bool = False,
     ) -> None:
         self.responses = responses
+        self.prompts = prompts or responses.prompts
         self.reader = CachedReader(model)
         self.warp = warp
-        self.rows = responses.rows  # in the cache, [B]
-        self.read = responses.rows  # how many of their tokens, [B]
+        self.cached_rows = responses.rows  # indices of the rows in the cache, [B]
+        self.read_lengths = responses.rows  # number of response tokens read per cached row, [B]
         self.read_step = 0
-        self.never_read = torch.ones_like(responses.ended)  # not even the prompt, [N]
+        self.never_read = torch.ones_like(responses.ended)  # neither prompt nor response, [N]
         dtype = torch.promote_types(model.module.dtype, torch.float32)
         self.log_probs = torch.zeros_like(responses.ids, dtype=dtype)
         self.drawn = torch.zeros_like(self.log_probs) if warp else self.log_probs
@@ -103,156 +122,168 @@ class LazyReader:
         self.calls = self.prompt_calls = 0
 
     def next(self) -> Tensor:
-        """Read on to the present: log-probabilities `[B, V]` to draw the next tokens from."""
-        now = self.responses.rows
-        if self.rows is now:
-            # Rows that have not ended lack as many tokens as steps were made, the others fewer; so
-            # where it is one, what is predicted is not drawn yet for any.
-            behind = self.responses.steps - self.read_step
-            hidden = self._read_on(behind, scores=behind > 1)
+        """Read all unread tokens; log-probabilities `[B, V]` to draw the next tokens from."""
+        batch_rows = self.responses.rows
+        if self.cached_rows is batch_rows:
+            # Rows that have not ended have one unread token per step since the last call; ended
+            # rows have fewer. With one step, the pass predicts only tokens that are not drawn yet.
+            unread = self.responses.steps - self.read_step
+            hidden = self._read_unread(unread, predicts_drawn_tokens=unread > 1)
         else:
-            hidden = self._read_on_and_join(now)
+            hidden = self._read_and_join(batch_rows)
         self.read_step = self.responses.steps
-        self.last = self._predict(hidden)
-        return self.last[1]
+        self.last_prediction = self._predict(hidden)
+        return self.last_prediction[1]
 
     def record(self, tokens: Tensor) -> None:
-        """Keep what is thought of the `tokens` `[B]` that were drawn right after `next`."""
-        where = self.responses.rows, self.responses.lengths[self.responses.rows]
-        self._record(*self.last, where, tokens)
+        """Store the log-probabilities of the `tokens` `[B]` that were drawn right after `next`."""
+        index = self.responses.rows, self.responses.lengths[self.responses.rows]
+        self._record(*self.last_prediction, index, tokens)
 
     def finish(self) -> None:
-        """Once all rows have ended, read what is left: the cached rows, then those never read."""
-        self._drop(self.rows[:0])
-        if len(self.rows):
-            self._read_on(self._most_unread())
-        never = self.never_read.nonzero()[:, 0]
-        lengths = self.responses.prompts.mask[never].sum(-1) + self.responses.lengths[never]
-        order = never[lengths.argsort(descending=True, stable=True)]
-        for rows in order.split(self.responses.batch_size) if len(order) else ():
+        """Read all unread tokens after all rows have ended: cached rows first, then new rows."""
+        self._drop(self.cached_rows[:0])
+        if len(self.cached_rows):
+            self._read_unread(self._max_unread())
+        new_rows = self.never_read.nonzero()[:, 0]
+        lengths = self.prompts.mask[new_rows].sum(-1) + self.responses.lengths[new_rows]
+        new_rows = new_rows[lengths.argsort(descending=True, stable=True)]
+        for rows in new_rows.split(self.responses.batch_size) if len(new_rows) else ():
             self._read_prompts(rows)
 
     def all_hidden(self, length: int) -> Tensor:
         """The hidden states `[N, length, d]` of all tokens, 0 past a row's length."""
-        _, _, first = self.hidden[0]
-        states = first.new_zeros(len(self.never_read), length, first.shape[-1])
+        _, _, first_hidden = self.hidden[0]
+        all_states = first_hidden.new_zeros(len(self.never_read), length, first_hidden.shape[-1])
         for rows, positions, hidden in self.hidden:
-            where, drawn = self._drawn(rows, positions)
-            states[where] = hidden[drawn]
-        return states
+            index, is_drawn = self._drawn_tokens(rows, positions)
+            all_states[index] = hidden[is_drawn]
+        return all_states
 
-    def _read_on_and_join(self, now: Tensor) -> Tensor:
-        """As rows have left or joined: drop the former, read on, read the prompts of the latter.
+    def _read_and_join(self, batch_rows: Tensor) -> Tensor:
+        """Read all unread tokens after rows have left the batch or joined it.
 
-        Returns the last hidden states `[B, d]` of `now`.
+        Drops the rows that left, reads on in the others, and reads the prompts of the rows that
+        joined. Returns the last hidden states `[B, d]` of `batch_rows`.
         """
-        self._drop(now)
-        last = []
-        if len(self.rows):
-            stays = torch.isin(self.rows, now)
-            last.append(self._read_on(max(self._most_unread(), 1))[stays])
-        new = now[self.never_read[now]]
-        if len(new):
-            # Rows that have ended unread go along, where there is room for them.
-            ended = self.never_read & self.responses.ended
-            ended[new] = False
-            ended = ended.nonzero()[: self.responses.batch_size - len(new), 0]
-            reader, hidden = self._read_prompts(torch.cat([new, ended]))
-            last.append(hidden[: len(new)])
-            if len(ended):
-                reader.keep(torch.arange(len(new), device=new.device))
-            if len(self.rows):
+        self._drop(batch_rows)
+        last_hidden = []
+        if len(self.cached_rows):
+            in_batch = torch.isin(self.cached_rows, batch_rows)
+            last_hidden.append(self._read_unread(max(self._max_unread(), 1))[in_batch])
+        new_rows = batch_rows[self.never_read[batch_rows]]
+        if len(new_rows):
+            # The same pass reads rows that have ended without being read, if the batch has room.
+            is_unread = self.never_read & self.responses.ended
+            is_unread[new_rows] = False
+            ended_rows = is_unread.nonzero()[: self.responses.batch_size - len(new_rows), 0]
+            reader, hidden = self._read_prompts(torch.cat([new_rows, ended_rows]))
+            last_hidden.append(hidden[: len(new_rows)])
+            if len(ended_rows):
+                reader.keep(torch.arange(len(new_rows), device=new_rows.device))
+            if len(self.cached_rows):
                 self.reader.join(reader)
             else:
                 self.reader = reader
-            self.rows = torch.cat([self.rows, new])
-            self.read = torch.cat([self.read, self.responses.to_read(new)])
-        if len(self.rows) == len(now):
-            self.rows = now  # what `next` knows them by
-        return torch.cat(last)
+            self.cached_rows = torch.cat([self.cached_rows, new_rows])
+            new_lengths = self.responses.readable_lengths(new_rows)
+            self.read_lengths = torch.cat([self.read_lengths, new_lengths])
+        if len(self.cached_rows) == len(batch_rows):
+            self.cached_rows = batch_rows  # `next` compares the two by identity
+        return torch.cat(last_hidden)
 
-    def _drop(self, now: Tensor) -> None:
-        """Drop the rows that are not in `now`, but for those with tokens to read."""
-        keep = torch.isin(self.rows, now) | (self.responses.to_read(self.rows) > self.read)
+    def _drop(self, batch_rows: Tensor) -> None:
+        """Drop cached rows that are not in `batch_rows` and have no unread tokens."""
+        has_unread = self.responses.readable_lengths(self.cached_rows) > self.read_lengths
+        keep = torch.isin(self.cached_rows, batch_rows) | has_unread
         if not keep.all():
-            rows = keep.nonzero()[:, 0]
-            self.rows, self.read = self.rows[rows], self.read[rows]
-            if len(rows):
-                self.reader.keep(rows)
+            kept = keep.nonzero()[:, 0]
+            self.cached_rows, self.read_lengths = self.cached_rows[kept], self.read_lengths[kept]
+            if len(kept):
+                self.reader.keep(kept)
 
-    def _most_unread(self) -> int:
-        return int((self.responses.to_read(self.rows) - self.read).max())
+    def _max_unread(self) -> int:
+        lengths = self.responses.readable_lengths(self.cached_rows)
+        return int((lengths - self.read_lengths).max())
 
-    def _read_on(self, behind: int, scores: bool = True) -> Tensor:
-        """Read the next `behind` tokens of the cached rows, or as many as there are.
+    def _read_unread(self, columns: int, predicts_drawn_tokens: bool = True) -> Tensor:
+        """Read up to `columns` unread tokens of each cached row.
 
         Returns the hidden states `[B, d]` of the last column.
         """
-        positions = self.read[:, None] + torch.arange(behind, device=self.rows.device)
-        scratch = self.responses.max_length
-        ids = self.responses.ids[self.rows[:, None], positions.clamp(max=scratch)]
-        self.read = self.responses.to_read(self.rows)
-        mask = positions < self.read[:, None]
+        rows = self.cached_rows
+        positions = self.read_lengths[:, None] + torch.arange(columns, device=rows.device)
+        ids = self.responses.ids[rows[:, None], positions.clamp(max=self.responses.max_length)]
+        self.read_lengths = self.responses.readable_lengths(rows)
+        mask = positions < self.read_lengths[:, None]
         hidden = self.reader.read(ids, mask.long())
         self.calls += 1
-        self._keep(hidden, self.rows, positions + 1, scores)
+        self._store(hidden, rows, positions + 1, predicts_drawn_tokens)
         return hidden[:, -1]
 
     def _read_prompts(self, rows: Tensor) -> tuple[CachedReader, Tensor]:
-        """Read prompts with their responses so far, flush right, in a cache of their own."""
-        prompts, counts = self.responses.prompts, self.responses.to_read(rows)
+        """Read prompts and their responses so far, padded on the left, into a new cache.
+
+        Returns the reader with the new cache, and the hidden states `[B, d]` of the last column.
+        """
+        prompts, counts = self.prompts, self.responses.readable_lengths(rows)
         lengths = prompts.mask[rows].sum(-1) + counts
-        width, start = int(lengths.max()), prompts.ids.shape[1]
-        # Response positions of the columns, those of the prompt below 0; and where they come from.
-        columns = torch.arange(-width, 0, device=rows.device) + counts[:, None]
-        mask = columns >= (counts - lengths)[:, None]
-        whole = torch.cat([prompts.ids[rows], self.responses.ids[rows]], dim=1)
-        ids = whole.gather(1, (columns + start).clamp(min=0))
+        width, prompt_width = int(lengths.max()), prompts.ids.shape[1]
+        # The response position of each column; positions of prompt tokens are below 0.
+        positions = torch.arange(-width, 0, device=rows.device) + counts[:, None]
+        mask = positions >= (counts - lengths)[:, None]
+        sequences = torch.cat([prompts.ids[rows], self.responses.ids[rows]], dim=1)
+        ids = sequences.gather(1, (positions + prompt_width).clamp(min=0))
         reader = CachedReader(self.reader.model)
         hidden = reader.read(ids, mask.long())
         self.calls += 1
         self.prompt_calls += 1
         self.never_read[rows] = False
-        keep = min(width, int(counts.max()) + 1)
-        self._keep(hidden[:, -keep:], rows, columns[:, -keep:] + 1)
+        stored = min(width, int(counts.max()) + 1)
+        self._store(hidden[:, -stored:], rows, positions[:, -stored:] + 1)
         return reader, hidden[:, -1]
 
-    def _keep(self, hidden: Tensor, rows: Tensor, positions: Tensor, scores: bool = True) -> None:
-        """Keep hidden states `[B, S, d]`, and what they say of the tokens that they predict.
+    def _store(
+        self, hidden: Tensor, rows: Tensor, positions: Tensor, predicts_drawn_tokens: bool = True
+    ) -> None:
+        """Store hidden states `[B, S, d]`, and the log-probabilities of the predicted tokens.
 
-        Those that are not drawn yet `record` keeps later.
+        `record` stores the log-probabilities of tokens that are not drawn yet.
         """
         if self.keeps_hidden:
             self.hidden.append((rows, positions, hidden))
-        if not scores:
+        if not predicts_drawn_tokens:
             return
-        where, drawn = self._drawn(rows, positions)
+        index, is_drawn = self._drawn_tokens(rows, positions)
         size = default_chunk_size(hidden.device, self.reader.model.vocab_size)
-        parts = zip(hidden[drawn].split(size), *(x.split(size) for x in where), strict=True)
-        for part, *place in parts:
-            self._record(*self._predict(part), tuple(place), self.responses.ids[tuple(place)])
+        chunks = zip(hidden[is_drawn].split(size), *(x.split(size) for x in index), strict=True)
+        for states, *chunk_index in chunks:
+            chunk_index = tuple(chunk_index)
+            self._record(*self._predict(states), chunk_index, self.responses.ids[chunk_index])
 
-    def _drawn(self, rows: Tensor, positions: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Where in the table the `positions` `[B, S]` of `rows` `[B]` are that hold tokens.
+    def _drawn_tokens(
+        self, rows: Tensor, positions: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Selects the `positions` `[B, S]` of `rows` `[B]` whose tokens are drawn.
 
-        As indices, one tensor for each axis, and as a mask `[B, S]`.
+        Returns their index into the table (one tensor per axis), and a mask `[B, S]`.
         """
-        drawn = (positions >= 0) & (positions < self.responses.lengths[rows, None])
-        return (rows[:, None].expand_as(positions)[drawn], positions[drawn]), drawn
+        is_drawn = (positions >= 0) & (positions < self.responses.lengths[rows, None])
+        return (rows[:, None].expand_as(positions)[is_drawn], positions[is_drawn]), is_drawn
 
     def _predict(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities `[N, V]`, at least float32, of hidden states `[N, d]`.
+        """Log-probabilities `[N, V]`, at least float32, from hidden states `[N, d]`.
 
-        The model's own, and those of the distribution that is drawn from.
+        Returns those of the model, and those after `warp`.
         """
         logits = output_head(self.reader.model).logits(hidden)
         log_probs = logits.to(self.log_probs.dtype).log_softmax(-1)
         return log_probs, self.warp(log_probs) if self.warp else log_probs
 
     def _record(
-        self, log_probs: Tensor, drawn: Tensor, where: tuple[Tensor, Tensor], ids: Tensor
+        self, log_probs: Tensor, warped: Tensor, index: tuple[Tensor, Tensor], ids: Tensor
     ) -> None:
-        """Keep the `log_probs` `[N, V]` of the tokens `ids` `[N]` at `where` in the table."""
-        self.log_probs[where] = log_probs.gather(-1, ids[:, None])[:, 0]
+        """Store the log-probabilities of the tokens `ids` `[N]` at `index` in the tables."""
+        self.log_probs[index] = log_probs.gather(-1, ids[:, None])[:, 0]
         if self.warp:
-            self.drawn[where] = drawn.gather(-1, ids[:, None])[:, 0]
+            self.drawn[index] = warped.gather(-1, ids[:, None])[:, 0]

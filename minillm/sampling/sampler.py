@@ -65,8 +65,10 @@ def sample(
     policy: LanguageModel,
     prompts: PromptBatch,
     decoding: Decoding,
-    generator: torch.Generator | None,
+    *,
+    generator: torch.Generator | None = None,
     teacher: LanguageModel | None = None,
+    teacher_prompts: PromptBatch | None = None,
     alpha: float = 0.0,
     coin_group: int | None = None,
     batch_size: int | None = None,
@@ -78,8 +80,9 @@ def sample(
         policy: the student, or whichever model decodes alone.
         prompts: left-padded, `[N, P]`, on the policy's device.
         decoding: limits and warps the policy's part of the mixture.
-        generator: the source of the coins, and of `uniform` where that is not given.
-        teacher: scores every token, and is drawn from with chance `alpha`.
+        generator: draws the coins, and `uniform` if that is not given.
+        teacher: scores every token, and is drawn from with probability `alpha`.
+        teacher_prompts: the teacher's prompts `[N, P']`; None: the policy's.
         alpha: the teacher's share.
         coin_group: rows that share their coins; 1 gives each row its own, None all the same. The
             teacher reads for all rows as soon as one group has heads, so of G groups it is called
@@ -98,14 +101,17 @@ def sample(
     if uniform is None:
         uniform = uniform_numbers(count, limit, generator)
     responses = Responses(prompts, limit, batch_size or count)
-    student = LazyReader(policy, responses, decoding.log_probs if decoding.warps else None)
-    scorer = LazyReader(teacher, responses, keeps_hidden=True) if teacher else None
-    columns = min(column_limit(model) for model in (policy, teacher) if model)
-    may_join = responses.most_columns <= columns
+    student = LazyReader(policy, responses, warp=decoding.log_probs if decoding.warps else None)
+    scorer = teacher and LazyReader(teacher, responses, prompts=teacher_prompts, keeps_hidden=True)
+    may_join = all(
+        responses.most_columns(reader.prompts.ids.shape[1]) <= column_limit(reader.reader.model)
+        for reader in (student, scorer)
+        if reader
+    )
     ends = torch.tensor(policy.eos_ids, device=prompts.ids.device)
     responses.start()
     while count := len(responses.rows):
-        coins = flip(alpha, count, coin_group, generator) if scorer else [False]
+        coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
         now = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
         tokens, total = draw(_source(student, scorer, coins, coin_group), uniform[now])
         for reader, was_asked in ((student, not all(coins)), (scorer, any(coins))):

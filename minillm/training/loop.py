@@ -26,6 +26,7 @@ from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
 from minillm.training.meter import Meter
 from minillm.training.method import Method, StepBatch
+from minillm.training.modules import with_modules
 from minillm.training.optimization import build_optimizer, build_schedule
 from minillm.training.run_state import RunState
 from minillm.training.sharding import prepare
@@ -34,13 +35,8 @@ from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# On the bar: what a glance should tell. The names are those of metrics.jsonl.
-SHOWN = {
-    "policy/reverse_kl": "reverse KL",
-    "validation/rougeL": "ROUGE-L",
-    "rollout/length": "length",
-    "speed/tokens_per_second": "tokens/s",
-}
+# Metrics on the progress bar beside those of the method: name in metrics.jsonl -> short text.
+SHOWN = {"validation/rougeL": "ROUGE-L", "speed/tokens_per_second": "tokens/s"}
 
 
 @dataclass
@@ -86,9 +82,10 @@ class Trainer:
             Stopped: a signal asked for it; a checkpoint is there.
             TrainingError: a loss is not finite, or something could not be written.
         """
-        optimizer = build_optimizer(self.student.module, self.training)
+        module = with_modules(self.student.module, self.method.modules())
+        optimizer = build_optimizer(module, self.training)
         module, optimizer = prepare(
-            self.accelerator, self.student.module, optimizer, self.training.max_grad_norm
+            self.accelerator, module, optimizer, self.training.max_grad_norm
         )
         # Of the prepared optimiser: DeepSpeed may put its own in place of the one that was given.
         schedule = build_schedule(optimizer, self.training, self.steps)
@@ -110,6 +107,7 @@ class Trainer:
                     norm = self._step(module, optimizer, batch, totals, self.meter, step)
                     lr = schedule.get_last_lr()[0]
                     schedule.step()
+                    self.method.after_step(step)
                 self.counts.update(totals)
                 share = 1 / self.accelerator.num_processes  # each has the same norm
                 self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm * share, share)})
@@ -154,15 +152,16 @@ class Trainer:
                 "counts": dict(self.counts),
             }
             own = {"method": self.method.state_dict(), "metrics": self.meter.held()}
-            return self.state.save(step, progress, own)
+            return self.state.save(step, progress, own, self.method.shared_state_dict())
 
     def _resume(self, checkpoint: Path) -> int:
         """Take everything up as it was; the steps that are done."""
-        progress, own = self.state.load(checkpoint)
+        progress, own, shared = self.state.load(checkpoint)
         self.history += progress["history"]
         self.clock.load_state_dict(progress["clock"])
         self.counts.update(progress["counts"])
         self.method.load_state_dict(next(iter(own.values()))["method"])
+        self.method.load_shared_state_dict(shared)
         for number, state in own.items():  # of several, each is taken up by one process
             mine = number % self.accelerator.num_processes == self.accelerator.process_index
             metrics = state["metrics"]
@@ -170,10 +169,10 @@ class Trainer:
         return progress["step"]
 
     def _totals(self, batch: StepBatch) -> dict[str, float]:
-        """The counts that a step's sums are divided by, over all micro-batches and processes."""
+        """The count of each part of the method, over all micro-batches and processes."""
         counts: Counter[str] = Counter()
         for micro_batch in batch.micro_batches:
-            counts.update(micro_batch.counts)
+            counts[micro_batch.part] += micro_batch.count
         names = sorted(counts)
         values = torch.tensor([counts[name] for name in names], dtype=torch.float64)
         values = self.accelerator.reduce(values.to(self.accelerator.device), "sum").tolist()
@@ -231,8 +230,9 @@ class Trainer:
     def _track(self, step: int, values: dict[str, float]) -> None:
         with self.state.writing(self.tracker.path):
             self.tracker.log(step, values)
+        shown = self.method.shown | SHOWN
         self.shown |= {
-            text: float(f"{values[name]:.3g}") for name, text in SHOWN.items() if name in values
+            text: float(f"{values[name]:.3g}") for name, text in shown.items() if name in values
         }
 
     def _evaluate(self, step: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from minillm.training.method import Metrics
+from minillm.training.metrics import Metrics
 
 
 class Meter:

@@ -6,6 +6,7 @@ RUN/checkpoints/step-000123/
                                           (folders of shards under FSDP and DeepSpeed)
   rank-0.pt, rank-1.pt, ...   what a method knows (place in the data, rollouts, generators) and
                               metrics not logged yet, of each process
+  shared.pt                   what a method knows on all processes alike (an averaged teacher)
   progress.json               step, history of scores, seconds, settings
   metrics.jsonl, best, last   as they were in the run's folder
   manifest.json               number of processes; bytes and SHA-256 of every file
@@ -49,6 +50,7 @@ from minillm.training.files import (
 log = logging.getLogger(__name__)
 
 PROGRESS = "progress.json"
+SHARED = "shared.pt"
 MODELS = ("best", "last")
 
 
@@ -103,13 +105,16 @@ class RunState:
     def _unwrap_models(self, models: list[nn.Module], folder: str) -> None:
         models[:] = [self.accelerator.unwrap_model(model) for model in models]
 
-    def save(self, step: int, progress: dict[str, Any], own: dict[str, Any]) -> Path:
-        """Write the checkpoint of a step, unless it is there; older ones than `keep` go.
+    def save(
+        self, step: int, progress: dict[str, Any], own: dict[str, Any], shared: dict[str, Any]
+    ) -> Path:
+        """Write the checkpoint of a step, unless it exists; checkpoints older than `keep` go.
 
         Args:
             step: optimiser steps done.
             progress: the same on all processes, as JSON has it.
             own: of this process, as `torch.save` has it.
+            shared: the same on all processes, as `torch.save` has it; written once.
 
         Raises:
             TrainingError: it could not be written; on all processes alike.
@@ -122,6 +127,8 @@ class RunState:
                 begin_folder(folder)
         with self.writing(folder):
             self._write(aside_of(folder), step, progress, own)
+            if self.accelerator.is_main_process:
+                torch.save(shared, aside_of(folder) / SHARED)
         with self.writing(folder), postponed_writes(self.accelerator):
             # As safetensors, it warns each time of weights that are tied.
             self.accelerator.save_state(
@@ -180,12 +187,14 @@ class RunState:
         for old in found(self.output)[self.keep :]:
             shutil.rmtree(old)
 
-    def load(self, folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    def load(
+        self, folder: Path
+    ) -> tuple[dict[str, Any], dict[int, dict[str, Any]], dict[str, Any]]:
         """Bring back what `save` wrote: models, optimiser, schedule, scaler and random states.
 
         Returns:
-            The progress; and, by rank, this process's own state, or those of all that there were
-            where their number was another.
+            The progress; by rank, the state of this process, or the states of all processes if
+            their number was another; and the shared state.
         """
         self.accelerator.load_state(str(folder))
         saved, rank = read_manifest(folder)["processes"], self.accelerator.process_index
@@ -194,7 +203,8 @@ class RunState:
             number: torch.load(folder / f"rank-{number}.pt", map_location="cpu", weights_only=True)
             for number in ranks
         }
-        return read_progress(folder), own
+        shared = torch.load(folder / SHARED, map_location="cpu", weights_only=True)
+        return read_progress(folder), own, shared
 
     def restore_outputs(self, folder: Path) -> None:
         """Put metrics, `best` and `last` back to what they were at a checkpoint.

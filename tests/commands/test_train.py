@@ -20,6 +20,9 @@ METRICS = {
     "sft": {"loss/cross_entropy"},
     "kd": {"loss/cross_entropy", "loss/forward_kl", "validation/reverse_kl"},
     "seqkd": {"loss/cross_entropy", "validation/reverse_kl"},
+    "gkd": {"loss/cross_entropy", "loss/jsd", "rollout/student_share", "rollout/length"},
+    "imitkd": {"loss/cross_entropy", "loss/forward_kl", "rollout/student_share"},
+    "hidden_states": {"loss/cross_entropy", "loss/forward_kl", "loss/states"},
     "minillm": {
         "loss/long", "loss/single_step", "policy/reverse_kl", "policy/clip_share", "policy/ratio",
         "rollout/length", "rollout/empty_share", "rollout/unfinished_share", "rollout/repetition",
@@ -155,6 +158,7 @@ def test_batches_that_do_not_come_out_even_are_refused():
     config.method.lm_coef = 1.0
     with pytest.raises(InputError, match=r"lm_batch_size=10 .* 4 processes"):
         check_processes(config, 4)
+    config.method.lm_batch_size = 12
     config.method.rollouts_per_collection = 10
     with pytest.raises(InputError, match=r"rollouts_per_collection=10 .* 4 processes"):
         check_processes(config, 4)

@@ -1,4 +1,4 @@
-"""The embedded data set: the same for a seed, held apart where it says so, and right."""
+"""The embedded data set: reproducible for a seed, with held-out tasks and correct answers."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ RECORDS = [record for records in SPLITS.values() for record in records]
 
 
 def of_topic(topic: str) -> list[tuple[str, str]]:
-    """Input and answer of every reference of a topic."""
+    """Pairs of input and answer for every reference of a topic."""
     return [(r.input, answer) for r in RECORDS if r.topic == topic for answer in r.references]
 
 
@@ -31,7 +31,7 @@ def test_same_seed_same_records_in_every_process():
     assert splits == generate_records(64, 16, 16, seed=3)
     assert splits["train"] != generate_records(64, 0, 0, seed=4)["train"]
     texts = [(r.instruction, r.input, r.references) for records in splits.values() for r in records]
-    # Changes with every intended change of the data, and with nothing else.
+    # Update this checksum only when a change of the data is intended.
     assert hashlib.sha256(repr(texts).encode()).hexdigest()[:16] == "55f0174bf6a87ec8"
 
 
@@ -57,14 +57,16 @@ def test_rejects_negative_sizes():
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 def test_combinations_are_disjoint_and_their_attributes_are_shared(family):
     rng = Random(0)
-    trained, tested = (
+    training_combinations, test_combinations = (
         {draw_task(family, rng, for_training).combination for _ in range(600)}
         for for_training in (True, False)
     )
-    assert not trained & tested
-    assert {part for parts in tested for part in parts} <= {
-        part for parts in trained for part in parts
-    }
+    assert not training_combinations & test_combinations
+    training_attributes, test_attributes = (
+        {attribute for combination in combinations for attribute in combination}
+        for combinations in (training_combinations, test_combinations)
+    )
+    assert test_attributes <= training_attributes
 
 
 def test_held_out_combinations_never_occur_in_training_text():
@@ -77,12 +79,12 @@ def test_held_out_combinations_never_occur_in_training_text():
         ("compare", [*world.PORTS, *world.ISLES, *counted]),
         ("extract", [*world.PEOPLE, *world.FOODS, *world.PORTS]),
     ):
-        tested = combinations("test", topic, names)
-        assert tested and all(len(names) == 3 for names in tested)
-        assert not combinations("train", topic, names) & tested
+        test_combinations = combinations("test", topic, names)
+        assert test_combinations and all(len(names) == 3 for names in test_combinations)
+        assert not combinations("train", topic, names) & test_combinations
 
 
-def test_some_wordings_are_new_to_the_test_but_none_of_their_words():
+def test_some_test_wordings_do_not_occur_in_training_but_all_their_words_do():
     def wordings(split: str) -> set[str]:
         return {record.instruction.split(" answers. ")[1] for record in SPLITS[split]}
 
@@ -90,7 +92,7 @@ def test_some_wordings_are_new_to_the_test_but_none_of_their_words():
     assert set(" ".join(wordings("test")).split()) <= set(" ".join(wordings("train")).split())
 
 
-def test_no_template_is_left_in_the_text():
+def test_texts_contain_no_grammar_symbols():
     for record in RECORDS:
         for text in (record.instruction, record.input, *record.references):
             assert not re.search(r"[\[\]|{}]|  | [.,;?]|\b[Aa] [aeiou]|\b[Aa]n [^aeiou]", text)
@@ -112,8 +114,8 @@ def test_no_task_names_two_of_a_kind():
         assert all(len(set(mentions(kind, record.input))) <= 1 for kind in kinds), record
 
 
-def test_the_clerk_tells_the_voice():
-    """Within a voice, a bracket has common speech and one own option; together nearly all."""
+def test_the_clerk_determines_the_voice():
+    """A voice uses almost only two options of a bracket: common speech and its preferred option."""
     openings = defaultdict(Counter)
     for record in RECORDS:
         clerks, clerk = re.match(r"Clerks: (.*)\. The (\w+) clerk", record.instruction).groups()
@@ -127,21 +129,22 @@ def test_the_clerk_tells_the_voice():
     assert len({counts.most_common(2)[1][0] for counts in openings.values()}) > 2
 
 
-def test_answers_are_right():
+def test_answers_are_correct():
     number = {word: rank for rank, word in enumerate((*world.FEW, *world.MANY))}
-    for given, answer in of_topic("compare"):
-        counts = {place: number[word] for place, word in re.findall(r"([A-Z]\w+) (\w+)", given)}
+    for task_input, answer in of_topic("compare"):
+        pairs = re.findall(r"([A-Z]\w+) (\w+)", task_input)
+        counts = {name: number[word] for name, word in pairs}
         first, second = mentions([*world.PORTS, *world.ISLES], answer)
         assert (counts[first] < counts[second]) == ("fewer" in answer or "not so many" in answer)
-    for given, answer in of_topic("advise"):
+    for task_input, answer in of_topic("advise"):
         [item] = mentions(list(world.WEATHER.values()), answer)
-        assert world.WEATHER[given.split()[-1].rstrip(".")] == item
-    for given, answer in of_topic("lookup"):
-        day, price = re.search(r"day (\w+), price (\d)", given).groups()
+        assert world.WEATHER[task_input.split()[-1].rstrip(".")] == item
+    for task_input, answer in of_topic("lookup"):
+        day, price = re.search(r"day (\w+), price (\d)", task_input).groups()
         assert day in answer or f"{price} coins" in answer
 
 
-def test_expand_covers_every_option_and_mends_articles():
+def test_expand_uses_the_picked_options_and_corrects_articles():
     picks = iter([1, 0])
     assert expand("[take|bring] a [apple|pear]. eat it.", lambda options: next(picks)) == (
         "Bring an apple. Eat it."

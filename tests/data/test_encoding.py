@@ -1,4 +1,4 @@
-"""Records as token ids and padded tensors: what is cut is counted, what is padded is masked."""
+"""Encoding of records as token ids and padded tensors: cuts are counted, padding is masked."""
 
 import pytest
 import torch
@@ -18,14 +18,14 @@ def tokenizer():
     return train_tokenizer(TEXTS, 320)
 
 
-def test_a_tokenizer_trained_twice_is_the_same(tokenizer):
+def test_equal_texts_give_equal_tokenizers(tokenizer):
     again = train_tokenizer(iter(TEXTS), 320)
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     assert len(tokenizer) <= 320
 
 
 @pytest.mark.parametrize("text", [*TEXTS[:2], "unseen: ÆØÅ \x00\x7f ∑ 😀", " leading  spaces "])
-def test_a_trained_tokenizer_gives_any_text_back(tokenizer, text):
+def test_a_trained_tokenizer_decodes_any_text_unchanged(tokenizer, text):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
@@ -44,8 +44,8 @@ def test_long_prompts_are_dropped_and_long_responses_cut_and_both_counted(tokeni
     assert "1 responses cut to data.max_response_length" in encoded.summary()
 
 
-def test_padding_is_on_the_left_of_prompts_and_masks_tell_it_from_the_end(tokenizer):
-    """Pad and end of sequence share an id: only the mask knows which is which."""
+def test_padding_is_on_the_left_of_prompts_and_masks_distinguish_it_from_eos(tokenizer):
+    """The pad token and EOS have the same id, so that only the mask distinguishes them."""
     end = tokenizer.eos_token_id
     assert tokenizer.pad_token_id == end
     batch = SequenceBatch.pad([([5, 6, 7], [end]), ([8], [9, 10, end])], end)

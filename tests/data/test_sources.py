@@ -1,4 +1,4 @@
-"""Data sets that are read, and those that are refused by file, line and field."""
+"""Reading of data sets, and error messages that name the file, the line and the field."""
 
 import pytest
 
@@ -13,7 +13,7 @@ MALFORMED = {
     "empty": (b"", ["train split is empty", "bad.jsonl", "at least one row"]),
     "blank": (b"\n\n", ["train split is empty", "bad.jsonl"]),
     "cut": (GOOD + b'{"instruction": \n', ["bad.jsonl, line 2", "not valid JSON", "column"]),
-    "list": (GOOD + b'["a"]\n', ["bad.jsonl, line 2", "list given", "JSON object"]),
+    "list": (GOOD + b'["a"]\n', ["bad.jsonl, line 2", "is a list", "one JSON object"]),
     "no instruction": (b'{"output": "b"}\n', ["line 1", "'instruction'", "'output'", "data.col"]),
     "no output": (b'{"instruction": "b"}\n', ["line 1", "'output' is missing", "data.columns"]),
     "no reference": (b'{"instruction": "a", "output": []}\n', ["line 1", "no reference", "one"]),
@@ -56,12 +56,12 @@ def test_malformed_csv_is_refused(refused, tmp_path, content, parts):
         "data.columns.references=answer": ["'answer' is missing", "'output'", "data.columns"],
     }.items(),
 )
-def test_what_is_not_there_is_refused(refused, override, parts):
+def test_missing_files_and_columns_are_refused(refused, override, parts):
     message = refused(*BUILT, override)
     assert [part for part in parts if part not in message] == [], message
 
 
-def test_a_file_as_path_takes_no_names_of_files(refused, data_folder):
+def test_file_names_are_refused_if_the_path_is_a_file(refused, data_folder):
     message = refused(*BUILT, f"data.path={data_folder}/train.jsonl")
     assert "data.train=train.jsonl" in message and "data.train=null" in message
 
@@ -71,15 +71,15 @@ def read(path, split="train", **settings):
     return load_records(config, {split})[split]
 
 
-def test_csv_rows_that_ask_the_same_become_one_record(tmp_path):
-    """In the order of the file; a byte-order mark and line breaks in fields are no matter."""
+def test_csv_rows_with_the_same_input_become_one_record(tmp_path):
+    """The order of the file is kept; byte-order marks and line breaks in fields are allowed."""
     file = tmp_path / "a.csv"
     file.write_text('mr,ref\na,"one\nline"\nb,two\na,three\na,three\n', encoding="utf-8-sig")
     records = read(file, "test", kind="csv", columns={"instruction": "mr", "references": "ref"})
     assert records == [Record("a", ("one\nline", "three")), Record("b", ("two",))]
 
 
-def test_several_references_and_ready_prompts_are_kept(tmp_path):
+def test_several_references_and_complete_prompts_are_kept(tmp_path):
     lines = [
         {"instruction": "a", "output": ["x", " y ", ""], "topic": "t"},
         {"prompt": "ready", "output": "z"},
@@ -93,9 +93,9 @@ def test_several_references_and_ready_prompts_are_kept(tmp_path):
 
 
 def test_held_out_splits_are_the_same_for_a_seed_and_share_no_input(tmp_path):
-    twice = [*rows(30), *rows(30)]  # the same inputs again, with the same answers
+    duplicated = [*rows(30), *rows(30)]
     config = DataConfig(
-        kind="jsonl", path=str(write_jsonl(tmp_path / "a.jsonl", twice)), validation_size=6
+        kind="jsonl", path=str(write_jsonl(tmp_path / "a.jsonl", duplicated)), validation_size=6
     )
     splits = load_records(config, {"train", "validation"})
     assert splits == load_records(config, {"train", "validation"})
@@ -118,13 +118,13 @@ def test_hub_kind_reads_a_local_folder(data_folder):
         (None, "dev", ["'dev'", "'train', 'test'", "data.test"]),
     ],
 )
-def test_hub_data_that_cannot_be_had_is_refused(data_folder, path, split, parts):
+def test_hub_data_that_cannot_be_loaded_is_refused(data_folder, path, split, parts):
     with pytest.raises(InputError) as error:
         read(path or data_folder, "test", kind="hub", test=split)
     assert [part for part in parts if part not in str(error.value)] == [], error.value
 
 
-def test_exported_data_is_read_back(command, settings, data_folder):
+def test_exported_data_can_be_read(command, settings, data_folder):
     assert command("data", *settings, *BUILT, "--export", "copy").status == 0
     original = read(data_folder / "test.jsonl", "test", kind="jsonl")
     assert read("copy/test.jsonl", "test", kind="jsonl") == original and len(original) == 10

@@ -1,4 +1,4 @@
-"""Prompts: the Alpaca text of the paper's own data, plain text, and chat templates."""
+"""Prompts: the Alpaca text of the paper's data, plain text, and chat templates."""
 
 import json
 from pathlib import Path
@@ -17,28 +17,28 @@ CHAT = (
 )
 
 
-@pytest.mark.skipif(not INSTRUCTIONS.is_dir(), reason=f"{INSTRUCTIONS} is not there")
+@pytest.mark.skipif(not INSTRUCTIONS.is_dir(), reason=f"{INSTRUCTIONS} does not exist")
 @pytest.mark.parametrize("name", ["dolly", "self_inst", "sinst_11plus"])
 def test_alpaca_is_the_prompt_of_the_papers_data(name):
     with open(INSTRUCTIONS / f"{name}.jsonl", encoding="utf-8") as lines:
-        given = [json.loads(line) for line in lines]
-    made = [
+        rows = [json.loads(line) for line in lines]
+    prompts = [
         prompt_text(Record(row["instruction"], ("x",), row["input"]), "alpaca", None)
-        for row in given
+        for row in rows
     ]
-    assert made == [row["prompt"] for row in given] and len(made) > 100
+    assert prompts == [row["prompt"] for row in rows] and len(prompts) > 100
 
 
-def test_plain_is_instruction_and_input_a_line_each():
+def test_plain_is_instruction_and_input_on_one_line_each():
     assert prompt_text(Record("ask", ("x",)), "plain", None) == "ask\n"
     assert prompt_text(Record("ask", ("x",), "this"), "plain", None) == "ask\nthis\n"
 
 
-def test_a_ready_prompt_is_left_as_it_is():
+def test_the_prompt_of_a_record_is_not_changed():
     assert prompt_text(Record("ask", ("x",), prompt="Q: ask"), "alpaca", None) == "Q: ask"
 
 
-def test_chat_is_the_template_of_the_tokenizer():
+def test_chat_uses_the_template_of_the_tokenizer():
     tokenizer = train_tokenizer(["some text"], 300)
     with pytest.raises(InputError, match=r"data\.template=chat.*no chat template.*plain"):
         prompt_text(Record("ask", ("x",)), "chat", tokenizer)

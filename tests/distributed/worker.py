@@ -16,6 +16,8 @@ import torch
 import yaml
 from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
+from minillm.methods.minillm import MiniLLM
+from minillm.methods.supervised import Supervised
 
 from minillm.commands.evaluate import evaluate_model
 from minillm.commands.train import train
@@ -23,8 +25,6 @@ from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError, TrainingError
 from minillm.methods import minillm as minillm_method
-from minillm.methods.minillm import MiniLLM
-from minillm.methods.supervised import Supervised
 from minillm.sampling.sampler import Decoding, sample
 from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held

@@ -6,16 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from minillm.config import Config, KDConfig, MiniLLMConfig, SFTConfig, TrainingConfig
+from minillm.config import Config, MethodConfig, MiniLLMConfig, TokenLossConfig, TrainingConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import Example
 from minillm.evaluation.scoring import exact_reverse_kl, language_model_loss
-from minillm.methods import build_method
-from minillm.methods.setup import Setup
-from minillm.objectives.divergences import forward_kl, log_softmax, reverse_kl, token_log_probs
+from minillm.methods import Method, build_method
+from minillm.methods.build import plain_text_loss
+from minillm.objectives.distributions import log_softmax, token_log_probs
 from minillm.objectives.minillm import losses
 from minillm.sampling.sampler import Decoding, sample
-from minillm.training.method import MicroBatch
+from minillm.sources.source import TrainingBatch
+from minillm.teachers import LocalTeacher
+from minillm.training.setup import Setup
 from tests.tiny import EOS, response_logits, tiny_model
 
 STUDENT, TEACHER = tiny_model(1), tiny_model(2, kind="llama")
@@ -25,9 +27,14 @@ BATCH = SequenceBatch.pad(PAIRS, EOS)
 CHUNKS = pytest.mark.parametrize("chunk_size", [3, None])
 
 
-def build(method, chunk_size=None):
+def setup(method: MethodConfig, chunk_size: int | None = None) -> Setup:
     config = Config(method=method, training=TrainingConfig(chunk_size=chunk_size))
-    return build_method(Setup(config, STUDENT, TEACHER, TRAIN, torch.device("cpu"), 0, 1, Path()))
+    teacher = LocalTeacher(TEACHER)
+    return Setup(config, STUDENT, teacher, TRAIN, torch.device("cpu"), 0, 1, Path())
+
+
+def build(method: MethodConfig, chunk_size: int | None = None) -> Method:
+    return build_method(setup(method, chunk_size))
 
 
 def distributions(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
@@ -35,10 +42,14 @@ def distributions(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
     return log_softmax(response_logits(STUDENT, batch)), log_p
 
 
+def kl(log_a: Tensor, log_b: Tensor) -> Tensor:
+    return (log_a.exp() * (log_a - log_b)).sum(-1)
+
+
 def supervised(batch: SequenceBatch, kd_ratio: float) -> Tensor:
     log_q, log_p = distributions(batch)
     cross_entropy = -token_log_probs(log_q, batch.response_ids)
-    values = (1 - kd_ratio) * cross_entropy + kd_ratio * forward_kl(log_q, log_p)
+    values = (1 - kd_ratio) * cross_entropy + kd_ratio * kl(log_p, log_q)
     return (values * batch.response_mask).sum()
 
 
@@ -51,11 +62,12 @@ def assert_same(actual: Tensor, expected: Tensor) -> None:
 
 
 @CHUNKS
-@pytest.mark.parametrize(("config", "ratio"), [(SFTConfig(), 0.0), (KDConfig(kd_ratio=0.3), 0.3)])
-def test_given_responses(config, ratio, chunk_size):
-    method = build(config, chunk_size)
-    loss, metrics = method.loss(STUDENT.module, MicroBatch(BATCH, {}), {"tokens": 7.0})
-    assert_same(loss, supervised(BATCH, ratio) / 7)
+@pytest.mark.parametrize("ratio", [0.0, 0.3])
+def test_given_responses(ratio, chunk_size):
+    loss = build(TokenLossConfig(kd_ratio=ratio), chunk_size).parts["tokens"].loss
+    (part,) = loss.micro_batches(TrainingBatch(BATCH), None)
+    value, metrics = loss(STUDENT.module, part)
+    assert_same(value, supervised(BATCH, ratio))
     assert float(metrics["loss/cross_entropy"][0]) == pytest.approx(
         float(supervised(BATCH, 0).detach())
     )
@@ -68,34 +80,37 @@ def test_given_responses(config, ratio, chunk_size):
 @CHUNKS
 @pytest.mark.parametrize("ratio", [0.0, 0.4])
 def test_plain_text(ratio, chunk_size):
-    method = build(MiniLLMConfig(lm_kd_ratio=ratio), chunk_size)
-    method.method.lm_coef = 0.5  # once built, so that no file of text is asked for
-    loss, _ = method.loss(STUDENT.module, MicroBatch(BATCH, {}), {"plain_tokens": 7.0})
-    assert_same(loss, 0.5 * supervised(BATCH, ratio) / 7)
+    loss = plain_text_loss(setup(MiniLLMConfig(), chunk_size), ratio)
+    value, metrics = loss(STUDENT.module, TrainingBatch(BATCH))
+    assert_same(value, supervised(BATCH, ratio))
+    assert metrics.keys() == {"loss/plain_text"}
 
 
 @CHUNKS
 @pytest.mark.parametrize("single_step", [True, False])
 def test_minillm(single_step, chunk_size):
-    method = build(MiniLLMConfig(single_step=single_step), chunk_size)
+    part = build(MiniLLMConfig(single_step=single_step), chunk_size).parts["tokens"]
     prompts = PromptBatch.pad([example.prompt_ids for example in TRAIN], EOS)
     generator = torch.Generator().manual_seed(3)
-    rollout = sample(STUDENT, prompts, Decoding(max_length=6), generator, TEACHER, alpha=0.2)
-    (micro_batch,) = method._micro_batches(rollout)
-    batch = micro_batch.data
-    log_q, log_p = distributions(batch.sequences)
-    terms = token_log_probs(log_q, batch.sequences.response_ids), reverse_kl(log_q, log_p)
+    rollout = sample(
+        STUDENT, prompts, Decoding(max_length=6), generator=generator, teacher=TEACHER, alpha=0.2
+    )
+    (batch,) = part.loss.micro_batches(part.source.batch(rollout), None)
+    sequences = batch.batch.sequences
+    log_q, log_p = distributions(sequences)
+    terms = token_log_probs(log_q, sequences.response_ids), kl(log_q, log_p)
     old = batch.old_log_probs, batch.weights, batch.advantages
-    mask, parts = batch.sequences.response_mask, losses(*terms, *old, method.settings)
-    loss, metrics = method.loss(STUDENT.module, micro_batch, {"tokens": 7.0})
-    assert_same(loss, (parts.total * mask).sum() / 7)
+    mask, parts = sequences.response_mask, losses(*terms, *old, part.loss.settings)
+    value, metrics = part.loss(STUDENT.module, batch)
+    assert_same(value, (parts.total * mask).sum())
     expected = float((parts.reverse_kl * mask).sum().detach())
     assert float(metrics["policy/reverse_kl"][0]) == pytest.approx(expected)
 
 
 def test_scores():
     log_q, log_p = distributions(BATCH)
-    expected = (reverse_kl(log_q, log_p) * BATCH.response_mask).sum(-1)
-    torch.testing.assert_close(exact_reverse_kl(STUDENT, TEACHER, BATCH), expected)
+    expected = (kl(log_q, log_p) * BATCH.response_mask).sum(-1)
+    teacher = LocalTeacher(TEACHER)
+    torch.testing.assert_close(exact_reverse_kl(STUDENT, teacher, BATCH), expected)
     mean = float(supervised(BATCH, 0).detach()) / BATCH.tokens
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)

@@ -12,9 +12,9 @@ from minillm.errors import InputError
 from minillm.models.forward import response_hidden, response_loss, response_terms
 from minillm.models.heads import check_head, output_head
 from minillm.models.language_model import LanguageModel
-from minillm.objectives import divergences
-from minillm.objectives.chunked import VocabularyTerms
-from tests.objectives.test_chunked import LargestTensor
+from minillm.objectives.distributions import log_softmax
+from minillm.objectives.targets import HeadTargets
+from tests.objectives.test_chunked import LOG_PROBS, TERMS, LargestTensor
 from tests.tiny import response_logits
 
 VOCAB, ROWS = 41, 48
@@ -78,27 +78,30 @@ def test_terms_and_gradients_are_those_of_the_models_logits(kind):
     wrapper, parameters = Wrapper(student.module), list(student.module.parameters())
     real = BATCH.response_mask.bool()
     with torch.no_grad():
-        states = response_hidden(teacher, BATCH), output_head(teacher)
-        log_p = divergences.log_softmax(response_logits(teacher, BATCH))
-    given = torch.arange(1.0, 10.0, dtype=torch.float64).view(3, 3)  # a weight of each token
-    names = ("log_probs", "reverse_kl", "forward_kl")
+        targets = HeadTargets(response_hidden(teacher, BATCH), output_head(teacher))
+        log_p = log_softmax(response_logits(teacher, BATCH))
+    given = torch.arange(1.0, 10.0, dtype=torch.float64).view(3, 3)  # a weight per token
+    terms = {name: TERMS[name] for name in ("log_probs", "reverse_kl", "forward_kl")}
 
-    def loss(terms: VocabularyTerms, weights: torch.Tensor) -> torch.Tensor:
-        return weights * (terms.log_probs * terms.reverse_kl + terms.forward_kl)
+    def loss(values: dict, weights: torch.Tensor) -> torch.Tensor:
+        return weights * (values["log_probs"] * values["reverse_kl"] + values["forward_kl"])
 
-    total, found = response_loss(wrapper, BATCH, student, names, loss, [given], states, 4)
+    total, loss_values = response_loss(
+        wrapper, BATCH, student, terms=terms, loss=loss, given=[given], targets=targets,
+        chunk_size=4,
+    )  # fmt: skip
     assert wrapper.passes == 1 and "forward" not in vars(student.module.get_output_embeddings())
-    log_q = divergences.log_softmax(response_logits(student, BATCH))  # scaled and capped again
-    expected = VocabularyTerms(
-        log_probs=divergences.token_log_probs(log_q, BATCH.response_ids),
-        reverse_kl=divergences.reverse_kl(log_q, log_p),
-        forward_kl=divergences.forward_kl(log_q, log_p),
-    )
-    values = response_terms(student, BATCH, names, states)
-    for name in names:
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name) * real)
-        torch.testing.assert_close(getattr(values, name), getattr(found, name))
-        assert not getattr(values, name).requires_grad
+    log_q = log_softmax(response_logits(student, BATCH))  # scaled and capped again
+    expected = {
+        "log_probs": log_q.gather(-1, BATCH.response_ids[..., None])[..., 0],
+        "reverse_kl": (log_q.exp() * (log_q - log_p)).sum(-1),
+        "forward_kl": (log_p.exp() * (log_p - log_q)).sum(-1),
+    }
+    values = response_terms(student, BATCH, terms=terms, targets=targets)
+    for name in terms:
+        torch.testing.assert_close(loss_values[name], expected[name] * real)
+        torch.testing.assert_close(values[name], loss_values[name])
+        assert not values[name].requires_grad
     plain = (loss(expected, given) * real).sum()
     torch.testing.assert_close(total, plain)
     for one, other in zip(*(torch.autograd.grad(x, parameters) for x in (total, plain)),
@@ -108,7 +111,7 @@ def test_terms_and_gradients_are_those_of_the_models_logits(kind):
 
 def cross_entropy(model: LanguageModel, chunk_size: int | None = None) -> torch.Tensor:
     return response_loss(
-        model.module, BATCH, model, ("log_probs",), lambda terms: -terms.log_probs,
+        model.module, BATCH, model, terms=LOG_PROBS, loss=lambda values: -values["log_probs"],
         chunk_size=chunk_size,
     )[0]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Models: loaded and refused, padded vocabularies, left padding, checkpoints that others read."""
+"""Models: loading and its errors, padded vocabularies, left padding, checkpoints."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def built(tokenizer, architecture="gpt2"):
 
 
 def qwen(tokenizer, rows, folder):
-    """A model with output rows past the tokenizer's that are far likelier than all others."""
+    """A model with padded output rows, which are far more likely than the tokens."""
     config = Qwen2Config(
         vocab_size=rows, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64,
@@ -47,7 +47,7 @@ def qwen(tokenizer, rows, folder):
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_left_padding_leaves_logits_as_they_are(tokenizer, architecture):
+def test_left_padding_does_not_change_logits(tokenizer, architecture):
     model = built(tokenizer, architecture)
     head = output_head(model)
     pairs = [([5, 6, 7, 8, 9, 10], [11, 12, 0]), ([13, 14], [15]), ([16], [17, 18])]
@@ -60,9 +60,9 @@ def test_left_padding_leaves_logits_as_they_are(tokenizer, architecture):
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_a_saved_model_is_loaded_as_it_was(tokenizer, tmp_path, architecture):
+def test_saving_and_loading_do_not_change_a_model(tokenizer, tmp_path, architecture):
     model = built(tokenizer, architecture)
-    for _ in range(2):  # the second replaces the first
+    for _ in range(2):  # the second checkpoint replaces the first
         save_checkpoint(model, tmp_path / "saved", {"seed": 3})
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
     assert checkpoint_details(tmp_path / "saved") == {"seed": 3}
@@ -72,7 +72,7 @@ def test_a_saved_model_is_loaded_as_it_was(tokenizer, tmp_path, architecture):
     assert torch.equal(loaded.module.eval()(ids).logits, model.module(ids).logits)
 
 
-def test_the_activation_of_gpt2_is_the_same_in_one_kernel(tokenizer, tmp_path):
+def test_the_fused_activation_of_gpt2_does_not_change_logits(tokenizer, tmp_path):
     model = built(tokenizer)
     module = type(model.module)(
         GPT2Config(**model.module.config.to_dict() | {"activation_function": "gelu_new"})
@@ -93,20 +93,18 @@ def test_checkpoints_of_a_run_load_with_plain_transformers(teacher):
         assert module.config.vocab_size == len(tokenizer) == 300
 
 
-def test_padded_vocabularies_fit_and_rows_past_the_tokenizer_are_never_sampled(
-    tokenizer, tmp_path, caplog
-):
+def test_padded_vocabularies_are_cut_and_padded_rows_are_never_sampled(tokenizer, tmp_path, caplog):
     caplog.set_level("INFO", "minillm")
     student = qwen(tokenizer, 320, tmp_path / "student")
     teacher = qwen(tokenizer, 352, tmp_path / "teacher")
-    student, teacher = fit(student, teacher)
+    teacher = fit(student, teacher)
     assert "student 320, teacher 352" in caplog.text and "the tokenizer's 300" in caplog.text
     batch = SequenceBatch.pad([([5, 6], [7, 8])], 0)
     for model in (student, teacher):
         hidden = response_hidden(model, batch)
         assert output_head(model).logits(hidden).shape == (1, 2, 300)
-        whole = model.module(torch.tensor([[5, 6]])).logits
-        assert whole.argmax() >= 300, "or the test shows nothing"
+        uncut_logits = model.module(torch.tensor([[5, 6]])).logits
+        assert uncut_logits.argmax() >= 300, "the test needs likely padded rows"
         for temperature in (0.0, 1.0):
             _, rollout = next(generate(model, [[5, 6]] * 8, Decoding(8, temperature), 8, 1))
             assert int(rollout.sequences.response_ids.max()) < 300
@@ -123,7 +121,7 @@ def test_padded_vocabularies_in_every_method(command, settings, tokenizer, tmp_p
         assert outcome.status == 0, outcome.err
 
 
-def test_models_whose_tokenizers_differ_are_refused(command, refused, settings, teacher):
+def test_different_tokenizers_are_refused(command, refused, settings, teacher):
     options = ["student.vocab_size=305", "training.steps=1", "output=other"]
     assert command("train", *settings, *BUILT, *options).status == 0
     message = refused("method=kd", "student.path=other/best", f"teacher.path={teacher}/best")
@@ -131,7 +129,7 @@ def test_models_whose_tokenizers_differ_are_refused(command, refused, settings, 
     assert "student.tokenizer" in message
 
 
-def test_a_student_may_be_built_with_the_teachers_tokenizer(command, settings, teacher):
+def test_a_new_student_can_use_the_teachers_tokenizer(command, settings, teacher):
     outcome = command(
         "train", *settings, "method=kd", f"teacher.path={teacher}/best", "output=out",
         "student.architecture=llama", "student.hidden_size=16", "training.steps=1",
@@ -141,7 +139,7 @@ def test_a_student_may_be_built_with_the_teachers_tokenizer(command, settings, t
 
 @pytest.fixture
 def damaged(teacher, tmp_path):
-    """A copy of a good model, for a test to damage."""
+    """A copy of a valid model; the test damages it."""
     return shutil.copytree(teacher / "best", tmp_path / "damaged")
 
 
@@ -169,13 +167,13 @@ def test_missing_and_damaged_models_are_refused(refused, teacher, damaged):
     assert "no tokenizer" in message()
 
 
-def test_models_that_are_not_there_are_refused(command, refused, teacher):
+def test_missing_models_are_refused(command, refused, teacher):
     assert "gone/model/best: there is no such folder" in refused("student.path=gone/model/best")
     assert "teacher.path=./gone" in refused(
         "method=kd", f"student.path={teacher}/best", "teacher.path=./gone"
     )
     message = refused("student.path=gone")
-    assert "gone (no folder here, so a Hub name)" in message and "Give a folder" in message
+    assert "gone (not a folder, so used as a Hub name)" in message and "Give a folder" in message
     for verb in ("evaluate", "generate"):
         outcome = command(verb, "./gone")
         assert outcome.status == 2 and "no such folder" in outcome.err

@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.objectives.distributions import kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
 from minillm.sampling.sampler import mix
 
@@ -119,7 +119,7 @@ class Policies:
         logits = table[self.responses.rows].requires_grad_()
         log_p = log_softmax(self.teacher)[self.responses.rows]
         log_q = log_softmax(logits)
-        terms = token_log_probs(log_q, self.responses.ids), reverse_kl(log_q, log_p)
+        terms = token_log_probs(log_q, self.responses.ids), kl(log_q, log_p)
         parts = losses(*terms, self.student_log_probs, weights, advantages, settings)
         return torch.autograd.grad((parts.total * self.responses.mask).sum(), logits)[0]
 

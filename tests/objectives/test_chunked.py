@@ -6,14 +6,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from minillm.objectives import divergences
-from minillm.objectives.chunked import (
-    TERMS,
-    Head,
-    VocabularyTerms,
-    vocabulary_loss,
-    vocabulary_terms,
-)
+from minillm.objectives import distributions
+from minillm.objectives.chunked import Values, vocabulary_loss, vocabulary_terms
+from minillm.objectives.divergences import ForwardKL, ReverseKL
+from minillm.objectives.head import Head
+from minillm.objectives.targets import HeadTargets
+from minillm.objectives.terms import DivergenceTerm, Entropy, Terms, TokenLogProb
+
+TERMS: Terms = {
+    "log_probs": TokenLogProb(),
+    "reverse_kl": DivergenceTerm(ReverseKL()),
+    "entropy": Entropy(),
+    "forward_kl": DivergenceTerm(ForwardKL()),
+}
+LOG_PROBS: Terms = {"log_probs": TokenLogProb()}
 
 TOKENS, VOCAB, ROWS = 11, 13, 16  # rows after the vocabulary are padding
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 0.03}
@@ -36,37 +42,38 @@ def random_head(seed: int, width: int, dtype: torch.dtype, bias: bool = False, *
     return Head(weight, random(seed + 1, ROWS, dtype=dtype) if bias else None, VOCAB, **rest)
 
 
-def plain_terms(hidden, head, ids, terms, teacher=None):
-    log_q = divergences.log_softmax(head.logits(hidden))
-    found = {
-        "log_probs": divergences.token_log_probs(log_q, ids),
-        "entropy": divergences.entropy(log_q),
+def plain_terms(hidden, head, ids, terms, targets=None) -> Values:
+    log_q = distributions.log_softmax(head.logits(hidden))
+    values = {
+        "log_probs": distributions.token_log_probs(log_q, ids),
+        "entropy": distributions.entropy(log_q),
     }
-    if teacher:
-        log_p = divergences.log_softmax(teacher[1].logits(teacher[0]))
-        found["reverse_kl"] = divergences.reverse_kl(log_q, log_p)
-        found["forward_kl"] = divergences.forward_kl(log_q, log_p)
-    return VocabularyTerms(**{name: found[name] for name in terms})
+    if targets:
+        log_p = distributions.log_softmax(targets.head.logits(targets.hidden))
+        values["reverse_kl"] = (log_q.exp() * (log_q - log_p)).sum(-1)
+        values["forward_kl"] = (log_p.exp() * (log_p - log_q)).sum(-1)
+    return {name: values[name] for name in terms}
 
 
-def plain_loss(hidden, head, ids, terms, loss, given=(), teacher=None):
-    return loss(plain_terms(hidden, head, ids, terms, teacher), *given).sum()
+def plain_loss(hidden, head, ids, terms, loss, given=(), targets=None):
+    return loss(plain_terms(hidden, head, ids, terms, targets), *given).sum()
 
 
-def linear(terms: VocabularyTerms, *weights: Tensor) -> Tensor:
-    """A weight of each token for each of the terms."""
-    values = [getattr(terms, name) for name in TERMS if getattr(terms, name) is not None]
-    return sum(weight.to(x.dtype) * x for weight, x in zip(weights, values, strict=False))
+def linear(values: Values, *weights: Tensor) -> Tensor:
+    """A weight per token for each of the terms."""
+    pairs = zip(weights, values.values(), strict=False)
+    return sum(weight.to(x.dtype) * x for weight, x in pairs)
 
 
-def nonlinear(terms: VocabularyTerms, weight: Tensor, *_: Tensor) -> Tensor:
-    """Of three terms only, two of them in a product."""
-    weight = weight.to(terms.log_probs.dtype)
-    return weight * terms.log_probs.exp() + (terms.reverse_kl * terms.entropy).sqrt()
+def nonlinear(values: Values, weight: Tensor, *_: Tensor) -> Tensor:
+    """Three terms only, two of them in a product."""
+    weight = weight.to(values["log_probs"].dtype)
+    product = values["reverse_kl"] * values["entropy"]
+    return weight * values["log_probs"].exp() + product.sqrt()
 
 
 def compare(hidden: Tensor, head: Head, teacher_hidden: Tensor, teacher_head: Head, loss,
-            terms: tuple[str, ...], chunk_size: int | None, tolerance: float) -> None:  # fmt: skip
+            terms: Terms, chunk_size: int | None, tolerance: float) -> None:  # fmt: skip
     """The sum, its terms, and gradients by all of the student's tensors."""
 
     def assert_close(one: Tensor, other: Tensor) -> None:
@@ -80,16 +87,16 @@ def compare(hidden: Tensor, head: Head, teacher_hidden: Tensor, teacher_head: He
     teacher = [x for x in (teacher_hidden, teacher_head.weight) if x is not None]
     for tensor in student + teacher:
         tensor.requires_grad_()
-    inputs, states = (hidden, head, ids, terms), (teacher_hidden, teacher_head)
-    total, found = vocabulary_loss(*inputs, loss, given, states, chunk_size)
-    values = vocabulary_terms(*inputs, states, chunk_size)
-    plain = plain_terms(*inputs, states)
-    for name in terms:
-        value, expected = getattr(found, name), getattr(plain, name)
+    inputs, targets = (hidden, head, ids), HeadTargets(teacher_hidden, teacher_head)
+    shared = {"terms": terms, "targets": targets, "chunk_size": chunk_size}
+    total, loss_values = vocabulary_loss(*inputs, loss=loss, given=given, **shared)
+    values = vocabulary_terms(*inputs, **shared)
+    for name, expected in plain_terms(*inputs, terms, targets).items():
+        value = loss_values[name]
         assert value.dtype == expected.dtype != torch.bfloat16 and not value.requires_grad
         torch.testing.assert_close(value, expected, atol=tolerance, rtol=tolerance)
-        assert torch.equal(getattr(values, name), value)
-    expected = plain_loss(*inputs, loss, given, states)
+        assert torch.equal(values[name], value)
+    expected = plain_loss(*inputs, terms, loss, given, targets)
     assert_close(total, expected)
     gradients = torch.autograd.grad(total / 3, student + teacher, allow_unused=True)
     assert gradients[len(student) :] == (None,) * len(teacher)
@@ -101,7 +108,9 @@ def compare(hidden: Tensor, head: Head, teacher_hidden: Tensor, teacher_head: He
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("kind", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize(
-    ("loss", "terms"), [(linear, (name,)) for name in TERMS] + [(linear, TERMS), (nonlinear, TERMS)]
+    ("loss", "terms"),
+    [(linear, {name: term}) for name, term in TERMS.items()]
+    + [(linear, TERMS), (nonlinear, TERMS)],
 )
 def test_values_and_gradients_are_the_plain_ones(chunk_size, dtype, kind, loss, terms):
     head, teacher = random_head(1, 5, dtype, **kind), random_head(4, 8, dtype, **kind)
@@ -122,17 +131,17 @@ def test_excluded_tokens(chunk_size, dtype):
     compare(*inputs, linear, TERMS, chunk_size, 1e-5 if dtype is torch.float32 else 1e-12)
 
 
-def log_probs(terms: VocabularyTerms) -> Tensor:
-    return terms.log_probs
+def log_probs(values: Values) -> Tensor:
+    return values["log_probs"]
 
 
 def test_a_tied_head_adds_its_gradient_to_the_embeddings():
     weight, ids = random(1, VOCAB, 5).requires_grad_(), torch.arange(TOKENS) % VOCAB
     hidden, head = weight[ids.flip(0)].tanh(), Head(weight, None, VOCAB)
-    inputs = hidden, head, ids, ("log_probs",), log_probs
+    total, _ = vocabulary_loss(hidden, head, ids, terms=LOG_PROBS, loss=log_probs)
     gradients = [
         torch.autograd.grad(loss, weight, retain_graph=True)[0]
-        for loss in (vocabulary_loss(*inputs)[0], plain_loss(*inputs))
+        for loss in (total, plain_loss(hidden, head, ids, LOG_PROBS, log_probs))
     ]
     torch.testing.assert_close(*gradients, atol=1e-12, rtol=0)
 
@@ -140,12 +149,13 @@ def test_a_tied_head_adds_its_gradient_to_the_embeddings():
 def test_frozen_parts_and_no_tokens():
     head = random_head(1, 5, torch.float64, bias=True)
     hidden, ids = random(2, TOKENS, 5).requires_grad_(), torch.arange(TOKENS)
-    vocabulary_loss(hidden, head, ids, ("log_probs",), log_probs)[0].backward()
+    settings = {"terms": LOG_PROBS, "loss": log_probs}
+    vocabulary_loss(hidden, head, ids, **settings)[0].backward()
     assert hidden.grad.any() and head.weight.grad is None and head.bias.grad is None
     head.weight.requires_grad_()
-    total, found = vocabulary_loss(hidden[:0], head, ids[:0], ("log_probs",), log_probs)
+    total, values = vocabulary_loss(hidden[:0], head, ids[:0], **settings)
     total.backward()
-    assert total == 0 and found.log_probs.shape == (0,)
+    assert total == 0 and values["log_probs"].shape == (0,)
     assert head.weight.grad.shape == head.weight.shape and not head.weight.grad.any()
 
 
@@ -154,8 +164,8 @@ def test_what_cannot_be_trained_on():
     head, hidden, ids = random_head(1, 5, torch.float64), random(2, 3, 5), torch.arange(3)
     hidden.requires_grad_()
     with pytest.raises(RuntimeError, match="does not require grad"):
-        vocabulary_terms(hidden, head, ids, ("log_probs",)).log_probs.sum().backward()
-    total, _ = vocabulary_loss(hidden, head, ids, ("log_probs",), log_probs)
+        vocabulary_terms(hidden, head, ids, terms=LOG_PROBS)["log_probs"].sum().backward()
+    total, _ = vocabulary_loss(hidden, head, ids, terms=LOG_PROBS, loss=log_probs)
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="once only"):
         total.backward()
@@ -163,25 +173,25 @@ def test_what_cannot_be_trained_on():
 
 def test_what_cannot_be_asked_for():
     head, hidden, ids = random_head(1, 5, torch.float64), random(2, 3, 5), torch.arange(3)
-    for terms in ((), ("perplexity",)):
-        with pytest.raises(ValueError, match="some of log_probs, reverse_kl"):
-            vocabulary_terms(hidden, head, ids, terms)
-    with pytest.raises(ValueError, match="need teacher="):
-        vocabulary_terms(hidden, head, ids, ("reverse_kl",))
+    with pytest.raises(ValueError, match="no terms are given"):
+        vocabulary_terms(hidden, head, ids, terms={})
+    with pytest.raises(ValueError, match="reverse_kl, forward_kl compare with a teacher"):
+        vocabulary_terms(hidden, head, ids, terms=TERMS)
 
 
 def test_under_autocast_logits_have_its_type_and_terms_do_not():
     head = random_head(1, 5, torch.float32)
     head.weight.requires_grad_()
     hidden, ids = random(2, TOKENS, 5, dtype=torch.float32), torch.arange(TOKENS)
-    inputs = hidden, head, ids, ("log_probs",)
+    inputs, settings = (hidden, head, ids), {"terms": LOG_PROBS, "chunk_size": 4}
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        total, found = vocabulary_loss(*inputs, log_probs, chunk_size=4)
-        values, expected = vocabulary_terms(*inputs, chunk_size=4), plain_terms(*inputs)
-    for value in (found.log_probs, values.log_probs):
-        assert torch.equal(value, expected.log_probs)
+        total, loss_values = vocabulary_loss(*inputs, loss=log_probs, **settings)
+        values = vocabulary_terms(*inputs, **settings)
+        expected = plain_terms(*inputs, LOG_PROBS)["log_probs"]
+    for value in (loss_values["log_probs"], values["log_probs"]):
+        assert torch.equal(value, expected)
         assert value.dtype == torch.float32
-    gradients = [torch.autograd.grad(x, head.weight)[0] for x in (total, expected.log_probs.sum())]
+    gradients = [torch.autograd.grad(x, head.weight)[0] for x in (total, expected.sum())]
     assert gradients[0].dtype == torch.float32
     torch.testing.assert_close(*gradients, atol=0.05, rtol=0.05)
 
@@ -201,12 +211,13 @@ class LargestTensor(TorchDispatchMode):
 def test_no_tensor_is_larger_than_a_chunk():
     vocab, tokens, chunk_size = 1000, 64, 8
     hidden, weight = random(1, tokens, 4).requires_grad_(), random(2, vocab, 4).requires_grad_()
-    inputs = hidden, Head(weight, None, vocab), torch.arange(tokens), TERMS
-    teacher = random(4, tokens, 4), Head(random(3, vocab, 4), None, vocab)
+    inputs = hidden, Head(weight, None, vocab), torch.arange(tokens)
+    targets = HeadTargets(random(4, tokens, 4), Head(random(3, vocab, 4), None, vocab))
+    settings = {"terms": TERMS, "targets": targets, "chunk_size": chunk_size}
     with LargestTensor() as seen:
-        vocabulary_terms(*inputs, teacher, chunk_size)
+        vocabulary_terms(*inputs, **settings)
     assert seen.numel == chunk_size * vocab
     with LargestTensor() as seen:
         given = [torch.ones(tokens)] * len(TERMS)
-        vocabulary_loss(*inputs, linear, given, teacher, chunk_size)[0].backward()
+        vocabulary_loss(*inputs, loss=linear, given=given, **settings)[0].backward()
     assert seen.numel == chunk_size * vocab

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minillm.objectives import diagnostics, returns, sequence_kl, weights
-from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.objectives.distributions import kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import (
     VARIANTS,
     Losses,
@@ -52,7 +52,7 @@ def objective(
     weight = importance_weights(old, mixture, settings)
     advantage = advantages(old, p, mixture, mask, settings)
     log_q = log_softmax(logits)
-    terms = token_log_probs(log_q, ids), reverse_kl(log_q, log_p)
+    terms = token_log_probs(log_q, ids), kl(log_q, log_p)
     parts = losses(*terms, old, weight, advantage, settings)
     loss = (parts.total * mask).sum() / mask.sum()
     (gradient,) = torch.autograd.grad(loss, logits)
@@ -123,8 +123,8 @@ def test_what_excluded_tokens_count():
     log_p = log_softmax(torch.tensor([0.2, 0.9, 0.4, -torch.inf]))
     q, p = log_q.exp(), log_p.exp()
     expected = sum(float(q[i] * (q[i] / p[i]).log()) for i in (0, 2))
-    assert math.isclose(float(reverse_kl(log_q, log_p)), expected, rel_tol=1e-5)
-    missing = float(reverse_kl(log_p, log_q))
+    assert math.isclose(float(kl(log_q, log_p)), expected, rel_tol=1e-5)
+    missing = float(kl(log_p, log_q))
     assert math.isclose(missing, -LOG_ZERO * float(p[1]), rel_tol=1e-3)
     reward = returns.rewards(torch.tensor([[-torch.inf]]), torch.tensor([[-1.0]]), torch.ones(1, 1))
     assert float(reward) == LOG_ZERO + 1

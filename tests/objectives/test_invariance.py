@@ -15,15 +15,19 @@ import pytest
 import torch
 from torch import Tensor
 
-import minillm.methods.minillm as method_module
+import minillm.methods.policy_gradient as loss_module
 from minillm.config import Config, MiniLLMConfig, TrainingConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import Example
-from minillm.methods.minillm import MiniLLM, PolicyBatch
-from minillm.methods.setup import Setup
+from minillm.methods import build_method
+from minillm.methods.method import Part
+from minillm.methods.policy_gradient import PolicyBatch
+from minillm.objectives.targets import HeadTargets
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
-from minillm.training.method import MicroBatch
+from minillm.sources.source import TrainingBatch
+from minillm.teachers import LocalTeacher
+from minillm.training.setup import Setup
 from tests.tiny import EOS, tiny_model
 
 STUDENT, TEACHER = tiny_model(1), tiny_model(2)
@@ -43,31 +47,38 @@ def rollout() -> Rollout:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     prompts = PromptBatch.pad(PROMPTS, EOS)
-    found = sample(STUDENT, prompts, Decoding(max_length=6), generator, TEACHER, alpha=0.2)
-    lengths = found.mask.sum(-1)
+    rollout = sample(
+        STUDENT, prompts, Decoding(max_length=6), generator=generator, teacher=TEACHER, alpha=0.2
+    )
+    lengths = rollout.mask.sum(-1)
     assert lengths.min() == 1 and len(lengths.unique()) > 3, "no variety: pick another seed"
-    return found
+    return rollout
 
 
-def build(changes: dict, micro_batch_size: int | None = None) -> MiniLLM:
-    training = TrainingConfig(micro_batch_size=micro_batch_size)
-    config = Config(method=MiniLLMConfig(**changes), training=training)
+def build(changes: dict) -> Part:
+    config = Config(method=MiniLLMConfig(**changes), training=TrainingConfig())
     train = [Example("", (), "", prompt, []) for prompt in PROMPTS]
-    device = torch.device("cpu")
-    return MiniLLM(Setup(config, STUDENT, TEACHER, train, device, 0, 1, Path()))
+    device, teacher = torch.device("cpu"), LocalTeacher(TEACHER)
+    method = build_method(Setup(config, STUDENT, teacher, train, device, 0, 1, Path()))
+    return method.parts["tokens"]
 
 
-def total(method: MiniLLM, micro_batches: list[MicroBatch]) -> tuple[Tensor, Tensor]:
+def cut(part: Part, rollout: Rollout, size: int | None = None) -> list[PolicyBatch]:
+    """The forward passes of a mini-batch."""
+    return part.loss.micro_batches(part.source.batch(rollout), size)
+
+
+def total(part: Part, batches: list[PolicyBatch]) -> tuple[Tensor, Tensor]:
     """Loss and gradient of an optimiser step, by the loop's rule."""
-    counts = {"tokens": float(sum(batch.counts["tokens"] for batch in micro_batches))}
-    shares = [method.loss(STUDENT.module, batch, counts)[0] for batch in micro_batches]
+    count = sum(part.loss.tokens(batch) for batch in batches)
+    shares = [part.loss(STUDENT.module, batch)[0] / count for batch in batches]
     gradients = torch.autograd.grad(sum(shares), list(STUDENT.module.parameters()))
     return sum(shares).detach(), torch.cat([x.flatten() for x in gradients])
 
 
 def step(rollout: Rollout, changes: dict, size: int | None = None) -> tuple[Tensor, Tensor]:
-    method = build(changes, size)
-    return total(method, method._micro_batches(rollout))
+    part = build(changes)
+    return total(part, cut(part, rollout, size))
 
 
 def assert_same(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
@@ -97,20 +108,21 @@ def padded(x: Tensor, left: int = 0, right: int = 0, value: float = 0) -> Tensor
 @EVERY_SETTING
 def test_padding_of_the_forward_pass(rollout, changes):
     """Other ids, and values that would show, on both sides."""
-    method = build(changes)
-    (whole,) = method._micro_batches(rollout)
-    batch, sequences = whole.data, whole.data.sequences
+    part = build(changes)
+    (whole,) = cut(part, rollout)
+    sequences, targets = whole.batch.sequences, whole.batch.targets
     wider = SequenceBatch(
         padded(sequences.prompt_ids, left=3, value=2),
         padded(sequences.prompt_mask, left=3),
         padded(sequences.response_ids, right=4, value=2),
         padded(sequences.response_mask, right=4),
     )
-    others = ("teacher_hidden", "old_log_probs", "weights", "advantages")
-    values = {name: padded(getattr(batch, name), right=4, value=1.5) for name in others}
-    assert_same(
-        total(method, [replace(whole, data=PolicyBatch(wider, **values))]), total(method, [whole])
-    )
+    hidden = targets.hidden.unflatten(0, sequences.response_ids.shape)
+    wider_targets = HeadTargets(padded(hidden, right=4, value=1.5), targets.head)
+    names = ("old_log_probs", "weights", "advantages")
+    values = {name: padded(getattr(whole, name), right=4, value=1.5) for name in names}
+    batch = PolicyBatch(TrainingBatch(wider, targets=wider_targets), **values)
+    assert_same(total(part, [batch]), total(part, [whole]))
 
 
 def with_padding(rollout: Rollout, columns: int) -> Rollout:
@@ -136,16 +148,16 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
     ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). One response twice as long as all of these, and
     their gradient is another by a sixth of its norm."""
     plain, changes = {"variant": "official", "whitening": "none"}, SETTINGS["official"]
-    values = build(plain)._micro_batches(rollout)[0].data.advantages
+    values = cut(build(plain), rollout)[0].advantages
     n, width = values.numel(), values.shape[1]
     m, v = values.mean(), values.var()
     for columns in (1, width):
-        (wide,) = build(changes)._micro_batches(with_padding(rollout, columns))
+        (wide,) = cut(build(changes), with_padding(rollout, columns))
         k = columns * len(rollout)
         mean = n * m / (n + k)
         variance = ((n - 1) * v + m**2 * n * k / (n + k)) / (n + k - 1)
         expected = (values - mean) * torch.rsqrt(variance + 1e-8)
-        torch.testing.assert_close(wide.data.advantages[:, :width], expected)
+        torch.testing.assert_close(wide.advantages[:, :width], expected)
     _, gradient = step(rollout, changes)
     _, wide_gradient = step(with_padding(rollout, width), changes)
     change = float((wide_gradient - gradient).norm() / gradient.norm())
@@ -180,8 +192,8 @@ def test_ranks(rollout, changes, world, monkeypatch):
     ranks = Ranks(world)
     expected = step(rollout, changes)
     parts = [rollout.select(torch.arange(rank, len(rollout), world)) for rank in range(world)]
-    monkeypatch.setattr(method_module, "total", lambda values: sum(ranks.all(values)))
-    monkeypatch.setattr(method_module, "longest", lambda length, _: max(ranks.all(length)))
-    method = build(changes)
-    batches = [batch for (batch,) in ranks.map(method._micro_batches, parts)]
-    assert_same(total(method, batches), expected)
+    monkeypatch.setattr(loss_module, "total", lambda values: sum(ranks.all(values)))
+    monkeypatch.setattr(loss_module, "longest", lambda length, _: max(ranks.all(length)))
+    part = build(changes)
+    batches = [batch for (batch,) in ranks.map(lambda rows: cut(part, rows), parts)]
+    assert_same(total(part, batches), expected)

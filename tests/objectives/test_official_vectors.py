@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minillm.objectives import returns, sequence_kl
-from minillm.objectives.divergences import log_softmax, reverse_kl, token_log_probs
+from minillm.objectives.distributions import kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import VARIANTS, advantages, importance_weights, losses
 from minillm.sampling.sampler import mix
 
@@ -127,7 +127,7 @@ def check_every_field(case: dict) -> None:
     def mean(values: Tensor) -> Tensor:
         return (values * mask).sum() / mask.sum()
 
-    now = token_log_probs(log_q, ids), reverse_kl(log_q, log_p)
+    now = token_log_probs(log_q, ids), kl(log_q, log_p)
     parts = losses(*now, old, weights, advantage, settings)
     check(mean(parts.long), "policy_gradient_loss")
     check(mean(parts.reverse_kl), "single_step_loss")

@@ -1,10 +1,10 @@
-"""An instruction-following data set that needs no download: small tasks from an invented world.
+"""An instruction-following data set that needs no download: small tasks in an invented world.
 
     from minillm.data.embedded import generate_records
     splits = generate_records(train=10_000, validation=500, test=500, seed=0)
 
-`world` holds the vocabulary, `wording` the grammar of phrasings, `families` one function per kind
-of task, and `generate` draws the splits and says what they hold out from training.
+`world` contains the vocabulary, `wording` the grammar of phrasings, and `families` one function
+per kind of task. `generate` draws the splits and defines which tasks never occur in training.
 """
 
 from minillm.data.embedded.generate import generate_records

@@ -1,20 +1,20 @@
-"""Draws the splits of the embedded data set and keeps from training what the others test.
+"""Draws the splits of the embedded data set; some tasks occur in validation and test only.
 
-Validation and test hold out two things:
+Two things are held out from training:
 
-*   Combinations. Every task names a combination of attributes, such as (mood, product, kind) for a
-    description or the two places and what is counted for a comparison. One combination in eight,
-    chosen by a checksum of its text, occurs in validation and test only; these two splits consist
-    of such combinations alone. Each attribute by itself is common in training.
-*   Wordings. Instructions are products of choices, such as 3 verbs x 2 objects x 2 endings. A
-    wording is held out if the ranks of its choices sum to 2 modulo 3. Training thus shows every
-    choice, though not every product of them; validation and test draw from all products.
+*   Combinations. Every task has a combination of attributes, such as (mood, product, kind) for a
+    description, or the two places and the counted objects for a comparison. One combination in
+    eight, selected by a checksum of its text, is held out. All tasks of validation and test have
+    held-out combinations. Each single attribute is common in training.
+*   Wordings. An instruction is a product of choices, such as 3 verbs x 2 objects x 2 endings. A
+    wording is held out if the ranks of its choices sum to 2 modulo 3. Training therefore contains
+    every choice, but not every product of choices. Validation and test draw from all products.
 
-Every task names which of two clerks answers it, and every clerk has one of six voices (see
+Every prompt names two clerks, their voices, and which clerk answers. There are six voices (see
 `wording`).
 
-No prompt occurs twice, within a split or across splits. A training record carries one reference
-drawn from the answer's distribution, a validation or test record 4 to 6 different ones.
+No prompt occurs twice, within a split or across splits. A training record has one reference, drawn
+from the distribution of answers. A validation or test record has 4 to 6 different references.
 """
 
 import zlib
@@ -28,31 +28,33 @@ from minillm.data.embedded.task import Family, Task
 from minillm.data.embedded.wording import expand, voice_picker, zipf_picker
 from minillm.data.records import Record
 
-_MOST_DRAWS = 10_000
+_MAX_DRAWS = 10_000
 
 
 def generate_records(
     train: int = 10_000, validation: int = 500, test: int = 500, seed: int = 0
 ) -> dict[str, list[Record]]:
-    """Returns the records of the splits "train", "validation" and "test", the same for a seed.
+    """Generate the records of the splits "train", "validation" and "test".
 
-    The families take turns, so that each split holds about as many records of one as of another.
-    Raises ValueError for a negative size and where a family has too few prompts for the size.
+    Equal seeds give equal records. Each split has about the same number of records per family.
+
+    Raises:
+        ValueError: a size is negative, or a family has too few prompts for the sizes.
     """
     sizes = {"train": train, "validation": validation, "test": test}
     if min(sizes.values()) < 0:
-        raise ValueError(f"sizes of splits must be 0 or more, but are {sizes}")
+        raise ValueError(f"the sizes of the splits must be 0 or more, but are {sizes}")
     seen_prompts: set[tuple[str, str]] = set()
     return {split: _draw_split(split, size, seed, seen_prompts) for split, size in sizes.items()}
 
 
 def is_combination_held_out(combination: tuple[str, ...]) -> bool:
-    """Whether tasks with this combination of attributes are kept from training."""
+    """Whether tasks with this combination of attributes are held out from training."""
     return zlib.crc32("+".join(combination).encode()) % 8 == 0
 
 
 def word_instruction(grammar: str, rng: Random, for_training: bool) -> str:
-    """Words an instruction; training gets none whose ranks of choices sum to 2 modulo 3."""
+    """Draw the wording of an instruction; held-out wordings are not used for training."""
     pick_by_zipf = zipf_picker(rng)
     ranks: list[int] = []
 
@@ -68,12 +70,19 @@ def word_instruction(grammar: str, rng: Random, for_training: bool) -> str:
 
 
 def draw_task(family: Family, rng: Random, for_training: bool) -> Task:
-    """Draws from a family until the combination belongs to the wanted side of the split."""
-    for _ in range(_MOST_DRAWS):
+    """Draw tasks of a family until the combination is held out (or is not, for training).
+
+    Raises:
+        ValueError: no draw gave such a combination.
+    """
+    for _ in range(_MAX_DRAWS):
         task = family(rng)
         if is_combination_held_out(task.combination) != for_training:
             return task
-    raise ValueError(f"family {family.__name__} has no combination for {for_training=}")
+    raise ValueError(
+        f"the family {family.__name__} has no combination for {for_training=}. Add attributes to "
+        f"its combination."
+    )
 
 
 def _draw_split(
@@ -91,14 +100,14 @@ def _draw_split(
 def _draw_record(
     family: Family, rng: Random, for_training: bool, seen_prompts: set[tuple[str, str]]
 ) -> Record:
-    for _ in range(_MOST_DRAWS):
+    for _ in range(_MAX_DRAWS):
         task = draw_task(family, rng, for_training)
         voice, clerks = _draw_clerks(rng)
         instruction = f"{clerks} {word_instruction(task.instruction, rng, for_training)}"
         if (instruction, task.input) not in seen_prompts:
             break
     else:
-        raise ValueError(f"family {family.__name__} ran out of new prompts; ask for smaller splits")
+        raise ValueError(f"the family {family.__name__} has no new prompts left. Reduce the sizes.")
     seen_prompts.add((instruction, task.input))
     count = 1 if for_training else rng.randint(4, 6)
     references = _draw_references(task, rng, voice, count)
@@ -106,10 +115,10 @@ def _draw_record(
 
 
 def _draw_clerks(rng: Random) -> tuple[str, str]:
-    """The voice to answer in, and the sentences that tell it.
+    """The voice of the answer, and the sentences of the prompt that determine the voice.
 
-    A reader needs two steps: from the clerk who answers to his entry in the list, and from there
-    to the voice. One layer of attention is hard put to make both.
+    A model needs two steps: from the clerk who answers to the clerk's entry in the list, and from
+    this entry to the voice. Two steps are difficult for one layer of attention.
     """
     voices = rng.sample(world.VOICES, len(world.CLERKS))
     clerks = list(zip(world.CLERKS, voices, strict=True))
@@ -119,7 +128,7 @@ def _draw_clerks(rng: Random) -> tuple[str, str]:
 
 
 def _draw_references(task: Task, rng: Random, voice: str, count: int) -> tuple[str, ...]:
-    """Draws different answers in the order of their first occurrence."""
+    """Draw `count` different answers, in the order of their first occurrence."""
     pick_plan, pick_word = zipf_picker(rng), voice_picker(rng, voice)
     references: dict[str, None] = {}
     while len(references) < count:

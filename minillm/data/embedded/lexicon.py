@@ -1,4 +1,4 @@
-"""Ways to say the same, as brackets for `wording`: the first is common speech."""
+"""Synonyms, as brackets for `wording`; the first option of each bracket is common speech."""
 
 GO = "[go|sail|travel|head|cross|journey|row]"
 REACH = "[reach|get to|come to|arrive at|land at|make for|put in at]"

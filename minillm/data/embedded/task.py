@@ -1,4 +1,4 @@
-"""The one shape that every family of tasks has: a function that draws a `Task`."""
+"""The interface of a family of tasks: a function that draws a `Task`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from random import Random
 
 @dataclass(frozen=True)
 class Task:
-    """A task before its words are chosen.
+    """A task whose words are not chosen yet.
 
-    `instruction` and the plans of `answers`, the most usual first, are grammars (see `wording`),
-    `input` is plain text. Every sentence of every plan is right. `combination` names the attributes
-    whose joint occurrence decides whether the task is held out from training.
+    `instruction` and the elements of `answers` are grammars (see `wording`), and `input` is plain
+    text. `answers` begins with the most frequent grammar, and every sentence of every grammar is a
+    correct answer. `combination` contains the attributes that together decide whether the task is
+    held out from training.
     """
 
     instruction: str

@@ -1,8 +1,8 @@
 """The vocabulary of the invented world: ports, isles and the people who trade between them.
 
-The lists are short, and no task names two things from one list. Which name goes where in an answer
-is then told by its kind, so that even a very small model soon copies names, once the tokenizer has
-made one token of every name; what it can't master is the wording.
+The lists are short, and no task contains two names from one list. The kind of a name therefore
+determines its position in an answer. Every name becomes one token of a trained tokenizer, so that
+even a very small model learns to copy names quickly. A small model does not master the wording.
 """
 
 PORTS = ("Oakmere", "Saltby", "Fenholm", "Brill", "Tidewell")
@@ -11,7 +11,7 @@ PEOPLE = ("Ada", "Bram", "Cleo", "Dov", "Edda")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 HOURS = ("dawn", "noon", "dusk", "midnight")
 
-# Whose manner of speaking an answer is given in.
+# Manners of speaking; each clerk has one.
 VOICES = ("northern", "southern", "royal", "plain", "merry", "formal")
 CLERKS = ("red", "blue")
 
@@ -26,12 +26,12 @@ ROOMS = ("hall", "chapel", "library", "kitchen")
 BOATS = ("sloop", "barge", "cutter", "ketch")
 SEAS = ("rough", "calm", "icy")
 
-# Many and few of what is counted.
+# Large numbers, small numbers, and the objects that are counted.
 MANY = ("hundreds", "thousands", "plenty")
 FEW = ("three", "four", "five")
 COUNTED = ("ships", "inns", "mills")
 
-# What to carry against each kind of weather.
+# The item to carry in each kind of weather.
 WEATHER = {
     "rain": "an umbrella",
     "snow": "a pair of gloves",
@@ -39,7 +39,7 @@ WEATHER = {
     "fog": "a lantern",
 }
 
-# Requests: the plain verb and its -ing form.
+# Verbs of requests, and their -ing forms.
 ERRANDS = {
     "bring": "bringing",
     "send": "sending",

@@ -1,6 +1,6 @@
 """The families of tasks. A family is a function that draws a `Task`; its name is the topic.
 
-To add one, write the function and name it here.
+To add a family, write the function and add it to `FAMILIES`.
 """
 
 from minillm.data.embedded.families.reading import extract, lookup, summarise

@@ -1,4 +1,4 @@
-"""Families that find something in a short text or table."""
+"""Families of tasks that extract facts from a short text or table."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from minillm.data.embedded.task import Task
 
 
 def extract(rng: Random) -> Task:
-    """The person, cargo, place and day of a note."""
+    """Extract the person, the cargo, the place and the day from a note."""
     person, food, place, day = (
         rng.choice(x) for x in (world.PEOPLE, world.FOODS, world.PORTS, world.DAYS)
     )
@@ -32,7 +32,7 @@ def extract(rng: Random) -> Task:
 
 
 def lookup(rng: Random) -> Task:
-    """The price or the day of a trip, from a table."""
+    """Look up the price or the day of a trip in a table."""
     isle, day, price, boat = (
         rng.choice(x) for x in (world.ISLES, world.DAYS, range(2, 10), world.BOATS)
     )
@@ -58,7 +58,7 @@ def lookup(rng: Random) -> Task:
 
 
 def summarise(rng: Random) -> Task:
-    """One sentence for a report of three."""
+    """Summarise a report of three sentences in one sentence."""
     person, cloth, sea = (rng.choice(x) for x in (world.PEOPLE, world.CLOTHS, world.SEAS))
     start, end, hour = rng.choice(world.PORTS), rng.choice(world.ISLES), rng.choice(world.HOURS)
     return Task(

@@ -1,4 +1,4 @@
-"""Families whose answer takes a small step of reasoning: order, choice, overlap, number."""
+"""Families of tasks that need a small step of reasoning: order, choice, overlap, number."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from minillm.data.embedded.task import Task
 
 
 def compare(rng: Random) -> Task:
-    """Which of a port and an isle has more of something."""
+    """Decide whether a port or an isle has more of the counted objects."""
     port, isle, thing = (rng.choice(x) for x in (world.PORTS, world.ISLES, world.COUNTED))
     many, few = rng.choice(world.MANY), rng.choice(world.FEW)
     large, small = rng.sample((port, isle), 2)
@@ -26,7 +26,7 @@ def compare(rng: Random) -> Task:
 
 
 def sort(rng: Random) -> Task:
-    """A food and a cloth put into their classes."""
+    """Assign a food and a cloth to their classes."""
     food, cloth, person = (rng.choice(x) for x in (world.FOODS, world.CLOTHS, world.PEOPLE))
     goods = rng.sample((food, cloth), 2)
     return Task(
@@ -44,7 +44,7 @@ def sort(rng: Random) -> Task:
 
 
 def recommend(rng: Random) -> Task:
-    """A place that has what a visitor likes."""
+    """Recommend a place that has the sight that a visitor likes."""
     person, place, sight, mood = (
         rng.choice(x) for x in (world.PEOPLE, world.PORTS, world.SIGHTS, world.MOODS)
     )
@@ -63,7 +63,7 @@ def recommend(rng: Random) -> Task:
 
 
 def route(rng: Random) -> Task:
-    """The way from a port to an isle."""
+    """Plan the trip from a port to an isle."""
     start, end, boat, hour = (
         rng.choice(x) for x in (world.PORTS, world.ISLES, world.BOATS, world.HOURS)
     )
@@ -81,7 +81,7 @@ def route(rng: Random) -> Task:
 
 
 def schedule(rng: Random) -> Task:
-    """Where and when a person can be met."""
+    """Find the place and the time of a meeting with a person."""
     person, day, hour, room = (
         rng.choice(x) for x in (world.PEOPLE, world.DAYS, world.HOURS, world.ROOMS)
     )

@@ -1,4 +1,4 @@
-"""Families that write a text from given attributes."""
+"""Families of tasks that write a text from given attributes."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from minillm.data.embedded.task import Task
 
 
 def describe(rng: Random) -> Task:
-    """One sentence about a place, from its attributes."""
+    """Describe a place in one sentence, from its attributes."""
     place, kind, food = (rng.choice(x) for x in (world.PORTS, world.KINDS, world.FOODS))
     setting, mood = rng.choice(world.SETTINGS), rng.choice(world.MOODS)
     return Task(
@@ -26,7 +26,7 @@ def describe(rng: Random) -> Task:
 
 
 def invite(rng: Random) -> Task:
-    """An invitation from a host, an event, a place and a day."""
+    """Write an invitation from a host, an event, a place and a day."""
     host, event, place, day = (
         rng.choice(x) for x in (world.PEOPLE, world.EVENTS, world.PORTS, world.DAYS)
     )
@@ -46,7 +46,7 @@ def invite(rng: Random) -> Task:
 
 
 def rewrite(rng: Random) -> Task:
-    """A curt order turned into a polite request."""
+    """Rewrite an order as a polite request."""
     verb = rng.choice(list(world.ERRANDS))
     cloth, place, day = (rng.choice(x) for x in (world.CLOTHS, world.PORTS, world.DAYS))
     errand = f"the {cloth} {say.TO} {place} {say.BY} {day}"
@@ -66,7 +66,7 @@ def rewrite(rng: Random) -> Task:
 
 
 def advise(rng: Random) -> Task:
-    """What to take on a trip, for the weather forecast."""
+    """Recommend an item for a trip, by the weather forecast."""
     person, place = rng.choice(world.PEOPLE), rng.choice(world.PORTS)
     weather, item = rng.choice(list(world.WEATHER.items()))
     return Task(

@@ -1,8 +1,9 @@
-"""SeqKD: teacher samples, their tokens, this token (Kim and Rush, arXiv 1606.07947).
+"""The source of SeqKD: responses that the teacher samples (Kim and Rush, arXiv 1606.07947).
 
-The teacher's responses go to a jsonl file, batch by batch, under a first line that says what they
-were made with. A run that finds the file whole uses it; one that finds a part continues there.
-All processes write responses; the first one alone reads and writes the file.
+The responses go to a jsonl file, batch by batch. The first line of the file holds the settings that
+the responses were made with. A run that finds a whole file uses the file; a run that finds a part
+continues the file. All processes sample responses; the main process reads and writes the file.
+The teacher may have another tokenizer than the student: the text of a response is tokenised again.
 """
 
 import hashlib
@@ -14,21 +15,16 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
+from minillm.data.encoding import Example
 from minillm.errors import InputError
-from minillm.methods.pairs import Pair, split
-from minillm.methods.setup import Setup
-from minillm.methods.supervised import Supervised
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
+from minillm.sources.pairs import Pair
+from minillm.training.setup import Setup
 
 log = logging.getLogger(__name__)
-
-
-def seqkd(setup: Setup) -> Supervised:
-    """Cross-entropy on responses that the teacher sampled for the training prompts."""
-    return Supervised(setup, teacher_pairs(setup))
 
 
 def teacher_pairs(setup: Setup) -> list[Pair]:
@@ -38,7 +34,8 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         InputError: the file was made with other settings.
     """
     method = setup.config.method
-    prompts = [example.prompt_ids for example in setup.train] * method.samples_per_prompt
+    examples = setup.train * method.samples_per_prompt
+    prompts = [x.teacher_prompt_ids or x.prompt_ids for x in examples]
     batches = length_batches(prompts, method.generation_batch_size)
     made_with = {
         "teacher": setup.config.teacher.path,
@@ -62,7 +59,20 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     else:
         log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
-    return [(row["prompt_ids"], row["response_ids"]) for row in rows]
+    order = [i for batch in batches for i in batch]
+    return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
+
+
+def _pair(setup: Setup, example: Example, row: dict) -> Pair:
+    """A row of the file in the student's tokens."""
+    ids = row["response_ids"]
+    if not setup.shared_tokenizer:
+        tokenizer, teacher = setup.student.tokenizer, setup.teacher.sampler
+        has_ended = ids[-1] in teacher.eos_ids
+        ids = tokenizer(row["response"], add_special_tokens=False)["input_ids"]
+        ids = (ids + [tokenizer.eos_token_id] * has_ended) or [tokenizer.eos_token_id]
+        ids = ids[: setup.config.data.max_response_length]
+    return Pair(example.prompt_ids, ids, example.teacher_prompt_ids)
 
 
 def _read(path: Path, made_with: dict) -> list[dict]:
@@ -98,11 +108,11 @@ def _write(
         aside.replace(path)
     bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
                disable=None if is_main else True)  # fmt: skip
-    with setup.teacher.whole() as teacher, bar:
-        for together in split(batches, setup.world):  # a batch a process
+    with setup.teacher.sampler.whole() as teacher, bar:
+        for start in range(0, len(batches), setup.world):  # one batch per process
             with failing_together(FloatingPointError):
                 mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
-                        for batch in share(together)]  # fmt: skip
+                        for batch in share(batches[start : start + setup.world])]  # fmt: skip
             added = [row for batch in gathered(mine) for row in batch]
             new_rows += added
             if is_main:

@@ -1,25 +1,23 @@
-"""The corpus D_PT of L_PT: a text file, a document a line, cut into blocks of tokens."""
+"""The corpus D_PT of L_PT: a text file, one document per line, cut into blocks of tokens."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from minillm.errors import InputError
-from minillm.methods.pairs import PairSource
-from minillm.methods.setup import Setup
-from minillm.training.method import MicroBatch
+from minillm.sources.pairs import Pair, PairSource
+from minillm.training.setup import Setup
 
 
 def blocks(setup: Setup) -> list[list[int]]:
     """All documents, each ended by EOS, joined and cut into blocks of `method.lm_length` tokens.
 
     Raises:
-        InputError: the file is not named, missing, or too short for one block.
+        InputError: the file is not named, is missing, or is too short for one block.
     """
     name = setup.config.data.plain_text
     if name is None:
         raise InputError(
             f"method.lm_coef={setup.config.method.lm_coef} asks for L_PT, which needs plain text: "
-            f"add data.plain_text=FILE (a document a line), or set method.lm_coef=0."
+            f"add data.plain_text=FILE (one document per line), or set method.lm_coef=0."
         )
     path = Path(name)
     if not path.is_file():
@@ -42,24 +40,12 @@ def blocks(setup: Setup) -> list[list[int]]:
     return whole
 
 
-class PlainText:
-    """Micro-batches of plain text, one list for each optimiser step; `source` knows the place."""
-
-    def __init__(self, setup: Setup) -> None:
-        eos = setup.student.tokenizer.eos_token_id
-        self.source = PairSource(
-            [([eos], block) for block in blocks(setup)],
-            setup.student.pad_id,
-            setup.config.method.lm_batch_size,
-            setup.config.training.micro_batch_size,
-            setup.seed("plain text"),
-            setup.rank,
-            setup.world,
-        )
-
-    def __iter__(self) -> Iterator[list[MicroBatch]]:
-        for batch in self.source:
-            yield [
-                MicroBatch(micro_batch.data, {"plain_tokens": micro_batch.counts["tokens"]})
-                for micro_batch in batch.micro_batches
-            ]
+def plain_text_source(setup: Setup) -> PairSource:
+    """Blocks of plain text, each after a prompt that is one EOS."""
+    eos = setup.student.tokenizer.eos_token_id
+    return PairSource(
+        [Pair([eos], block) for block in blocks(setup)],
+        setup,
+        batch_size=setup.config.method.lm_batch_size,
+        purpose="plain text",
+    )

@@ -1,0 +1,147 @@
+"""From settings to a method: which source, which losses.
+
+The presets in `configs/method/` choose among these parts; a new method is a new preset there. A new
+part is a class in its room (`sources/`, `objectives/divergences.py`, `teachers/`) and a line here.
+"""
+
+from minillm.config import MiniLLMConfig, TokenLossConfig
+from minillm.errors import InputError
+from minillm.methods.layer_matching import LayerMatching
+from minillm.methods.method import Method, Part
+from minillm.methods.policy_gradient import PolicyGradient, objective_settings
+from minillm.methods.token_loss import TokenLoss
+from minillm.models.fit import check_tokenizers
+from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
+from minillm.objectives.terms import DivergenceTerm
+from minillm.sources.pairs import PairSource, gold_pairs
+from minillm.sources.plain_text import plain_text_source
+from minillm.sources.rollouts import Rollouts
+from minillm.sources.source import Source
+from minillm.sources.student_written import StudentWritten
+from minillm.sources.teacher_written import teacher_pairs
+from minillm.training.setup import Setup
+
+
+def build_method(setup: Setup) -> Method:
+    """The method that the settings describe.
+
+    Raises:
+        InputError: the teacher cannot do what the method needs.
+    """
+    settings = setup.config.method
+    check_teacher(setup)
+    if isinstance(settings, MiniLLMConfig):
+        loss = PolicyGradient(setup, objective_settings(settings))
+        parts = {"tokens": Part(Rollouts(setup), loss)}
+    else:
+        parts = {"tokens": Part(_pair_source(setup, settings), _token_loss(setup, settings))}
+    if settings.lm_coef:
+        loss = plain_text_loss(setup, settings.lm_kd_ratio)
+        parts["plain_tokens"] = Part(plain_text_source(setup), loss, settings.lm_coef)
+    return Method(
+        parts,
+        student=setup.student,
+        teacher=setup.teacher,
+        micro_batch_size=setup.config.training.micro_batch_size,
+        # The policy gradient compares q_new with q_old: two dropout masks would change the ratio.
+        dropout=not isinstance(settings, MiniLLMConfig),
+    )
+
+
+def check_teacher(setup: Setup) -> None:
+    """Refuse a teacher that cannot do what the method needs.
+
+    Raises:
+        InputError: saying what is needed and what to set.
+    """
+    settings, teacher = setup.config.method, setup.teacher
+    if not settings.needs_teacher:
+        return
+    if settings.samples_teacher and teacher.sampler is None:
+        raise InputError(
+            f"method={settings.name} samples from the teacher, so the teacher must be one frozen "
+            f"model: teacher.kind={setup.config.teacher.kind} is not. Set teacher.kind=local and "
+            f"teacher.path=FOLDER_OR_HUB_NAME."
+        )
+    if settings.scores_tokens and not setup.shared_tokenizer:
+        for model in teacher.models:
+            check_tokenizers(setup.student.tokenizer, model.tokenizer)
+
+
+def _pair_source(setup: Setup, settings: TokenLossConfig) -> Source:
+    pairs = teacher_pairs(setup) if settings.source == "teacher" else gold_pairs(setup.train)
+    if settings.student_share or settings.student_share_end:
+        steps = setup.config.training.total_steps(len(pairs))
+        return StudentWritten(pairs, setup, steps=steps)
+    return PairSource(pairs, setup, batch_size=setup.config.training.batch_size)
+
+
+def _token_loss(setup: Setup, settings: TokenLossConfig) -> TokenLoss:
+    terms = {
+        name: (
+            DivergenceTerm(
+                divergence,
+                settings.student_temperature,
+                settings.teacher_temperature,
+                settings.temperature_squared,
+            ),
+            settings.kd_ratio * weight,
+        )
+        for name, (divergence, weight) in divergences(settings).items()
+    }
+    return TokenLoss(setup, 1 - settings.kd_ratio, terms, _layer_matching(setup, settings))
+
+
+def divergences(settings: TokenLossConfig) -> dict:
+    """The divergences of the loss with their weights, by name; none if `kd_ratio` is 0.
+
+    Raises:
+        InputError: a divergence or a parameter is unknown, or has a value that is not allowed.
+    """
+    if not settings.kd_ratio:
+        return {}
+    weights = settings.divergence
+    if isinstance(weights, str):
+        weights = {weights: 1.0}
+    chosen, unused = {}, dict(settings.parameters)
+    try:
+        for name, weight in weights.items():
+            parameters = settings.parameters
+            if len(weights) > 1:  # each takes the parameters that it has
+                names = parameter_names(name)
+                parameters = {key: x for key, x in parameters.items() if key in names}
+            chosen[name] = build_divergence(name, parameters), float(weight)
+            unused = {key: x for key, x in unused.items() if key not in parameters}
+    except ValueError as error:
+        raise InputError(f"method.divergence={settings.divergence}: {error}") from error
+    if unused:
+        raise InputError(
+            f"method.parameters={unused}: none of the divergences {', '.join(weights)} has such a "
+            f"parameter. Remove it."
+        )
+    return chosen
+
+
+def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | None:
+    if not settings.layers:
+        return None
+    if len(setup.teacher.models) != 1:
+        raise InputError(
+            f"method.layers={settings.layers} needs one teacher with hidden states, but "
+            f"teacher.kind={setup.config.teacher.kind} has {len(setup.teacher.models)} models. Set "
+            f"teacher.kind=local, or method.layers=null."
+        )
+    return LayerMatching.build(
+        setup.student,
+        setup.teacher.models[0],
+        pairs=settings.layers,
+        distance=settings.layer_distance,
+        weight=settings.layer_weight,
+        seed=setup.seed("projections"),
+    )
+
+
+def plain_text_loss(setup: Setup, ratio: float) -> TokenLoss:
+    """The loss L_PT of plain text: cross-entropy, and forward KL with the share `ratio`."""
+    terms = {"forward_kl": (DivergenceTerm(ForwardKL()), ratio)} if ratio else {}
+    return TokenLoss(setup, 1 - ratio, terms, metric="plain_text")

@@ -1,0 +1,103 @@
+"""The one method: sources, a loss for each, and a teacher.
+
+Every distillation method is this class with other parts (see `presets.py`). The loop asks for the
+batches of a step, for the loss of each forward pass, and calls `after_step`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from minillm.methods.loss import Loss
+from minillm.models.language_model import LanguageModel
+from minillm.sources.source import Source
+from minillm.teachers.teacher import Teacher
+from minillm.training.method import MicroBatch, StepBatch
+from minillm.training.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Part:
+    """A source with its loss.
+
+    Attributes:
+        source: brings the sequences of every step.
+        loss: sums over their tokens. The loop divides the sum by the number of tokens of the whole
+            step, over all micro-batches and processes.
+        weight: of the part in the loss of a step.
+    """
+
+    source: Source
+    loss: Loss
+    weight: float = 1.0
+
+
+class Method:
+    """Parts by name, and the teacher that their losses and sources share."""
+
+    def __init__(
+        self,
+        parts: dict[str, Part],
+        *,
+        student: LanguageModel,
+        teacher: Teacher | None,
+        micro_batch_size: int | None,
+        dropout: bool,
+    ) -> None:
+        self.parts = parts
+        self.student = student
+        self.teacher = teacher
+        self.micro_batch_size = micro_batch_size
+        self.dropout = dropout
+        self.epoch_size = next(iter(parts.values())).source.epoch_size
+        self.state_is_shared = all(part.source.state_is_shared for part in parts.values())
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Metrics for the progress bar: name -> short text."""
+        return {k: v for part in self.parts.values() for k, v in part.loss.shown.items()}
+
+    def batches(self) -> Iterator[StepBatch]:
+        streams = {name: iter(part.source) for name, part in self.parts.items()}
+        while True:
+            micro_batches, metrics = [], {}
+            for name, stream in streams.items():
+                step, loss = next(stream), self.parts[name].loss
+                metrics |= step.metrics
+                if step.collection:
+                    metrics |= loss.collection_metrics(step.collection)
+                for data in loss.micro_batches(step.batch, self.micro_batch_size):
+                    micro_batches.append(MicroBatch(name, data, loss.tokens(data)))
+            yield StepBatch(micro_batches, metrics)
+
+    def loss(
+        self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]
+    ) -> tuple[Tensor, Metrics]:
+        part = self.parts[micro_batch.part]
+        value, metrics = part.loss(module, micro_batch.data)
+        return part.weight * value / totals[micro_batch.part], metrics
+
+    def modules(self) -> nn.ModuleDict:
+        """What is trained beside the student: wrapped, sharded and saved with it, not exported."""
+        found = [part.loss.modules() for part in self.parts.values()]
+        return nn.ModuleDict({name: module for one in found for name, module in one.items()})
+
+    def after_step(self, step: int) -> None:
+        if self.teacher:
+            self.teacher.after_step(self.student, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.source.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self.parts.items():
+            part.source.load_state_dict(state[name])
+
+    def shared_state_dict(self) -> dict[str, Any]:
+        return {"teacher": self.teacher.state_dict()} if self.teacher else {}
+
+    def load_shared_state_dict(self, state: dict[str, Any]) -> None:
+        if self.teacher:
+            self.teacher.load_state_dict(state["teacher"])

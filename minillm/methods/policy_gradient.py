@@ -1,0 +1,140 @@
+"""The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
+
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from minillm.config import MiniLLMConfig
+from minillm.methods.loss import by_length
+from minillm.models.forward import response_loss
+from minillm.objectives import diagnostics
+from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.minillm import (
+    VARIANTS,
+    Losses,
+    Settings,
+    advantages,
+    importance_weights,
+    losses,
+)
+from minillm.objectives.terms import DivergenceTerm, TokenLogProb
+from minillm.processes import largest, longest, total
+from minillm.sampling.rollout import Rollout
+from minillm.sources.source import TrainingBatch
+from minillm.training.metrics import Metrics
+from minillm.training.setup import Setup
+
+TERMS = {"log_probs": TokenLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())}
+
+
+def objective_settings(method: MiniLLMConfig) -> Settings:
+    """The settings of the variant, with those that the user set in their place."""
+    variant = VARIANTS[method.variant]
+    given = {field.name: getattr(method, field.name) for field in fields(Settings)}
+    always = {"gamma", "clip_range", "single_step", "length_normalization"}
+    chosen = {name: x for name, x in given.items() if x is not None or name in always}
+    return replace(variant, **chosen)
+
+
+@dataclass(frozen=True)
+class PolicyBatch:
+    """Responses of one forward pass, and what sampler and returns say about each token `[B, T]`."""
+
+    batch: TrainingBatch
+    old_log_probs: Tensor
+    weights: Tensor
+    advantages: Tensor
+
+
+@dataclass(frozen=True)
+class PolicyGradient:
+    """Weights and advantages per mini-batch, then the clipped surrogate per forward pass."""
+
+    setup: Setup
+    settings: Settings
+
+    shown: ClassVar[dict[str, str]] = {
+        "policy/reverse_kl": "reverse KL",
+        "rollout/length": "length",
+    }
+
+    def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[PolicyBatch]:
+        """Weights and advantages of a whole mini-batch, then the parts of it."""
+        rollout = batch.rollout
+        weights = importance_weights(
+            rollout.student_log_probs, rollout.mixture_log_probs, self.settings
+        )
+        values = rollout.student_log_probs, weights, self._advantages(rollout)
+        parts = []
+        for rows in by_length(batch, size):
+            part = replace(batch, rollout=None).select(rows)
+            length = part.sequences.response_ids.shape[1]
+            parts.append(PolicyBatch(part, *(x[rows, :length] for x in values)))
+        return parts
+
+    def _advantages(self, rollout: Rollout) -> Tensor:
+        """The returns of a mini-batch, `[B, T]`; T is the longest of all processes if need be."""
+        values = (
+            rollout.student_log_probs,
+            rollout.teacher_log_probs,
+            rollout.mixture_log_probs,
+            rollout.mask,
+        )
+        if self.settings.whitening == "all":  # padding counts as much as in one whole batch
+            missing = longest(rollout.mask.shape[1], rollout.mask.device) - rollout.mask.shape[1]
+            values = [functional.pad(x, (0, missing)) for x in values]
+        return advantages(*values, self.settings, total)
+
+    def tokens(self, part: PolicyBatch) -> int:
+        return part.batch.sequences.tokens
+
+    def __call__(self, module: nn.Module, part: PolicyBatch) -> tuple[Tensor, Metrics]:
+        given = part.old_log_probs, part.weights, part.advantages
+
+        def parts_of(terms: dict[str, Tensor], *given: Tensor) -> Losses:
+            return losses(terms["log_probs"], terms["reverse_kl"], *given, self.settings)
+
+        # The teacher has read these tokens while they were sampled: no second pass.
+        value, terms = response_loss(
+            module,
+            part.batch.sequences,
+            self.setup.student,
+            terms=TERMS,
+            loss=lambda terms, *given: parts_of(terms, *given).total,
+            given=given,
+            targets=part.batch.targets,
+            chunk_size=self.setup.config.training.chunk_size,
+        )
+        parts, mask = parts_of(terms, *given), part.batch.sequences.response_mask
+        count = part.batch.sequences.tokens
+        return value, {
+            name: ((values * mask).sum(), count)
+            for name, values in {
+                "loss/long": parts.long,
+                "loss/single_step": parts.single_step,
+                "policy/reverse_kl": parts.reverse_kl,
+                "policy/clip_share": parts.clipped,
+                "policy/ratio": (parts.log_probs - part.old_log_probs).exp(),
+            }.items()
+        }
+
+    def collection_metrics(self, collection: Rollout) -> Metrics:
+        """How far the importance weights of all processes spread."""
+        mask, tokens = collection.mask, collection.sequences.tokens
+        weights = importance_weights(
+            collection.student_log_probs, collection.mixture_log_probs, self.settings
+        )
+        return {
+            "weights/mean": ((weights * mask).sum(), tokens),
+            "weights/max": (largest(weights[mask.bool()].max()), 1),
+            "weights/min": (-largest(-weights[mask.bool()].min()), 1),
+            "weights/effective_share": (
+                diagnostics.effective_sample_share(weights, mask, total, largest),
+                1,
+            ),
+        }
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {}

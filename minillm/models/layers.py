@@ -1,0 +1,82 @@
+"""The decoder layers of stock models, and their outputs during a forward pass."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from minillm.errors import InputError
+
+
+def decoder_layers(module: PreTrainedModel) -> nn.ModuleList:
+    """The list of the decoder layers, first to last.
+
+    Raises:
+        InputError: the model has no such list.
+    """
+    count = module.config.get_text_config().num_hidden_layers
+    for part in module.modules():
+        if isinstance(part, nn.ModuleList) and len(part) == count:
+            return part
+    raise InputError(
+        f"{type(module).__name__} has no list of {count} decoder layers, so its hidden states "
+        f"cannot be matched. Use another model, or set method.layers=null."
+    )
+
+
+def layer_number(module: PreTrainedModel, layer: int) -> int:
+    """The number of a decoder layer counted from 1; negative numbers count from the last, -1.
+
+    Raises:
+        InputError: the model has no such layer.
+    """
+    count = len(decoder_layers(module))
+    number = layer if layer > 0 else count + 1 + layer
+    if not 1 <= number <= count or layer == 0:
+        raise InputError(
+            f"layer {layer} does not exist: {type(module).__name__} has the layers 1 to {count} "
+            f"(or -{count} to -1)."
+        )
+    return number
+
+
+@contextmanager
+def captured_layers(module: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+    """Collects the outputs `[B, L, d]` of decoder layers in the forward passes made inside.
+
+    The output of a layer is the residual stream after the layer, before the final norm.
+
+    Args:
+        module: the model.
+        layers: numbers of layers, see `layer_number`; they are the keys of the result.
+    """
+    outputs: dict[int, Tensor] = {}
+
+    def collector(layer: int):
+        def collect(_: nn.Module, __: tuple, output: Tensor | tuple) -> None:
+            outputs[layer] = output[0] if isinstance(output, tuple) else output
+
+        return collect
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            block = decoder_layers(module)[layer_number(module, layer) - 1]
+            hooks.callback(block.register_forward_hook(collector(layer)).remove)
+        yield outputs
+
+
+class StateLoss(Protocol):
+    """A loss per token of the student's inner hidden states."""
+
+    layers: Sequence[int]
+
+    def __call__(self, states: dict[int, Tensor], tokens: Tensor) -> Tensor:
+        """The loss `[N]` with gradient.
+
+        Args:
+            states: outputs `[N, d]` of the decoder layers in `layers`.
+            tokens: indices `[N]` of the tokens in the batch `[B * T]`.
+        """
+        ...

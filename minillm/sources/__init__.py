@@ -1,0 +1,1 @@
+"""Sources: where the sequences of a training step come from."""

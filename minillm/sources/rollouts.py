@@ -1,0 +1,145 @@
+"""The source of MiniLLM: responses sampled from the mixture of teacher and student (eq. 4).
+
+The source repeats: sample `rollouts_per_collection` responses from the student as it is; go over
+them `inner_epochs` times in mini-batches, one mini-batch per optimiser step (algorithm 1). The
+teacher reads every response once, while it is sampled.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minillm.data.batches import PromptBatch
+from minillm.models.heads import output_head
+from minillm.objectives import diagnostics, returns
+from minillm.objectives.targets import HeadTargets
+from minillm.processes import failing_together
+from minillm.sampling.generate import uniforms_by_number
+from minillm.sampling.rollout import Rollout
+from minillm.sampling.sampler import Decoding, sample
+from minillm.sources.shuffled import Shuffled
+from minillm.sources.source import SourceStep, TrainingBatch
+from minillm.training.metrics import Metrics
+from minillm.training.setup import Setup
+
+
+class Rollouts:
+    """Collects responses from the mixture, and brings them in inner epochs."""
+
+    state_is_shared = False  # each process has rollouts of its own
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.method = setup.config.method
+        self.epoch_size = len(setup.train) * self.method.inner_epochs
+        self.coins = setup.generator("sampling")
+        self.shuffle = setup.generator("mini-batches")
+        self.prompts = Shuffled(
+            len(setup.train),
+            self.method.rollouts_per_collection,
+            seed=setup.seed("prompts"),
+            rank=setup.rank,
+            world=setup.world,
+        )
+        self.rollout: Rollout | None = None  # of the last collection
+        self.mini_batches: list[Tensor] = []  # rows of each that is still to come, all epochs
+
+    def __iter__(self) -> Iterator[SourceStep]:
+        while True:
+            metrics, collection = {}, None
+            if not self.mini_batches:
+                collection, metrics = self.collect()
+                self.rollout, self.mini_batches = collection, self._mini_batches(len(collection))
+            rows = self.mini_batches.pop(0)
+            yield SourceStep(self.batch(self.rollout.select(rows)), metrics, collection)
+
+    def collect(self) -> tuple[Rollout, Metrics]:
+        """Sample responses for the next prompts; the rollout and what it tells."""
+        start = time.perf_counter()
+        examples = [self.setup.train[i] for i in next(self.prompts)]
+        limit = self.setup.config.data.max_response_length
+        seed, device = self.setup.seed("sampling"), self.setup.device
+        teacher = self.setup.teacher.sampler
+        with (
+            self.setup.student.whole() as student,
+            teacher.whole() as whole_teacher,
+            failing_together(FloatingPointError),
+        ):
+            rollout = sample(
+                student,
+                PromptBatch.pad([x.prompt_ids for x in examples], student.pad_id).to(device),
+                Decoding(limit, self.method.temperature),
+                generator=self.coins,
+                teacher=whole_teacher,
+                teacher_prompts=teacher_prompts(examples, student.pad_id, device),
+                alpha=self.method.alpha,
+                coin_group=self.method.coin_group,
+                batch_size=self.method.sampling_batch_size,
+                uniform=uniforms_by_number(seed, self.prompts.numbers, limit).to(device),
+            )
+        metrics = rollout_metrics(rollout)
+        metrics["rollout/seconds"] = (time.perf_counter() - start, 1)
+        return rollout, metrics
+
+    def batch(self, rollout: Rollout) -> TrainingBatch:
+        """Responses with the targets that the teacher gave while they were sampled."""
+        targets = HeadTargets(rollout.teacher_hidden, output_head(self.setup.teacher.sampler))
+        rollout = replace(rollout, teacher_hidden=None)  # the targets hold it
+        return TrainingBatch(rollout.sequences, targets=targets, rollout=rollout)
+
+    def _mini_batches(self, count: int) -> list[Tensor]:
+        """Rows of every mini-batch; each inner epoch has an order of its own."""
+        size = self.setup.config.training.batch_size // self.setup.world
+        orders = [
+            torch.randperm(count, generator=self.shuffle, device=self.setup.device)
+            for _ in range(self.method.inner_epochs)
+        ]
+        return [rows for order in orders for rows in order.split(size)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rollouts, the mini-batches to come, and the states of prompts and generators."""
+        return {
+            "rollout": self.rollout.state_dict() if self.mini_batches else None,
+            "mini_batches": [rows.clone() for rows in self.mini_batches],  # not views of an order
+            "coins": self.coins.get_state(),
+            "shuffle": self.shuffle.get_state(),
+            "prompts": self.prompts.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state["rollout"]:
+            self.rollout = Rollout.from_state_dict(state["rollout"], self.setup.device)
+        self.mini_batches = [rows.to(self.setup.device) for rows in state["mini_batches"]]
+        self.coins.set_state(state["coins"])
+        self.shuffle.set_state(state["shuffle"])
+        self.prompts.load_state_dict(state["prompts"])
+
+
+def teacher_prompts(examples: list, pad_id: int, device: torch.device) -> PromptBatch | None:
+    """The teacher's own prompts of examples; None if the teacher reads the student's."""
+    if examples[0].teacher_prompt_ids is None:
+        return None
+    return PromptBatch.pad([x.teacher_prompt_ids for x in examples], pad_id).to(device)
+
+
+def rollout_metrics(rollout: Rollout) -> Metrics:
+    """What a collection tells about the student's responses."""
+    mask, rows, tokens = rollout.mask, len(rollout), rollout.sequences.tokens
+    lengths = mask.sum(-1)
+    rewards = returns.rewards(rollout.teacher_log_probs, rollout.student_log_probs, mask)
+    repetition = diagnostics.repetition(rollout.sequences.response_ids, mask)
+    return {
+        "rollout/length": (lengths.sum(), rows),
+        "rollout/empty_share": ((lengths <= 1).sum(), rows),  # nothing but the EOS
+        "rollout/unfinished_share": ((~rollout.finished).sum(), rows),
+        "rollout/repetition": (repetition.sum(), rows),
+        "rollout/reward": (rewards.sum(), tokens),
+        "rollout/teacher_calls_per_token": (
+            rollout.teacher_calls - rollout.teacher_prompt_calls,
+            rollout.steps,
+        ),
+    }

@@ -1,0 +1,52 @@
+"""Indices of examples in a random order, the same for every number of processes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+class Shuffled:
+    """Indices of this process's part of each global batch, without end, shuffled each epoch.
+
+    Batches run over the ends of epochs, so all have the same size. The state is the same on all
+    processes: another number of processes goes on with the same global batches.
+
+    Attributes:
+        numbers: the places of this process's part in the sequence of all examples that were ever
+            drawn, for the batch that was drawn last. A place is the same for every number of
+            processes.
+    """
+
+    def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+        self.queue: list[int] = []
+        self.part = slice(rank, None, world)
+        self.batches = 0
+        self.numbers: list[int] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self
+
+    def __next__(self) -> list[int]:
+        while len(self.queue) < self.batch_size:
+            self.queue += torch.randperm(self.count, generator=self.generator).tolist()
+        batch, self.queue = self.queue[: self.batch_size], self.queue[self.batch_size :]
+        first = self.batches * self.batch_size
+        self.numbers = list(range(first, first + self.batch_size))[self.part]
+        self.batches += 1
+        return batch[self.part]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.get_state(),
+            "queue": self.queue,
+            "batches": self.batches,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.queue = state["queue"]
+        self.batches = state["batches"]

@@ -1,0 +1,79 @@
+"""From settings to a teacher."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from minillm.config import Config, ModelConfig, TeacherConfig
+from minillm.models.fit import fit, tokenizer_differences
+from minillm.models.language_model import LanguageModel
+from minillm.models.placement import place
+from minillm.teachers.averaged import AveragedTeacher
+from minillm.teachers.ensemble import EnsembleTeacher
+from minillm.teachers.local import LocalTeacher
+from minillm.teachers.teacher import Teacher
+
+log = logging.getLogger(__name__)
+
+
+def build_teacher(
+    config: Config, student: LanguageModel, load: Callable[[ModelConfig], LanguageModel]
+) -> tuple[Teacher | None, bool]:
+    """The teacher of the settings, and whether it has the student's tokenizer.
+
+    Args:
+        config: the settings of the whole command.
+        student: on its device, before it is wrapped or sharded.
+        load: loads a frozen model into host memory.
+
+    Returns:
+        None instead of a teacher if none is named.
+
+    Raises:
+        InputError: a model cannot be loaded.
+    """
+    settings = config.teacher
+    top_k = {"top_k": settings.top_k, "top_k_temperature": teacher_temperature(config)}
+    if settings.kind == "average":
+        average = {"rate": settings.rate, "update_every": settings.update_every}
+        return AveragedTeacher.of(student, **top_k, **average), True
+    models = [load(model) for model in _models(settings)]
+    if not models:
+        return None, True
+    shared = True
+    for model in models:
+        differences = tokenizer_differences(student.tokenizer, model.tokenizer)
+        if differences:
+            shared = False
+            log.info(
+                "the teacher's tokenizer differs from the student's: %s. The teacher can write "
+                "text for the student, but cannot score the student's tokens.",
+                "; ".join(differences),
+            )
+    if shared:
+        models = [fit(student, model) for model in models]
+    members = tuple(LocalTeacher(_placed(model, student.device, config), **top_k)
+                    for model in models)  # fmt: skip
+    if settings.kind == "local":
+        return members[0], shared
+    total = sum(member.weight for member in settings.members)
+    weights = tuple(member.weight / total for member in settings.members)
+    return EnsembleTeacher(members, weights, settings.mixture == "geometric"), shared
+
+
+def _models(settings: TeacherConfig) -> list[ModelConfig]:
+    if settings.kind == "ensemble":
+        return [ModelConfig(path=x.path, dtype=x.dtype) for x in settings.members]
+    return [settings] if settings.path is not None else []
+
+
+def _placed(model: LanguageModel, device: torch.device, config: Config) -> LanguageModel:
+    runtime = config.runtime
+    return place(model, device, runtime.teacher_device, runtime.teacher_offload)
+
+
+def teacher_temperature(config: Config) -> float:
+    """The temperature at which the loss reads the teacher."""
+    student = getattr(config.method, "student_temperature", 1.0)
+    return getattr(config.method, "teacher_temperature", None) or student

@@ -1,0 +1,71 @@
+"""A frozen language model in this process as the teacher."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from minillm.data.batches import SequenceBatch
+from minillm.models.forward import response_states
+from minillm.models.heads import output_head
+from minillm.models.language_model import LanguageModel
+from minillm.objectives.chunked import default_chunk_size
+from minillm.objectives.targets import HeadTargets, top_k_targets
+from minillm.teachers.teacher import Scores
+
+
+@dataclass(frozen=True)
+class LocalTeacher:
+    """Scores with one model.
+
+    Attributes:
+        model: frozen; `models/placement.py` and `training/sharding.py` decide where it is.
+        top_k: keep the k most likely tokens and a tail only; None for the whole distribution.
+        top_k_temperature: the temperature at which the k log-probabilities are computed.
+    """
+
+    model: LanguageModel
+    top_k: int | None = None
+    top_k_temperature: float = 1.0
+
+    @property
+    def models(self) -> tuple[LanguageModel, ...]:
+        return (self.model,)
+
+    @property
+    def sampler(self) -> LanguageModel:
+        return self.model
+
+    @torch.no_grad()
+    def score(self, sequences: SequenceBatch, layers: Sequence[int] = ()) -> Scores:
+        with self.model.whole() as model:
+            hidden, states = response_states(model, sequences, layers)
+        targets = HeadTargets(hidden, output_head(self.model))
+        if self.top_k is None:
+            return Scores(targets, states)
+        chunk = default_chunk_size(hidden.device, targets.head.vocab_size)
+        tokens = sequences.response_ids.numel()
+        top = top_k_targets(targets, tokens, self.top_k, self.top_k_temperature, chunk)
+        return Scores(top, states)
+
+    def exact(self) -> "LocalTeacher":
+        return replace(self, top_k=None)
+
+    @contextmanager
+    def whole(self) -> Iterator["LocalTeacher"]:
+        with self.model.whole() as model:
+            yield replace(self, model=model)
+
+    def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "LocalTeacher":
+        return replace(self, model=change(self.model))
+
+    def after_step(self, student: LanguageModel, step: int) -> None:
+        """A frozen model does not change."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """A frozen model has no state."""
