@@ -48,6 +48,8 @@ REFUSED = {
     "student.dropout=1": ["student.dropout=1", "below 1"],
     "data.max_prompt_length=0": ["data.max_prompt_length=0", "1 or more"],
     "data.name=a/b": ["data.name=a/b", "without '/'"],
+    "teacher.members=[{path: a}, {path: b, weight: 0}]": ["teacher.members[1].weight=0", "above 0"],
+    "teacher.members=[{path: a, dtype: half}]": ["teacher.members[0].dtype 'half'", "float16"],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
