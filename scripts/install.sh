@@ -6,7 +6,7 @@ if [ ! -x .venv/bin/python ]; then
     "${PYTHON:-python3}" -m venv .venv
 fi
 # Nothing is installed again while what is asked for stays the same.
-wanted=$(cat setup.cfg constraints.txt | cksum)
+wanted=$(cat setup.py setup.cfg constraints.txt | cksum)
 if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
     echo "== Installing the packages of setup.cfg in the versions of constraints.txt"
     # First torch by its exact version: a CPU build is taken where one is at hand.
