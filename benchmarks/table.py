@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmarks.documents import fill, table
 from minillm.files import read_json, write_json
-from minillm.runs import git_state, machine
+from minillm.runs import machine
+from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "trl")
 # Options whose values are folders, and the text that replaces a folder in results.

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.errors import InputError, Stopped, TrainingError
+from minillm.version import version_text
 
 OVERRIDES = """\
 Settings are given as key=value; group=file picks a file of configs/:
@@ -38,6 +39,14 @@ EXAMPLES = """\
 """
 
 
+class ShowVersion(argparse.Action):
+    """Prints version and revision and ends the command; git is asked only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(version_text())
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Verbs and their arguments."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -47,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` says more.",
         formatter_class=raw,
     )
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="version and git revision")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:

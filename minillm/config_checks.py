@@ -11,8 +11,6 @@ from minillm.config import (
     TrainingConfig,
 )
 from minillm.errors import InputError
-from minillm.evaluation.metrics import check_metrics
-from minillm.evaluation.selection import check_select_by
 from minillm.settings import check_multiples, check_rules, require
 
 
@@ -119,9 +117,6 @@ def validate(config: Config) -> None:
     _validate_models(config)
     _validate_data(config.data)
     _validate_training(config.training)
-    check_select_by(config.training.select_by)
-    if config.evaluation.metrics is not None:
-        check_metrics(config.evaluation.metrics, "evaluation.metrics")
     _validate_placement(config)
     if config.resume and config.overwrite:
         raise InputError(

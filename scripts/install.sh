@@ -5,8 +5,8 @@ if [ ! -x .venv/bin/python ]; then
     echo "== Creating .venv with ${PYTHON:-python3}"
     "${PYTHON:-python3}" -m venv .venv
 fi
-# Packages are installed again only if setup.cfg or constraints.txt has changed.
-checksum=$(cat setup.cfg constraints.txt | cksum)
+# Packages are installed again only if one of these files has changed.
+checksum=$(cat setup.py setup.cfg constraints.txt | cksum)
 if [ "$(cat .venv/installed 2>/dev/null)" != "$checksum" ]; then
     echo "== Installing the packages of setup.cfg in the versions of constraints.txt"
     # torch is installed first, by its exact version, so that pip can choose an available CPU build.

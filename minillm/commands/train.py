@@ -27,6 +27,7 @@ from minillm.compose import write_config
 from minillm.config import Config
 from minillm.config_checks import check_processes
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
@@ -65,6 +66,7 @@ def train(config: Config) -> None:
     check_method(config)
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
+    check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):

@@ -213,12 +213,14 @@ def cheap_metrics() -> list[str]:
     return [name for name, metric in METRICS.items() if metric.is_cheap]
 
 
-def check_metrics(names: Iterable[str], setting: str) -> None:
-    """Refuse names that are no metric.
+def check_metrics(names: Iterable[str] | None, setting: str) -> None:
+    """Refuse names that are no metric; None stands for the default and is allowed.
 
     Raises:
         InputError: naming the setting, the unknown name and all metrics; or nothing is named.
     """
+    if names is None:
+        return
     names = list(names)
     if not names:
         raise InputError(f"{setting} is empty: name at least one of {', '.join(METRICS)}.")

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from minillm.data.batches import SequenceBatch
-from minillm.data.encoding import Example
+from minillm.data.encoding import Example, teacher_prompt_batch
 from minillm.evaluation.metrics import METRICS, Metric, cheap_metrics
 from minillm.evaluation.responses import Responses
 from minillm.evaluation.statistics import weighted_mean
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.targets import Targets
 from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import by_length, generate, length_batches, response_texts
@@ -91,7 +92,11 @@ def respond(
         for indices, rollout in generate(model, prompts, decoding, batch_size, seed, indices_here):
             divergences = torch.zeros(len(indices))
             if teacher:
-                divergences = exact_reverse_kl(model, teacher, rollout.sequences)
+                views = [examples[i] for i in indices]
+                prompts_of_teacher = teacher_prompt_batch(views, model.pad_id, model.device)
+                sequences = rollout.sequences.with_prompts(prompts_of_teacher)
+                targets = teacher.score(sequences).targets
+                divergences = exact_reverse_kl(model, targets, rollout.sequences)
             lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
             rows += zip(indices, response_texts(model, rollout), lengths, finished,
                         divergences.tolist(), strict=True)  # fmt: skip
@@ -115,14 +120,13 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
 
 @torch.no_grad()
 def exact_reverse_kl(
-    student: LanguageModel, teacher: Teacher, batch: SequenceBatch
+    student: LanguageModel, targets: Targets, batch: SequenceBatch
 ) -> torch.Tensor:
     """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
     terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
-    targets = teacher.score(batch).targets
     return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)
 
 
