@@ -61,7 +61,7 @@ def vocabulary_terms(
     Raises:
         ValueError: no terms are given, or a term needs targets and none are given.
     """
-    work = _Work.plan(hidden, head, ids, terms, targets, chunk_size)
+    work = _Work.plan(hidden, head, ids, terms, targets=targets, chunk_size=chunk_size)
     parts: list[list[Tensor]] = []
     with torch.autocast(hidden.device.type, enabled=False):
         for rows in work.chunks:
@@ -95,7 +95,7 @@ def vocabulary_loss(
 
     The other arguments and the errors are those of `vocabulary_terms`.
     """
-    work = _Work.plan(hidden, head, ids, terms, targets, chunk_size)
+    work = _Work.plan(hidden, head, ids, terms, targets=targets, chunk_size=chunk_size)
     with torch.autocast(hidden.device.type, enabled=False):
         # Every tensor that is to have a gradient is an argument of its own.
         total, *values = _ChunkedLoss.apply(
@@ -116,7 +116,7 @@ class _Work:
 
     @staticmethod
     def plan(
-        hidden: Tensor, head: Head, ids: Tensor, terms: Terms, targets: Targets | None,
+        hidden: Tensor, head: Head, ids: Tensor, terms: Terms, *, targets: Targets | None,
         chunk_size: int | None,
     ) -> "_Work":  # fmt: skip
         if not terms:
