@@ -16,16 +16,16 @@ import torch
 import yaml
 from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
-from minillm.methods.minillm import MiniLLM
-from minillm.methods.supervised import Supervised
 
 from minillm.commands.evaluate import evaluate_model
 from minillm.commands.train import train
 from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError, TrainingError
-from minillm.methods import minillm as minillm_method
+from minillm.methods.token_loss import TokenLoss
 from minillm.sampling.sampler import Decoding, sample
+from minillm.sources import rollouts
+from minillm.sources.rollouts import Rollouts
 from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held
 
@@ -73,13 +73,15 @@ def backend(runtime: str):
         yield
 
 
-def fixed_collection(self: MiniLLM):
+def fixed_collection(self: Rollouts):
     """Responses that are the same however many processes there are, each with its part of them."""
     prompts = [example.prompt_ids for example in self.setup.train[:8]]
-    with self.setup.student.whole() as student, self.setup.teacher.whole() as teacher:
+    with self.setup.student.whole() as student, self.setup.teacher.sampler.whole() as teacher:
         batch = PromptBatch.pad(prompts, student.pad_id)
         generator = torch.Generator().manual_seed(3)
-        rollout = sample(student, batch, Decoding(8), generator, teacher, alpha=0.2)
+        rollout = sample(
+            student, batch, Decoding(8), generator=generator, teacher=teacher, alpha=0.2
+        )
     return rollout.select(torch.arange(8)[self.setup.rank :: self.setup.world]), {}
 
 
@@ -94,7 +96,7 @@ def options(settings: list[str], method: str, runtime: str, output: str) -> list
 
 def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
     """The message of a run that could not go on."""
-    with backend(runtime), patch.object(MiniLLM, "collect", fixed_collection):
+    with backend(runtime), patch.object(Rollouts, "collect", fixed_collection):
         try:
             train(load_config([*options(settings, method, runtime, output), *more]))
         except (TrainingError, InputError) as error:
@@ -107,13 +109,13 @@ def loss_that_is_nan_on_rank_1(self, *arguments):
     return loss * (float("nan") if self.setup.rank == 1 else 1), metrics
 
 
-plain_loss, plain_collect = Supervised.loss, MiniLLM.collect
+plain_loss = TokenLoss.__call__
 
 
-def sample_that_fails_on_rank_1(*arguments):
+def sample_that_fails_on_rank_1(*arguments, **options):
     if PartialState().process_index == 1:
         raise FloatingPointError("the logits are not finite")
-    return sample(*arguments)
+    return sample(*arguments, **options)
 
 
 @contextmanager
@@ -157,9 +159,9 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     """How all processes end where one of them cannot go on."""
     found = {}
     for runtime in STOPPED:
-        with patch.object(Supervised, "loss", loss_that_is_nan_on_rank_1):
+        with patch.object(TokenLoss, "__call__", loss_that_is_nan_on_rank_1):
             found[runtime] = trained(settings, "sft", runtime, f"nan_{runtime}")
-    with backend("ddp"), patch.object(minillm_method, "sample", sample_that_fails_on_rank_1):
+    with backend("ddp"), patch.object(rollouts, "sample", sample_that_fails_on_rank_1):
         try:
             train(load_config(options(settings, "minillm", "ddp", "nan_sample")))
         except TrainingError as error:
