@@ -6,10 +6,8 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.distributed.conftest import ROOT
-from tests.distributed.worker import FULL, RUNTIMES, STOPPED
+from tests.distributed.worker import CASES, FULL, RUNTIMES, STOPPED
 
-CASES = [(method, runtime) for runtime in RUNTIMES for method in ("sft", "kd", "minillm")]
-CASES += [("official", "ddp"), ("official", "zero3")]
 TIMES = ("seconds", "speed", "rollout/seconds")
 
 

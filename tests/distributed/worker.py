@@ -32,15 +32,29 @@ from tests.distributed.memory import bytes_held
 RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
 FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
+MINILLM = ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"]
 METHODS = {
     "sft": ["method=sft"],
     "kd": ["method=kd"],
-    "minillm": ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"],
-}
-# Whitening over all positions and plain text, on one backend of each kind.
-METHODS["official"] = [*METHODS["minillm"], "method.variant=official", "method.lm_coef=1",
-                       "method.lm_kd_ratio=0.5", "method.lm_batch_size=4", "method.lm_length=8",
-                       "data.plain_text=text.txt"]  # fmt: skip
+    "minillm": MINILLM,
+    # Whitening over all positions and plain text.
+    "official": [*MINILLM, "method.variant=official", "method.lm_coef=1", "method.lm_kd_ratio=0.5",
+                 "method.lm_batch_size=4", "method.lm_length=8", "data.plain_text=text.txt"],
+    "gkd": ["method=gkd"],
+    # Two checkpoints: the projection must differ between them.
+    "hidden_states": ["method=hidden_states", "training.checkpoint_every=4"],
+    # The cross-entropy moves the student away from its average.
+    "average": ["method=gkd", "method.kd_ratio=0.5", "teacher.kind=average", "teacher.path=null",
+                "teacher.rate=0.3", "student.tokenizer=sft_ddp/last",
+                "runtime.shard_teacher=false"],
+    "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null",
+                 "student.tokenizer=sft_ddp/last"],
+    "top_k": ["method=kd", "teacher.top_k=5"],
+}  # fmt: skip
+# Methods that say nothing new about a backend run on one backend of each kind.
+SOME = dict.fromkeys(("official", "gkd", "ensemble", "top_k"), ("ddp", "zero3"))
+SOME |= dict.fromkeys(("gkd", "ensemble"), ("ddp", "fsdp2"))
+CASES = [(method, runtime) for method in METHODS for runtime in SOME.get(method, RUNTIMES)]
 
 
 def environment(runtime: str) -> dict[str, str]:
@@ -169,14 +183,23 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     return found
 
 
+def teacher_path(settings: list[str]) -> str:
+    return next(x.removeprefix("teacher.path=") for x in settings if x.startswith("teacher.path="))
+
+
 def main(settings: list[str], rank: int, world: int) -> None:
     torch.set_num_threads(1)
     found: dict = {}
-    for runtime in RUNTIMES if world > 1 else ("ddp",):
-        for method in METHODS:
-            if method != "official" or runtime in ("ddp", "zero3"):
-                found[f"{method} {runtime}"] = trained(settings, method, runtime,
-                                                       f"{method}_{runtime}")  # fmt: skip
+    members = [f"{{path:{path},weight:{weight}}}"
+               for path, weight in ((teacher_path(settings), 0.7), ("sft_ddp/last", 0.3))]  # fmt: skip
+    METHODS["ensemble"].append(f"teacher.members=[{','.join(members)}]")
+    runtimes = RUNTIMES if world > 1 else ("ddp",)
+    for method, runtime in CASES:
+        if runtime in runtimes:
+            import time; t0=time.time()
+            found[f"{method} {runtime}"] = trained(settings, method, runtime, f"{method}_{runtime}")
+            print("TIME", world, method, runtime, time.time()-t0, time.process_time(), found[f"{method} {runtime}"], flush=True)
+    for runtime in runtimes:
         with backend(runtime):
             found[f"memory {runtime}"] = bytes_held(load_config(settings))
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
