@@ -9,13 +9,16 @@ distribution, which the single-step term needs, counts as overhead of ours.
 from collections.abc import Callable
 
 import torch
-from minillm.methods.pairs import Shuffled
 
 from benchmarks.shapes import Problem
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.models.forward import response_loss, response_terms
+from minillm.objectives.terms import TokenLogProb
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
+from minillm.sources.shuffled import Shuffled
+
+TERMS = {"log_probs": TokenLogProb()}
 
 
 class Bound:
@@ -25,7 +28,9 @@ class Bound:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.prompts = Shuffled(len(problem.examples), problem.shape.rollouts, 0, 0, 1)
+        self.prompts = Shuffled(
+            len(problem.examples), problem.shape.rollouts, seed=0, rank=0, world=1
+        )
         self.generator = torch.Generator(problem.device).manual_seed(0)
         self.rollout: Rollout | None = None
 
@@ -38,19 +43,20 @@ class Bound:
         rows = [self.problem.examples[i].prompt_ids for i in next(self.prompts)]
         prompts = PromptBatch.pad(rows, student.pad_id).to(self.problem.device)
         decoding = Decoding(self.problem.shape.response)
-        self.rollout = sample(student, prompts, decoding, self.generator)
+        self.rollout = sample(student, prompts, decoding, generator=self.generator)
 
     def teacher(self) -> None:
         for batch in self._batches():
-            response_terms(self.problem.teacher, batch, ("log_probs",))
+            response_terms(self.problem.teacher, batch, terms=TERMS)
 
     def student(self) -> None:
-        student, terms = self.problem.student, ("log_probs",)
+        student = self.problem.student
         for _ in range(self.problem.shape.inner_epochs):
             for batch in self._batches():
                 loss, _ = response_loss(
-                    student.module, batch, student, terms, lambda found: found.log_probs
-                )
+                    student.module, batch, student, terms=TERMS,
+                    loss=lambda values: values["log_probs"],
+                )  # fmt: skip
                 loss.backward()
             student.module.zero_grad()
 

@@ -1,4 +1,4 @@
-"""Seconds of float32 products on a CPU: oneDNN (`minillm/cpu.py`) and torch's own MKL.
+"""Seconds of float32 products on a CPU: oneDNN (`minillm/compat/onednn.py`) and torch's own MKL.
 
     python -m benchmarks.matmul
 
@@ -14,7 +14,7 @@ import torch
 from benchmarks import options
 from benchmarks.measure import alternate, medians, seconds
 from benchmarks.table import Row, provenance, save
-from minillm import cpu
+from minillm.compat import onednn
 from minillm.errors import InputError
 
 SHAPE = "products"
@@ -51,9 +51,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="rounds (default 20)")
     arguments = parser.parse_args()
     options.prepare(arguments)
-    if not cpu.onednn_helps():
+    if not onednn.is_faster():
         raise InputError("torch's own products are taken on this processor: nothing to compare")
-    libraries = {"oneDNN": cpu.product, "MKL": mkl}
+    libraries = {"oneDNN": onednn.product, "MKL": mkl}
     calls = {
         f"{size} {name}": partial(seconds, layer(product, *size), torch.device("cpu"))
         for size in SIZES

@@ -96,16 +96,17 @@ class Official:
 
     def __init__(self, problem: Problem, adamw: AdamW) -> None:
         self.problem, self.adamw = problem, adamw
-        self.method = minillm_method(problem, problem.shape.inner_epochs)
+        part = minillm_method(problem, problem.shape.inner_epochs).parts["tokens"]
+        self.source, self.settings = part.source, part.loss.settings
 
     @torch.no_grad()
     def collect(self) -> Rollout:
-        problem, method = self.problem, self.method
+        problem, generator = self.problem, self.source.coins
         student, teacher = problem.student, problem.teacher
-        rows = [problem.examples[i].prompt_ids for i in next(method.prompts)]
+        rows = [problem.examples[i].prompt_ids for i in next(self.source.prompts)]
         prompts = PromptBatch.pad(rows, student.pad_id).to(problem.device)
         length = problem.shape.response
-        sequences, scores = generate(student, teacher, prompts, length, method.generator)
+        sequences, scores = generate(student, teacher, prompts, length, generator)
         ids, mask = sequences.response_ids, sequences.response_mask
         student_log_probs, teacher_log_probs, mixture_log_probs = (
             token_log_probs(log_probs(), ids) * mask
@@ -115,26 +116,28 @@ class Official:
                 lambda: scores,
             )
         )
-        generate(student, None, prompts, length, method.generator)
+        generate(student, None, prompts, length, generator)
         finished = torch.isin(ids, torch.tensor(student.eos_ids, device=ids.device)).any(-1)
         return Rollout(sequences, student_log_probs, teacher_log_probs, None, mixture_log_probs,
                        finished)  # fmt: skip
 
     def __call__(self) -> None:
-        rollout, method, shape = self.collect(), self.method, self.problem.shape
+        rollout, settings, shape = self.collect(), self.settings, self.problem.shape
         log_probs = rollout.student_log_probs, rollout.mixture_log_probs
-        weights = importance_weights(*log_probs, method.settings)
+        weights = importance_weights(*log_probs, settings)
         advantage = advantages(
-            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, method.settings
+            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, settings
         )
         tokens = rollout.sequences.tokens
         for _ in range(shape.inner_epochs):
-            order = torch.randperm(len(rollout), generator=method.shuffle, device=weights.device)
+            order = torch.randperm(
+                len(rollout), generator=self.source.shuffle, device=weights.device
+            )
             for rows in order.split(shape.micro_batch):
                 part = _rows(rollout, rows)
                 rollout_loss(
                     self.problem.student, self.problem.teacher, part, weights[rows],
-                    advantage[rows], method.settings, tokens,
+                    advantage[rows], settings, tokens,
                 ).backward()  # fmt: skip
             update(self.problem.student.module, self.adamw)
 

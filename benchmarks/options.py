@@ -9,7 +9,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.shapes import SHAPES, Problem, Shape, build_problem
-from minillm import cpu
+from minillm.compat import onednn
 from minillm.errors import InputError
 
 RESULTS = Path("results/benchmarks")
@@ -48,8 +48,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "shape", "e2e") != "e2e" and (arguments.gpt2 or arguments.llama):
         raise InputError(f"--gpt2, --llama and --data are for --shape e2e, not {arguments.shape}")
     torch.set_num_threads(arguments.threads)
-    if cpu.onednn_helps():  # for all contenders alike
-        cpu.use_onednn()
+    if onednn.is_faster():  # for all contenders alike
+        onednn.enable()
     torch.manual_seed(0)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from accelerate import PartialState
-from minillm.methods.minillm import MiniLLM
-from minillm.methods.setup import Setup
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.shapes import Problem
 from minillm.config import Config, DataConfig, MiniLLMConfig, TrainingConfig
-from minillm.training.method import Method, StepBatch
+from minillm.methods import Method, build_method
+from minillm.teachers import LocalTeacher
+from minillm.training.method import StepBatch
 from minillm.training.optimization import build_optimizer
+from minillm.training.setup import Setup
 
 ALPHA = 0.2
 
@@ -34,7 +35,7 @@ def optimizer(problem: Problem, training: TrainingConfig | None = None) -> AdamW
 
 def minillm_method(
     problem: Problem, inner_epochs: int, training: TrainingConfig | None = None
-) -> MiniLLM:
+) -> Method:
     """The method as `minillm train` builds it."""
     PartialState(cpu=problem.device.type == "cpu")
     shape = problem.shape
@@ -45,15 +46,15 @@ def minillm_method(
         ),
         training=training or training_settings(problem),
     )
-    return MiniLLM(
-        Setup(config, problem.student, problem.teacher, problem.examples, problem.device, 0, 1,
-              Path())
-    )  # fmt: skip
+    teacher = LocalTeacher(problem.teacher)
+    return build_method(
+        Setup(config, problem.student, teacher, problem.examples, problem.device, 0, 1, Path())
+    )
 
 
 def step(method: Method, module: nn.Module, adamw: AdamW, batch: StepBatch) -> None:
     """One optimiser step as the loop makes it."""
-    tokens = sum(micro_batch.counts["tokens"] for micro_batch in batch.micro_batches)
+    tokens = sum(micro_batch.count for micro_batch in batch.micro_batches)
     for micro_batch in batch.micro_batches:
         loss, _ = method.loss(module, micro_batch, {"tokens": tokens})
         loss.backward()

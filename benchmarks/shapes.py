@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from minillm.commands.prepare import encode_splits, read_records
+from minillm.commands.loading import encode_splits, read_records
 from minillm.compose import load_config
 from minillm.config import ModelConfig
 from minillm.data.encoding import Example

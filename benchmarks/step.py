@@ -40,14 +40,15 @@ def contenders(
     """By name, a call that returns the seconds of one collection."""
     adamw = optimizer(gpt2)
     ours, bound = Ours(gpt2, adamw), Bound(gpt2)
-    collect = ours.method.collect
+    source = ours.method.parts["tokens"].source
+    collect = source.collect
 
     def counted_collect():
         rollout, metrics = collect()
         counts.append(rollout)
         return rollout, metrics
 
-    ours.method.collect = counted_collect
+    source.collect = counted_collect
     found: dict[str, Callable[[], object]] = {OURS: ours, OFFICIAL: Official(gpt2, adamw)}
     timed = {name: partial(seconds, x, gpt2.device) for name, x in (found | bound.parts).items()}
     if llama:

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.estimators import fill, table
+from benchmarks.documents import fill, table
 from minillm.files import read_json, write_json
 from minillm.runs import git_state, machine
 

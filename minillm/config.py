@@ -271,7 +271,7 @@ class RuntimeConfig:
     mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
     # Of torch on CPU; by default all.
     threads: int | None = setting(None, at_least=1, may_change=True)
-    # float32 products by oneDNN on CPUs where that is faster (cpu.py).
+    # float32 products by oneDNN on CPUs where that is faster (compat/onednn.py).
     onednn: bool = setting(True, may_change=True)
     # Such as cuda:1; null: where the student is.
     teacher_device: str | None = setting(None, may_change=True)

@@ -13,11 +13,11 @@ from typing import Any
 from accelerate import PartialState
 
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.evaluate import Evaluation, evaluate, response_rows, result
 from minillm.files import write_json
-from minillm.processes import settle
 from minillm.runs import provenance
 
 log = logging.getLogger(__name__)

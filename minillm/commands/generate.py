@@ -6,14 +6,16 @@ import sys
 
 from accelerate import PartialState
 
+from minillm.commands.loading import make_model
 from minillm.commands.model_folder import load_scored_model, resolve
-from minillm.commands.prepare import make_model, start_accelerator
+from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
-from minillm.processes import gathered, settle, share
+from minillm.processes import gathered, share
+from minillm.runtime import start_accelerator
 from minillm.sampling.generate import by_length, generate, response_texts
 from minillm.sampling.sampler import Decoding
 

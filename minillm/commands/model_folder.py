@@ -7,12 +7,11 @@ from typing import Any
 
 from accelerate.utils import set_seed
 
-from minillm.commands.prepare import (
+from minillm.commands.loading import (
     encode_splits,
     load_frozen,
     make_model,
     read_records,
-    start_accelerator,
 )
 from minillm.compose import load_config, read_config
 from minillm.config import Config
@@ -23,6 +22,7 @@ from minillm.errors import InputError
 from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
+from minillm.runtime import start_accelerator
 from minillm.teachers import Teacher
 from minillm.teachers.build import build_teacher
 from minillm.training.checkpoint import checkpoint_details

@@ -28,6 +28,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 
+from minillm.compat.deepspeed import postponed_writes
 from minillm.errors import TrainingError
 from minillm.files import aside_of, copy_file, read_json, write_json
 from minillm.processes import failing_together, gathered
@@ -45,7 +46,6 @@ from minillm.training.files import (
     read_manifest,
     sync_folder,
 )
-from minillm.training.sharding import postponed_writes
 
 log = logging.getLogger(__name__)
 

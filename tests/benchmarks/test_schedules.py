@@ -21,21 +21,22 @@ from minillm.objectives.minillm import advantages, importance_weights
 def test_the_loss_of_a_rollout_is_the_same_under_both_schedules(architecture):
     problem = build_problem(TINY, architecture, "cpu")
     method = minillm_method(problem, inner_epochs=1)
-    rollout, _ = method.collect()
+    part = method.parts["tokens"]
+    rollout, _ = part.source.collect()
     assert rollout.mask.sum(-1).unique().numel() > 1, "rows of one length show no padding"
-    method.collect = lambda: (rollout, {})
+    part.source.collect = lambda: (rollout, {})
     module = problem.student.module
     batch, tokens = next(method.batches()), rollout.sequences.tokens
     assert len(batch.micro_batches) == 2
     ours = sum(method.loss(module, x, {"tokens": tokens})[0] for x in batch.micro_batches)
     log_probs = rollout.student_log_probs, rollout.mixture_log_probs
-    weights = importance_weights(*log_probs, method.settings)
+    weights = importance_weights(*log_probs, part.loss.settings)
     advantage = advantages(
-        log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, method.settings
+        log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, part.loss.settings
     )
     official = (
         rollout_loss(problem.student, problem.teacher, rollout, weights, advantage,
-                     method.settings, tokens)
+                     part.loss.settings, tokens)
     )  # fmt: skip
     parameters = [x for x in module.parameters() if x.requires_grad]
     gradients = [torch.autograd.grad(loss, parameters) for loss in (ours, official)]

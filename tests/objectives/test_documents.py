@@ -1,11 +1,13 @@
 """The documents say what the code does."""
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.estimator_study import study
+from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
+from studies.estimator_quality import study
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -38,8 +40,16 @@ def test_what_the_study_of_estimators_concludes():
 
 
 def test_the_objectives_import_nothing_else_of_the_project():
-    files = list((ROOT / "minillm" / "objectives").glob("*.py"))
-    assert len(files) > 5
+    files = list((ROOT / "minillm" / "objectives").rglob("*.py"))
+    assert len(files) > 10
     for file in files:
         imported = re.findall(r"(?:from|import) (minillm\S*)", file.read_text(encoding="utf-8"))
         assert all(name.startswith("minillm.objectives") for name in imported), file
+
+
+def test_the_examples_of_adding_a_method_are_the_code():
+    text = (DOCS / "adding_a_method.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert example == inspect.getsource(JSD)
+    (preset,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    assert preset == (ROOT / "configs" / "method" / "gkd.yaml").read_text(encoding="utf-8")
