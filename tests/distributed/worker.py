@@ -17,8 +17,10 @@ import yaml
 from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
 
+from minillm.commands import train as commands
 from minillm.commands.evaluate import evaluate_model
 from minillm.commands.train import train
+from minillm.compat.gloo import settle
 from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError, TrainingError
@@ -47,14 +49,13 @@ METHODS = {
     "average": ["method=gkd", "method.kd_ratio=0.5", "teacher.kind=average", "teacher.path=null",
                 "teacher.rate=0.3", "student.tokenizer=sft_ddp/last",
                 "runtime.shard_teacher=false"],
-    "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null",
-                 "student.tokenizer=sft_ddp/last"],
-    "top_k": ["method=kd", "teacher.top_k=5"],
+    "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null"],
+    "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
 }  # fmt: skip
-# Methods that say nothing new about a backend run on one backend of each kind.
-SOME = dict.fromkeys(("official", "gkd", "ensemble", "top_k"), ("ddp", "zero3"))
-SOME |= dict.fromkeys(("gkd", "ensemble"), ("ddp", "fsdp2"))
-CASES = [(method, runtime) for method in METHODS for runtime in SOME.get(method, RUNTIMES)]
+# Methods that need nothing else of a backend than the other methods run on two of them.
+TWO = {"official": ("ddp", "zero3"), "gkd": ("ddp", "fsdp2"), "ensemble": ("ddp", "fsdp2"),
+       "top_k": ("ddp", "zero3")}  # fmt: skip
+CASES = [(method, runtime) for method in METHODS for runtime in TWO.get(method, RUNTIMES)]
 
 
 def environment(runtime: str) -> dict[str, str]:
@@ -83,6 +84,7 @@ def backend(runtime: str):
     with (
         patch.dict(os.environ, environment(runtime)),
         patch.object(PartialState, "destroy_process_group"),
+        patch.object(commands, "settle"),  # needed before the group is left: see `main`
     ):
         yield
 
@@ -102,10 +104,10 @@ def fixed_collection(self: Rollouts):
 def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
     shard = runtime in ("fsdp2", "zero3")
     # Micro-batches of 3 among 4 sequences of a process: gradients add up over uneven ones.
-    return [*settings, *METHODS[method], "training.batch_size=8", "training.micro_batch_size=3",
+    return [*settings, "training.batch_size=8", "training.micro_batch_size=3",
             "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=3",
             "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
-            f"runtime.shard_teacher={shard}", f"output={output}"]  # fmt: skip
+            f"runtime.shard_teacher={shard}", *METHODS[method], f"output={output}"]  # fmt: skip
 
 
 def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
@@ -183,22 +185,20 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     return found
 
 
-def teacher_path(settings: list[str]) -> str:
-    return next(x.removeprefix("teacher.path=") for x in settings if x.startswith("teacher.path="))
+def members(settings: list[str]) -> str:
+    """The teacher of the settings and a model of another architecture, as an ensemble."""
+    (path,) = (x.partition("=")[2] for x in settings if x.startswith("teacher.path="))
+    return f"teacher.members=[{{path:{path},weight:0.7}},{{path:sft_ddp/last,weight:0.3}}]"
 
 
 def main(settings: list[str], rank: int, world: int) -> None:
     torch.set_num_threads(1)
     found: dict = {}
-    members = [f"{{path:{path},weight:{weight}}}"
-               for path, weight in ((teacher_path(settings), 0.7), ("sft_ddp/last", 0.3))]  # fmt: skip
-    METHODS["ensemble"].append(f"teacher.members=[{','.join(members)}]")
+    METHODS["ensemble"].append(members(settings))
     runtimes = RUNTIMES if world > 1 else ("ddp",)
     for method, runtime in CASES:
         if runtime in runtimes:
-            import time; t0=time.time()
             found[f"{method} {runtime}"] = trained(settings, method, runtime, f"{method}_{runtime}")
-            print("TIME", world, method, runtime, time.time()-t0, time.process_time(), found[f"{method} {runtime}"], flush=True)
     for runtime in runtimes:
         with backend(runtime):
             found[f"memory {runtime}"] = bytes_held(load_config(settings))
@@ -216,6 +216,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)
     Path(f"{rank}.json").write_text(json.dumps(found))
+    settle()
 
 
 if __name__ == "__main__":
