@@ -246,7 +246,7 @@ class TrainingConfig:
     # Steps; null: at each validation.
     checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
     keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # the newest of them
-    select_by: str = setting("rougeL", choices=("loss", "rougeL", "last"))
+    select_by: str = "rougeL"  # a validation score, or `last`; see evaluation/selection.py
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 
@@ -268,6 +268,7 @@ class EvaluationConfig:
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
     limit: int | None = setting(None, at_least=1)  # score only so many inputs
+    metrics: list[str] | None = None  # of evaluation/metrics.py; null: all that are cheap
     name: str | None = None  # of the method in tables; by default the one that trained the model
 
 

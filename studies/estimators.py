@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.documents import fill, table
 from minillm.objectives import sequence_kl
-from minillm.objectives.divergences import log_softmax
+from minillm.objectives.distributions import log_softmax
 from minillm.sampling.sampler import mix
 from studies.estimator_quality import (
     ALPHA,

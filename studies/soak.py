@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 
 from minillm.files import write_json
-from minillm.runs import git_state, machine
+from minillm.runs import machine
+from minillm.version import git_state
 from tests.conftest import BUILT, rows, write_jsonl
 from tests.training.interrupting import (
     free_port,

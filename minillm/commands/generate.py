@@ -27,7 +27,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
 
     Decodes with the first of `evaluation.seeds`; `evaluation.temperature=0` is greedy.
     """
-    # The teacher that a run was trained with has no part in this.
+    # The teacher of the run takes no part: its folder may be gone.
     config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
         device = start_accelerator(config).device
@@ -44,7 +44,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
             )
         examples = encoded.examples
     else:
-        scored = load_scored_model(config, path)
+        scored = load_scored_model(config, path, with_teacher=False)
         model, examples = scored.model, scored.examples[: config.evaluation.limit]
     settings = config.evaluation
     prompts = [example.prompt_ids for example in examples]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
+from minillm.data.loaders import load_records
 from minillm.data.records import Record
-from minillm.data.sources import load_records
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError

@@ -19,6 +19,7 @@ from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
 from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
@@ -61,11 +62,12 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     student = replace(config.student, path=name, architecture=None)
     config = replace(config, student=student)
     validate(config)
+    check_metrics(config.evaluation.metrics, "evaluation.metrics")
     return config, path, output
 
 
-def load_scored_model(config: Config, path: Path) -> ScoredModel:
-    """Load model, teacher and test split.
+def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) -> ScoredModel:
+    """Load the model, the teacher if it is wanted and named, and the test split.
 
     Raises:
         InputError: one of them cannot be had, or they do not fit.
@@ -78,7 +80,7 @@ def load_scored_model(config: Config, path: Path) -> ScoredModel:
     model = make_model(config, config.student, tokenizer).to(accelerator.device)
     model.module.eval()
     teacher = None
-    if config.teacher.kind != "average":  # the average of a training is not kept
+    if with_teacher and config.teacher.kind != "average":  # the average is not kept
         teacher, shared = build_teacher(config, model, partial(load_frozen, config))
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)

@@ -27,6 +27,8 @@ from minillm.compose import write_config
 from minillm.config import Config
 from minillm.config_checks import check_processes
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
+from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
@@ -62,6 +64,9 @@ def train(config: Config) -> None:
     """
     output = Path(config.output)
     check_method(config)
+    has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
+    check_select_by(config.training.select_by, has_teacher)
+    check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
@@ -78,6 +83,7 @@ def train(config: Config) -> None:
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
+    check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
                   accelerator.process_index, accelerator.num_processes, output, shared)  # fmt: skip
     describe(setup)

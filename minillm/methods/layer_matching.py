@@ -53,8 +53,8 @@ class LayerMatching:
             InputError: a model has no such layer.
         """
         numbers = tuple(
-            (layer_number(student.module, own), layer_number(teacher.module, other))
-            for own, other in pairs
+            (layer_number(student.module, of_student), layer_number(teacher.module, of_teacher))
+            for of_student, of_teacher in pairs
         )
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
         with torch.random.fork_rng():
@@ -75,7 +75,7 @@ class LayerMatching:
 
 @dataclass(frozen=True)
 class MatchedLayers:
-    """The loss of hidden states for one batch (`models.forward.StateLoss`)."""
+    """The loss of hidden states for one batch (`models.layers.StateLoss`)."""
 
     matching: LayerMatching
     teacher_states: dict[int, Tensor]
@@ -87,9 +87,10 @@ class MatchedLayers:
     def __call__(self, states: dict[int, Tensor], tokens: Tensor) -> Tensor:
         distances = []
         pairs = zip(self.matching.pairs, self.matching.projections, strict=True)
-        for (own, other), projection in pairs:
-            target = self.teacher_states[other].flatten(0, 1).index_select(0, tokens)
-            distances.append(_distance(projection(states[own]), target, self.matching.distance))
+        for (student_layer, teacher_layer), projection in pairs:
+            target = self.teacher_states[teacher_layer].flatten(0, 1).index_select(0, tokens)
+            predicted = projection(states[student_layer])
+            distances.append(_distance(predicted, target, self.matching.distance))
         return self.matching.weight * torch.stack(distances).mean(0)
 
 

@@ -177,7 +177,8 @@ class _ChunkedLoss(torch.autograd.Function):
         # Gradients are summed over chunks in float32 or better.
         ctx.dtype, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
         ctx.gradients = [
-            None if x is None else torch.zeros_like(x, dtype=dtype) for x in (hidden, weight, bias)
+            torch.zeros_like(x, dtype=dtype) if needed else None
+            for x, needed in zip((hidden, weight, bias), ctx.needs_input_grad, strict=False)
         ]
         total, parts = hidden.new_zeros((), dtype=dtype), []
         for rows in work.chunks:
@@ -211,12 +212,18 @@ class _ChunkedLoss(torch.autograd.Function):
 def _add_gradient(
     sums: list[Tensor | None], gradient: Tensor, hidden: Tensor, weight: Tensor, rows: slice
 ) -> None:
-    """Add to the gradients of hidden, weight and bias those that a chunk's `[n, V]` leads to."""
+    """Add a chunk's share to the gradients of hidden, weight and bias; None for a frozen tensor.
+
+    `gradient` `[n, V]` is by `hidden @ weight + bias`.
+    """
     hidden_sum, weight_sum, bias_sum = sums
     size = len(weight)
     if bias_sum is not None:
         bias_sum[:size] += gradient.sum(0, dtype=bias_sum.dtype)
-    hidden_sum[rows] = gradient @ weight
+    if hidden_sum is not None:
+        hidden_sum[rows] = gradient @ weight
+    if weight_sum is None:
+        return
     if weight_sum.dtype == gradient.dtype:
         weight_sum[:size].addmm_(gradient.T, hidden[rows])
     else:

@@ -110,7 +110,7 @@ def test_minillm(single_step, chunk_size):
 def test_scores():
     log_q, log_p = distributions(BATCH)
     expected = (kl(log_q, log_p) * BATCH.response_mask).sum(-1)
-    teacher = LocalTeacher(TEACHER)
-    torch.testing.assert_close(exact_reverse_kl(STUDENT, teacher, BATCH), expected)
+    targets = LocalTeacher(TEACHER).score(BATCH).targets
+    torch.testing.assert_close(exact_reverse_kl(STUDENT, targets, BATCH), expected)
     mean = float(supervised(BATCH, 0).detach()) / BATCH.tokens
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)
