@@ -122,6 +122,11 @@ class MethodConfig:
         """Whether the method has a teacher."""
         return self.scores_tokens or self.samples_teacher
 
+    @property
+    def follows_a_schedule(self) -> bool:
+        """Whether what a step does depends on the number of all steps."""
+        return False
+
 
 @dataclass
 class TokenLossConfig(MethodConfig):
@@ -172,6 +177,10 @@ class TokenLossConfig(MethodConfig):
     @property
     def samples_teacher(self) -> bool:
         return self.source == "teacher"
+
+    @property
+    def follows_a_schedule(self) -> bool:
+        return self.student_share_end is not None
 
 
 @dataclass

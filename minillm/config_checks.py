@@ -51,10 +51,10 @@ def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
             f"model: teacher.kind={teacher.kind} is not. Set teacher.kind=local and "
             f"teacher.path=FOLDER_OR_HUB_NAME."
         )
-    if teacher.top_k and not method.reads_teacher_each_step:
+    if teacher.top_k and teacher.kind == "ensemble":
         raise InputError(
-            f"teacher.top_k={teacher.top_k} has no effect here: method={method.name} does not "
-            f"compare with the teacher's stored distributions. Set teacher.top_k=null."
+            f"teacher.top_k={teacher.top_k} and teacher.kind=ensemble are both set, but a mixture "
+            f"needs the whole distribution of every member. Set teacher.top_k=null."
         )
 
 
@@ -92,6 +92,14 @@ def _validate_training(training: TrainingConfig) -> None:
 
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
+    placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
+    if placed and config.teacher.kind == "average":
+        raise InputError(
+            f"teacher.kind=average is whole on the student's device in every process, but "
+            f"runtime.shard_teacher={runtime.shard_teacher}, "
+            f"runtime.teacher_offload={runtime.teacher_offload} and "
+            f"runtime.teacher_device={runtime.teacher_device}. Set them to false, false and null."
+        )
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
             "runtime.shard_teacher=true is not allowed here: a teacher of which each process holds "

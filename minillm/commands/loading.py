@@ -42,7 +42,8 @@ def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record
 
 def make_tokenizer(config: Config, train: list[Record]):
     """The student's tokenizer: named, its own, the teacher's, or trained on the text."""
-    for path in (config.student.tokenizer, config.student.path, config.teacher.path):
+    members = [member.path for member in config.teacher.members]
+    for path in (config.student.tokenizer, config.student.path, config.teacher.path, *members):
         if path is not None:
             return load_tokenizer(path)
     if config.data.template == "chat":

@@ -19,6 +19,7 @@ from minillm.sources.rollouts import Rollouts
 from minillm.sources.source import Source
 from minillm.sources.student_written import StudentWritten
 from minillm.sources.teacher_written import teacher_pairs
+from minillm.teachers.build import teacher_temperature
 from minillm.training.setup import Setup
 
 
@@ -52,15 +53,36 @@ def check_method(config: Config) -> None:
     """Refuse a method that cannot be built, before any model is loaded.
 
     Raises:
-        InputError: the teacher is missing, or a divergence or one of its parameters is not allowed.
+        InputError: the teacher is missing or cannot give what the method needs, or a divergence or
+            one of its parameters is not allowed.
     """
     settings, teacher = config.method, config.teacher
+    if teacher.top_k:
+        _check_top_k(config)
     if settings.needs_teacher and teacher.kind == "local" and teacher.path is None:
         raise InputError(
             f"method={settings.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
     if isinstance(settings, TokenLossConfig):
         divergences(settings)
+
+
+def _check_top_k(config: Config) -> None:
+    """Refuse `teacher.top_k` if the method cannot use the k most likely tokens."""
+    settings = config.method
+    given = f"teacher.top_k={config.teacher.top_k} is not allowed here:"
+    if isinstance(settings, MiniLLMConfig) or not settings.reads_teacher_each_step:
+        raise InputError(
+            f"{given} method={settings.name} does not read what the teacher says about given "
+            f"tokens, or needs the whole distribution. Set teacher.top_k=null."
+        )
+    temperature = teacher_temperature(config)
+    if settings.lm_coef and settings.lm_kd_ratio and temperature != 1:
+        raise InputError(
+            f"{given} the k most likely tokens are stored for one temperature, but the divergence "
+            f"reads the teacher at {temperature} and L_PT at 1. Set teacher.top_k=null, "
+            f"method.lm_kd_ratio=0, or the temperature to 1."
+        )
 
 
 def check_tokenizer(setup: Setup) -> None:
