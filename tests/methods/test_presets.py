@@ -141,3 +141,13 @@ def test_replayed_responses_are_old_ones():
     assert next(iter(again)).batch.sequences.response_ids.equal(
         next(iter(source)).batch.sequences.response_ids
     )
+
+
+def test_responses_are_sampled_without_dropout():
+    method = build(TokenLossConfig(student_share=1.0, kd_ratio=1.0))
+    modes = []
+    module = method.student.module
+    module.base_model.register_forward_pre_hook(lambda *_: modes.append(module.training))
+    module.train(method.dropout)
+    next(method.batches())
+    assert method.dropout and modes and not any(modes)
