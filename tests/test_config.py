@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import BUILT
 
 REFUSED = {
-    # Names that are not there, with the nearest that is.
+    # Unknown names; the message names the nearest valid name.
     "training.stepz=3": ["training.stepz", "training.steps", "training.lr"],
     "trainig.stepz=3": ["trainig.stepz", "'training'", "method"],
     "steps=3": ["'steps'", "training.steps"],
@@ -19,7 +19,7 @@ REFUSED = {
     "data.columns.reference=ref": ["'reference'", "'references'", "instruction"],
     "runtime.trackers=[tensorbord]": ["'tensorbord'", "'tensorboard'", "wandb"],
     "runtime.device=gpu": ["'gpu'", "auto, cpu, cuda"],
-    # Texts that are no override.
+    # Malformed overrides.
     "training.steps": ["'training.steps'", "key=value"],
     "training.lr=[1": ["'training.lr=[1'", "key=value"],
     "~training.lr": ["'~training.lr'", "key=value"],
@@ -89,15 +89,15 @@ def test_refused(refused, override, parts):
 )
 def test_settings_of_minillm_are_refused(refused, override, allowed):
     message = refused(*BUILT, "method=minillm", "teacher.path=gpt2", override)
-    key, _, given = override.partition("=")
-    assert key in message and given in message and allowed in message
+    key, _, value = override.partition("=")
+    assert key in message and value in message and allowed in message
 
 
-def test_a_setting_of_another_method_is_refused_by_the_name_of_its_own(refused):
+def test_a_setting_of_another_method_is_refused_and_the_message_names_that_method(refused):
     message = refused(*BUILT, "method=kd", "teacher.path=gpt2", "method.alpha=0.1")
     assert "method.alpha is a setting of method=minillm" in message
 
 
-def test_what_replaces_a_group_comes_before_what_sets_a_value(command):
+def test_files_of_groups_are_selected_before_values_are_set(command):
     outcome = command("data", "data.seed=3", "data.path=nowhere.csv", "data=e2e")
-    assert outcome.status == 2 and "nowhere.csv" in outcome.err  # and not the embedded data
+    assert outcome.status == 2 and "nowhere.csv" in outcome.err
