@@ -18,9 +18,10 @@ from minillm.version import version_text
 OVERRIDES = """\
 A setting is key=value. group=file selects a file of configs/:
   experiment=embedded/minillm   all settings of a run; further settings change some of them
-  method=sft|kd|seqkd|minillm   data=embedded|e2e|...
-  teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
-  method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
+  method=sft|kd|seqkd|gkd|imitkd|hidden_states|minillm
+  data=embedded|jsonl|e2e|...   teacher.path=FOLDER  student.path=FOLDER
+  method.divergence=jsd  method.parameters.beta=0.1  method.alpha=0.1  training.lr=1e-4
+  output=FOLDER                 the folder of the run; overwrite=true replaces another run
   resume=auto                   continue from the newest checkpoint; or resume=CHECKPOINT
 On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="minillm",
-        description="Distil language models: MiniLLM (arXiv 2306.08543), KD, SeqKD, SFT.",
+        description="Distil language models: MiniLLM (arXiv 2306.08543), GKD, KD, SeqKD, SFT.",
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` explains a verb.",
         formatter_class=raw,
     )
