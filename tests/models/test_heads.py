@@ -14,7 +14,7 @@ from minillm.models.heads import check_head, output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.distributions import log_softmax
 from minillm.objectives.targets import HeadTargets
-from tests.objectives.test_chunked import LOG_PROBS, TERMS, LargestTensor
+from tests.objectives.small_heads import LOG_PROBS, TERMS, LargestTensor
 from tests.tiny import response_logits
 
 VOCAB, ROWS = 41, 48
