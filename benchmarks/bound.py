@@ -1,9 +1,10 @@
-"""What no schedule can do without, each part timed alone: what ours is held against.
+"""Lower bound of the time of a collection: the parts that every schedule needs, timed separately.
 
-One pass of the teacher over all tokens, the student's own decoding, and the student's forward and
-backward passes of the inner epochs, all without padding and without anything of the method: the
-loss of the inner epochs is the tokens' log-probability, so that even rebuilding the teacher's
-distribution, which the single-step term needs, counts as overhead of ours.
+The parts are one forward pass of the teacher over all tokens, the decoding of the student, and the
+student's forward and backward passes of the inner epochs. They contain no padding and no
+computation of the method. The loss of the inner epochs is the log-probability of the tokens, so
+that the teacher's distribution, which the single-step term needs, counts as overhead of our
+schedule.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ TERMS = {"log_probs": TokenLogProb()}
 
 
 class Bound:
-    """The parts for one collection; `teacher` and `student` read what `decode` has drawn last."""
+    """The parts of one collection; `teacher` and `student` read the last rollout of `decode`."""
 
     PARTS = ("student's decoding", "teacher, one pass", "student, inner epochs")
 
@@ -61,14 +62,15 @@ class Bound:
             student.module.zero_grad()
 
     def _batches(self) -> list[SequenceBatch]:
-        """As many tokens as were drawn, in rows of the mean length, so that none is padding."""
-        whole, size = self.rollout.sequences, self.problem.shape.micro_batch
-        rows = len(whole)
+        """The number of drawn tokens, in rows of the mean length, so that there is no padding."""
+        sequences, size = self.rollout.sequences, self.problem.shape.micro_batch
+        count = len(sequences)
         prompt, response = (
-            round(float(mask.sum()) / rows) for mask in (whole.prompt_mask, whole.response_mask)
+            round(float(mask.sum()) / count)
+            for mask in (sequences.prompt_mask, sequences.response_mask)
         )
-        ids = torch.cat([whole.prompt_ids, whole.response_ids], dim=1)[:, -prompt - response :]
-        ids = ids[:, : prompt + response]
-        full = torch.ones_like(ids)
-        batch = SequenceBatch(ids[:, :prompt], full[:, :prompt], ids[:, prompt:], full[:, prompt:])
-        return [batch.select(part) for part in torch.arange(rows, device=ids.device).split(size)]
+        ids = torch.cat([sequences.prompt_ids, sequences.response_ids], dim=1)
+        ids = ids[:, -prompt - response :][:, : prompt + response]
+        mask = torch.ones_like(ids)
+        batch = SequenceBatch(ids[:, :prompt], mask[:, :prompt], ids[:, prompt:], mask[:, prompt:])
+        return [batch.select(rows) for rows in torch.arange(count, device=ids.device).split(size)]

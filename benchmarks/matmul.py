@@ -1,9 +1,9 @@
-"""Seconds of float32 products on a CPU: oneDNN (`minillm/cpu.py`) and torch's own MKL.
+"""Time of float32 matrix products on a CPU: oneDNN (`compat/onednn.py`) and torch's default MKL.
 
     python -m benchmarks.matmul
 
-The three products of a linear layer, one forward and two backward, at sizes of the models in the
-other benchmarks.
+Measures the three products of a linear layer (one forward, two backward) with sizes of the models
+of the other benchmarks.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ import torch
 from benchmarks import options
 from benchmarks.measure import alternate, medians, seconds
 from benchmarks.table import Row, provenance, save
-from minillm import cpu
+from minillm.compat import onednn
 from minillm.errors import InputError
 
 SHAPE = "products"
-# Tokens, inputs and outputs: a layer of e2e's teacher, of wide's student and teacher, and wide's
-# heads in a chunk and in a step of decoding.
+# Tokens, inputs and outputs: a layer of the teacher of e2e, of the student and of the teacher of
+# wide, and the output heads of wide, for a chunk and for a decoding step.
 SIZES = [
     (1024, 128, 512),
     (1024, 256, 1024),
@@ -30,7 +30,7 @@ SIZES = [
 
 
 def layer(product: Callable, tokens: int, inputs: int, outputs: int) -> Callable[[], None]:
-    """All products of a layer."""
+    """A call that computes all products of a layer."""
     x, weight = torch.randn(tokens, inputs), torch.randn(outputs, inputs)
     grad = torch.randn(tokens, outputs)
 
@@ -51,9 +51,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="rounds (default 20)")
     arguments = parser.parse_args()
     options.prepare(arguments)
-    if not cpu.onednn_helps():
-        raise InputError("torch's own products are taken on this processor: nothing to compare")
-    libraries = {"oneDNN": cpu.product, "MKL": mkl}
+    if not onednn.is_faster():
+        raise InputError(
+            "oneDNN is not used on this processor, so there is nothing to compare. Use a CPU with "
+            "AVX-512 that is not from Intel."
+        )
+    libraries = {"oneDNN": onednn.product, "MKL": mkl}
     calls = {
         f"{size} {name}": partial(seconds, layer(product, *size), torch.device("cpu"))
         for size in SIZES

@@ -1,4 +1,4 @@
-"""Time and memory of a call."""
+"""Measures the time and the memory of a call."""
 
 import ctypes
 import gc
@@ -14,10 +14,9 @@ from minillm.errors import InputError
 
 
 def clock(device: torch.device) -> float:
-    """Seconds. On one CPU thread those that it ran, so that other processes take no part in them:
+    """Seconds: CPU time with one CPU thread, otherwise wall-clock time after all device work.
 
-    what a free core would take by the clock on the wall. Else those on the wall, once the device
-    has done its work.
+    CPU time excludes other processes. On an idle core it equals wall-clock time.
     """
     if device.type == "cpu" and torch.get_num_threads() == 1:
         return time.process_time()
@@ -27,7 +26,7 @@ def clock(device: torch.device) -> float:
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """What a call takes by `clock`."""
+    """Seconds of a call, by `clock`."""
     start = clock(device)
     call()
     return clock(device) - start
@@ -36,26 +35,32 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 def alternate(
     contenders: Mapping[str, Callable[[], float]], repeats: int
 ) -> dict[str, list[float]]:
-    """What each contender returns, round by round, after a round that is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    """Call all contenders in turn, `repeats` times after a warm-up round.
+
+    Returns the values of each contender, without that of the warm-up round.
+    """
+    measured: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(repeats + 1):
         for name, contender in contenders.items():
             value = contender()
             if number:
-                found[name].append(value)
+                measured[name].append(value)
             print(f"round {number} of {repeats}: {name} {value:.3f}", flush=True)
-    return found
+    return measured
 
 
-def medians(found: Mapping[str, list[float]]) -> dict[str, float]:
-    return {name: median(values) for name, values in found.items()}
+def medians(measured: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: median(values) for name, values in measured.items()}
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> float:
-    """MiB at the call's peak above what is held before it.
+    """Peak memory during a call, in MiB, minus the memory before the call.
 
-    On a GPU what torch has allocated there; else the resident memory of the process, whose
-    high-water mark Linux resets when asked.
+    On a GPU, this is the memory that torch allocates. On a CPU, it is the resident memory of the
+    process, whose maximum (VmHWM) is reset before the call.
+
+    Raises:
+        InputError: the resident memory cannot be measured, because /proc of Linux is missing.
     """
     gc.collect()
     if device.type == "cuda":
@@ -64,15 +69,17 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> float:
         call()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed is no part of what is held
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # returns freed memory to the system
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     except OSError as error:
-        raise InputError(f"peak memory on a CPU is read from Linux's /proc: {error}") from error
+        raise InputError(
+            f"the peak memory on a CPU is read from /proc, which failed: {error}. Use Linux."
+        ) from error
     before = _status("VmRSS")
     call()
     return (_status("VmHWM") - before) / 2**10
 
 
 def _status(name: str) -> int:
-    """A figure of /proc/self/status, in KiB."""
+    """The value `name` of /proc/self/status, in KiB."""
     return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])

@@ -1,9 +1,9 @@
-"""Peak memory of a collection with its inner epochs, above what the loaded models take.
+"""Peak memory of a collection with its inner epochs, minus the memory of the loaded models.
 
     python -m benchmarks.memory --shape wide
 
-Each contender runs in a process of its own: the models are loaded, a collection of two prompts and
-two tokens warms everything up (the optimiser's moments included), and one collection is measured.
+Each contender runs in a separate process. The process loads the models, runs a warm-up collection
+of two prompts and two tokens (which creates the optimiser's moments), and measures one collection.
 """
 
 import argparse
@@ -27,22 +27,23 @@ TARGETS = {("wide", OFFICIAL): Target(">=", 4.0)} | {
 
 
 def contender(name: str, problem: Problem, adamw) -> Callable[[], object]:
-    """One collection of the one of that name."""
+    """A call that runs one collection with the implementation `name`."""
     if name == OFFICIAL:
         return Official(problem, adamw)
     if name in peers.NAMES:
-        return peers.Peer(name, problem, adamw, problem.shape.micro_batch, more=0)
+        return peers.Peer(name, problem, adamw, problem.shape.micro_batch, measured=0)
     return Ours(problem, adamw, inner_epochs=1 if name == OURS_ONCE else None)
 
 
 def measure(name: str, problem: Problem) -> float:
-    """MiB of the contender, once warm."""
+    """Peak memory of a contender in MiB, after the warm-up collection."""
     adamw = optimizer(problem)
     contender(name, small(problem), adamw)()
     return peak_memory(contender(name, problem, adamw), problem.device)
 
 
-def in_fresh_process(name: str, shape: str, arguments: argparse.Namespace) -> float:
+def in_new_process(name: str, shape: str) -> float:
+    """Peak memory in MiB, measured by a new process with the arguments of this process."""
     command = [sys.executable, "-m", "benchmarks.memory", *sys.argv[1:]]
     command += ["--contender", name, "--of", shape]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -69,17 +70,17 @@ def main() -> None:
         print(reason)
     names = [OURS, OFFICIAL] + ([] if reason else [OURS_ONCE, *peers.NAMES])
     for shape, _ in shapes:
-        found = {name: in_fresh_process(name, shape.name, arguments) for name in names}
+        peaks = {name: in_new_process(name, shape.name) for name in names}
         rows = [
-            Row(shape.name, COLLECTION, found[OURS], OFFICIAL, found[OFFICIAL],
+            Row(shape.name, COLLECTION, peaks[OURS], OFFICIAL, peaks[OFFICIAL],
                 target=TARGETS.get((shape.name, OFFICIAL)))
         ] + [
-            Row(shape.name, ONCE, found[OURS_ONCE], name, found[name],
+            Row(shape.name, ONCE, peaks[OURS_ONCE], name, peaks[name],
                 target=TARGETS.get((shape.name, name)))
-            for name in peers.NAMES if name in found
+            for name in peers.NAMES if name in peaks
         ]  # fmt: skip
         run = provenance("benchmarks.memory", arguments.threads)
-        save(arguments.output, "memory", shape.name, rows, run, {"MiB": found})
+        save(arguments.output, "memory", shape.name, rows, run, {"MiB": peaks})
 
 
 if __name__ == "__main__":

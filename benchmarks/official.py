@@ -1,10 +1,10 @@
-"""The official code's schedule (microsoft/LMOps, minillm), from the same parts as ours.
+"""The schedule of the official code (microsoft/LMOps, minillm), built from the parts of our code.
 
-The teacher reads every token as it is drawn, in both models' caches; rows that have ended stay; the
-mixture of every step is kept. Teacher and student then read the whole again for rewards and old
-log-probabilities. A second response to each prompt, by the student alone, is drawn for the log. In
-each inner epoch the teacher reads once more, and both models' logits are `[B, P + T, V]`.
-What it computes is what ours computes: the loss of a rollout is the same to rounding.
+Both models read every token when it is drawn, with caches. Rows that have ended stay in the batch,
+and the mixture distribution of every step is stored. Then teacher and student read all sequences
+again, for rewards and old log-probabilities. The student draws a second response per prompt, for
+the log. In each inner epoch the teacher reads all sequences again, and the logits of both models
+have the shape `[B, P + T, V]`. The loss of a rollout equals that of our schedule up to rounding.
 """
 
 from dataclasses import replace
@@ -33,24 +33,28 @@ def generate(
     max_length: int,
     generator: torch.Generator,
 ) -> tuple[SequenceBatch, Tensor]:
-    """Responses and the scores `[B, T, V]` that they were drawn by, a token a step from all."""
+    """Draw responses; both models read one token per row and step.
+
+    Returns the responses, and the log-probabilities `[B, T, V]` that they were drawn from.
+    """
     models = [student, teacher] if teacher else [student]
     readers = [CachedReader(model) for model in models]
     ends = torch.tensor(student.eos_ids, device=prompts.ids.device)
-    read, alive = (prompts.ids, prompts.mask), torch.ones_like(prompts.ids[:, 0], dtype=torch.bool)
+    unread = (prompts.ids, prompts.mask)
+    is_running = torch.ones_like(prompts.ids[:, 0], dtype=torch.bool)
     uniform = uniform_numbers(len(prompts.ids), max_length, generator)
     ids, masks, scores = [], [], []
-    while len(ids) < max_length and alive.any():
+    while len(ids) < max_length and is_running.any():
         log_probs = [
-            log_softmax(output_head(model).logits(reader.read(*read)[:, -1]))
+            log_softmax(output_head(model).logits(reader.read(*unread)[:, -1]))
             for model, reader in zip(models, readers, strict=True)
         ]
         scores.append(mix(log_probs[1], log_probs[0], ALPHA) if teacher else log_probs[0])
         tokens, _ = draw(scores[-1], uniform[:, len(ids)])
-        ids.append(tokens.where(alive, student.pad_id))
-        masks.append(alive.long())
-        alive = alive & ~torch.isin(tokens, ends)
-        read = ids[-1][:, None], torch.ones_like(ids[-1][:, None])
+        ids.append(tokens.where(is_running, student.pad_id))
+        masks.append(is_running.long())
+        is_running = is_running & ~torch.isin(tokens, ends)
+        unread = ids[-1][:, None], torch.ones_like(ids[-1][:, None])
     responses = SequenceBatch(
         prompts.ids, prompts.mask, torch.stack(ids, dim=1), torch.stack(masks, dim=1)
     )
@@ -58,7 +62,7 @@ def generate(
 
 
 def response_log_probs(model: LanguageModel, batch: SequenceBatch) -> Tensor:
-    """log q `[B, T, V]` by one plain pass, with the logits of the prompt as well."""
+    """log q `[B, T, V]`, from one forward pass that also computes the logits of the prompt."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
     ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=1)
     logits = model.module(
@@ -73,10 +77,11 @@ def rollout_loss(
     rollout: Rollout,
     weights: Tensor,
     advantage: Tensor,
+    *,
     settings: Settings,
     tokens: int,
 ) -> Tensor:
-    """The loss of some rows of a rollout of so many `tokens`, both models' logits made in full."""
+    """The loss of the rows of `rollout`, divided by `tokens`; computes both models' full logits."""
     with torch.no_grad():
         log_p = response_log_probs(teacher, rollout.sequences)
     log_q = response_log_probs(student, rollout.sequences)
@@ -86,13 +91,13 @@ def rollout_loss(
         rollout.student_log_probs,
         weights,
         advantage,
-        settings,
+        settings=settings,
     )
     return (parts.total * rollout.mask).sum() / tokens
 
 
 class Official:
-    """A call is one collection with its inner epochs."""
+    """Each call runs one collection with its inner epochs."""
 
     def __init__(self, problem: Problem, adamw: AdamW) -> None:
         self.problem, self.adamw = problem, adamw
@@ -126,7 +131,7 @@ class Official:
         log_probs = rollout.student_log_probs, rollout.mixture_log_probs
         weights = importance_weights(*log_probs, settings)
         advantage = advantages(
-            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, settings
+            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, settings=settings
         )
         tokens = rollout.sequences.tokens
         for _ in range(shape.inner_epochs):
@@ -134,26 +139,25 @@ class Official:
                 len(rollout), generator=self.source.shuffle, device=weights.device
             )
             for rows in order.split(shape.micro_batch):
-                part = _rows(rollout, rows)
                 rollout_loss(
-                    self.problem.student, self.problem.teacher, part, weights[rows],
-                    advantage[rows], settings, tokens,
+                    self.problem.student, self.problem.teacher, _rows(rollout, rows),
+                    weights[rows], advantage[rows], settings=settings, tokens=tokens,
                 ).backward()  # fmt: skip
             update(self.problem.student.module, self.adamw)
 
 
 def _rows(rollout: Rollout, rows: Tensor) -> Rollout:
-    """Some rows as they are, padded to the longest of all."""
-    whole = rollout.sequences
-    sequences = SequenceBatch(
-        whole.prompt_ids[rows],
-        whole.prompt_mask[rows],
-        whole.response_ids[rows],
-        whole.response_mask[rows],
+    """The rows with the indices `rows`, with the padding of the whole rollout."""
+    sequences = rollout.sequences
+    selected = SequenceBatch(
+        sequences.prompt_ids[rows],
+        sequences.prompt_mask[rows],
+        sequences.response_ids[rows],
+        sequences.response_mask[rows],
     )
     return replace(
         rollout,
-        sequences=sequences,
+        sequences=selected,
         student_log_probs=rollout.student_log_probs[rows],
         teacher_log_probs=rollout.teacher_log_probs[rows],
         mixture_log_probs=rollout.mixture_log_probs[rows],

@@ -1,4 +1,4 @@
-"""MiniLLM as the package runs it: its sampler, its loss, its optimiser; no logs, no validation."""
+"""MiniLLM with the sampler, loss and optimiser of the package, without logs and validation."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ALPHA = 0.2
 
 
 def training_settings(problem: Problem, lr: float = 5e-6, warmup_steps: int = 0) -> TrainingConfig:
-    """The package's defaults with the mini-batches of the shape."""
+    """The default settings of the package with the batch sizes of the shape."""
     return TrainingConfig(
         batch_size=problem.shape.rollouts,
         micro_batch_size=problem.shape.micro_batch,
@@ -29,14 +29,14 @@ def training_settings(problem: Problem, lr: float = 5e-6, warmup_steps: int = 0)
 
 
 def optimizer(problem: Problem, training: TrainingConfig | None = None) -> AdamW:
-    """The loop's optimiser of the student; every contender is given such a one."""
+    """The optimiser of the training loop for the student; all contenders use it."""
     return build_optimizer(problem.student.module, training or training_settings(problem))
 
 
 def minillm_method(
     problem: Problem, inner_epochs: int, training: TrainingConfig | None = None
 ) -> Method:
-    """The method as `minillm train` builds it."""
+    """The method, built as in `minillm train`."""
     PartialState(cpu=problem.device.type == "cpu")
     shape = problem.shape
     config = Config(
@@ -53,7 +53,7 @@ def minillm_method(
 
 
 def step(method: Method, module: nn.Module, adamw: AdamW, batch: StepBatch) -> None:
-    """One optimiser step as the loop makes it."""
+    """One optimiser step, as in the training loop."""
     tokens = sum(micro_batch.count for micro_batch in batch.micro_batches)
     for micro_batch in batch.micro_batches:
         loss, _ = method.loss(module, micro_batch, {"tokens": tokens})
@@ -62,14 +62,14 @@ def step(method: Method, module: nn.Module, adamw: AdamW, batch: StepBatch) -> N
 
 
 def update(module: nn.Module, adamw: AdamW) -> None:
-    """Clip the gradients and take the step."""
+    """Clip the gradients, update the parameters and clear the gradients."""
     nn.utils.clip_grad_norm_(module.parameters(), TrainingConfig.max_grad_norm)
     adamw.step()
     adamw.zero_grad()
 
 
 class Ours:
-    """A call is one collection with its inner epochs."""
+    """Each call runs one collection with its inner epochs."""
 
     def __init__(
         self,

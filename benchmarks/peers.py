@@ -1,9 +1,10 @@
-"""TRL's trainers on the same problem: what a user would pick today.
+"""The trainers of TRL on the same problem, as a user can run them today.
 
-    pip install --no-deps trl==1.14.2     (or the extra `bench`; TRL needs nothing that is not here)
+    pip install --no-deps trl==1.14.2     (or the extra `bench`; all dependencies are installed)
 
-1.14.2 is the last version with MiniLLMTrainer. Neither trainer passes position ids, so that models
-with absolute positions are read wrongly under left padding: they are compared on Llama's shape.
+1.14.2 is the last version with MiniLLMTrainer. The trainers pass no position ids, so that models
+with absolute positions get wrong positions with left padding. The comparison therefore uses models
+of Llama's shape.
 """
 
 import os
@@ -28,15 +29,15 @@ NAMES = (MINILLM, DISTILLATION)
 
 
 def missing() -> str | None:
-    """Why TRL cannot be measured, and what to do; None where it can."""
+    """Why TRL cannot be measured, and how to install it; None if it can be measured."""
     try:
-        found = version("trl")
+        installed = version("trl")
     except PackageNotFoundError:
-        found = None
-    if found == VERSION:
+        installed = None
+    if installed == VERSION:
         return None
-    return f"trl {VERSION} is not installed (found: {found}), so it is left out: " \
-           f"pip install --no-deps trl=={VERSION}"  # fmt: skip
+    return f"trl {VERSION} is not installed (installed: {installed}), so it is not measured. " \
+           f"To measure it: pip install --no-deps trl=={VERSION}"  # fmt: skip
 
 
 def build_trainer(
@@ -48,9 +49,10 @@ def build_trainer(
     callback: TrainerCallback,
     schedule: LambdaLR | None = None,
 ) -> Trainer:
-    """A trainer of `name` for so many steps, each one collection and one inner epoch.
+    """The trainer `name` for `steps` steps; each step is one collection and one inner epoch.
 
-    MiniLLMTrainer has gamma = 0, since it collapses with future rewards, and no reward of its own.
+    MiniLLMTrainer has gamma = 0, because training collapses with later rewards, and it has no
+    reward function.
     """
     shape = problem.shape
     settings: dict[str, Any] = {
@@ -61,7 +63,7 @@ def build_trainer(
         "max_steps": steps,
         "max_grad_norm": 1.0,
         "gradient_checkpointing": False,
-        "bf16": False,  # models keep the type that they have
+        "bf16": False,  # the type of the models does not change
         "use_cpu": problem.device.type == "cpu",
         "logging_strategy": "no",
         "save_strategy": "no",
@@ -71,21 +73,21 @@ def build_trainer(
         "top_k": 0,
         "top_p": 1.0,
     }
-    # Imported here: the rest must work without.
+    # Imported here, because the other benchmarks must work without TRL.
     if name == MINILLM:
         os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
         from trl.experimental.minillm import MiniLLMConfig, MiniLLMTrainer
 
         settings |= {"num_generations": 1, "gamma": 0.0, "beta": 0.0}
-        config, trainer = MiniLLMConfig(**settings), MiniLLMTrainer
+        config, trainer_class = MiniLLMConfig(**settings), MiniLLMTrainer
     else:
         from trl import DistillationConfig, DistillationTrainer
 
-        config, trainer = DistillationConfig(**settings, beta=1.0), DistillationTrainer
+        config, trainer_class = DistillationConfig(**settings, beta=1.0), DistillationTrainer
     schedule = schedule or LambdaLR(optimizer, lambda _: 1.0)
     tokenizer = problem.student.tokenizer
     tokenizer.padding_side = "left"
-    built = trainer(
+    trainer = trainer_class(
         model=problem.student.module,
         teacher_model=problem.teacher.module,
         args=config,
@@ -94,13 +96,13 @@ def build_trainer(
         optimizers=(optimizer, schedule),
         callbacks=[callback],
     )
-    built.remove_callback(PrinterCallback)
-    return built
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 @dataclass
 class StepTimes(TrainerCallback):
-    """Seconds of each optimiser step, with the collection that comes before it."""
+    """Seconds of each optimiser step, with the collection before the step."""
 
     device: torch.device
     seconds: list[float] = field(default_factory=list)
@@ -113,13 +115,16 @@ class StepTimes(TrainerCallback):
 
 
 class Peer:
-    """A call is one collection and `more`; returns the mean seconds of these, or of the one."""
+    """Each call runs a first collection and `measured` more collections.
+
+    A call returns the mean seconds of the measured collections, or of the first if `measured` is 0.
+    """
 
     def __init__(
-        self, name: str, problem: Problem, optimizer: Optimizer, micro_batch: int, more: int = 2
+        self, name: str, problem: Problem, optimizer: Optimizer, micro_batch: int, measured: int = 2
     ) -> None:
         self.device = problem.device
-        self.arguments = name, problem, optimizer, 1 + more, micro_batch
+        self.arguments = name, problem, optimizer, 1 + measured, micro_batch
 
     def __call__(self) -> float:
         times = StepTimes(self.device)

@@ -1,10 +1,11 @@
-"""Validation ROUGE-L on E2E over training time: ours and TRL's trainers, from one start.
+"""Validation ROUGE-L on E2E over training time, for our code and TRL's trainers.
 
     python -m benchmarks.quality --llama RUNS --data PATH
 
-RUNS holds a teacher and a fine-tuned student of Llama's shape. Each trainer takes the learning rate
-that got furthest in a short run, of three that are the same for all, then trains for ten minutes.
-Validation is not counted. What is done lies in --work and is not done again.
+RUNS contains a teacher and a fine-tuned student of Llama's shape; all trainers start from this
+student. Each trainer tries the same three learning rates in short runs, and then trains for ten
+minutes with the best rate. The time of validation is not counted. Finished runs are stored in
+--work and are not repeated.
 """
 
 from dataclasses import dataclass, field
@@ -30,14 +31,22 @@ from minillm.training.optimization import build_schedule
 (SHAPE,) = SHAPES["e2e"]
 RATES = (5e-4, 1e-3, 2e-3)
 WARMUP_STEPS = 20
-INPUTS, SEEDS, BATCH = 200, (10, 20), 128  # of a validation
-MARK = 47.0  # a student that was fine-tuned for less long starts below
-EVER = 10**6  # steps; the time ends a run
+INPUTS, SEEDS, BATCH = 200, (10, 20), 128  # of each validation
+GOAL = 47.0  # ROUGE-L; the student must start below the goal, so that its fine-tuning is short
+MAX_STEPS = 10**6  # never reached, because the time limit ends a run
 
 
 @dataclass
 class Watch(TrainerCallback):
-    """Counts training time, validates every so often, and says when the time is over."""
+    """Measures the training time, validates at intervals, and ends training at the time limit.
+
+    Attributes:
+        problem: models and data.
+        limit: seconds of training.
+        every: seconds between validations.
+        spent: seconds of training so far.
+        points: seconds, ROUGE-L and length of each validation.
+    """
 
     problem: Problem
     limit: float
@@ -49,11 +58,14 @@ class Watch(TrainerCallback):
         module = self.problem.student.module
         module.eval()
         inputs, decoding = self.problem.validation[:INPUTS], Decoding(SHAPE.response)
-        scores = [
-            score(self.problem.student, None, inputs, decoding, seed, BATCH).summary()
+        summaries = [
+            score(
+                self.problem.student, None, inputs, decoding, seed=seed, batch_size=BATCH
+            ).summary()
             for seed in SEEDS
         ]
-        means = {name: fmean(one[name] for one in scores) for name in ("rougeL", "length")}
+        means = {name: fmean(summary[name] for summary in summaries)
+                 for name in ("rougeL", "length")}  # fmt: skip
         self.points.append({"seconds": self.spent} | means)
         module.train()
 
@@ -61,7 +73,7 @@ class Watch(TrainerCallback):
         self.start = clock(self.problem.device)
 
     def end(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time limit is reached."""
         self.spent += clock(self.problem.device) - self.start
         if self.spent >= self.every * len(self.points) or self.spent >= self.limit:
             self.validate()
@@ -75,76 +87,76 @@ class Watch(TrainerCallback):
 
 
 def train(name: str, problem: Problem, lr: float, watch: Watch) -> None:
-    """Train until the watch says so, at a constant rate after the same warm-up."""
+    """Train until the time limit of `watch`, at a constant rate after the warm-up."""
     torch.manual_seed(1)
     training = training_settings(problem, lr, WARMUP_STEPS)
     adamw = optimizer(problem, training)
-    schedule = build_schedule(adamw, training, EVER)
+    schedule = build_schedule(adamw, training, MAX_STEPS)
     watch.validate()
     if name != OURS:
         peers.build_trainer(
-            name, problem, adamw, EVER, problem.shape.micro_batch, watch, schedule
+            name, problem, adamw, MAX_STEPS, problem.shape.micro_batch, watch, schedule
         ).train()
         return
     problem.student.module.train()
-    ours, over = Ours(problem, adamw, schedule=schedule), False
-    while not over:
+    ours, is_over = Ours(problem, adamw, schedule=schedule), False
+    while not is_over:
         watch.begin()
         ours()
-        over = watch.end()
+        is_over = watch.end()
 
 
 def curve(name: str, lr: float, limit: float, every: float, arguments) -> list[dict[str, float]]:
-    """The points of a run, from its file where it is done."""
+    """The points of a run; a finished run is read from its file."""
     path = arguments.work / f"{name.replace(' ', '_')}-{lr:g}-{limit:g}.json"
-    found = read_json(path)
-    if found is None:
+    points = read_json(path)
+    if points is None:
         problem = options.problem(arguments, SHAPE, "cpu", "llama")
         watch = Watch(problem, limit, every)
         train(name, problem, lr, watch)
-        found = watch.points
-        write_json(path, found)
-    last = found[-1]
-    print(f"{name}, lr {lr:g}: {best(found)[1]:.1f} at best, {last['rougeL']:.1f} after "
+        points = watch.points
+        write_json(path, points)
+    last = points[-1]
+    print(f"{name}, lr {lr:g}: {best(points)[1]:.1f} at best, {last['rougeL']:.1f} after "
           f"{last['seconds']:.0f} s", flush=True)  # fmt: skip
-    return found
+    return points
 
 
 def best(points: list[dict[str, float]]) -> tuple[float, float]:
     """Seconds and ROUGE-L of the best validation."""
-    top = max(points, key=lambda point: point["rougeL"])
-    return top["seconds"], top["rougeL"]
+    best_point = max(points, key=lambda point: point["rougeL"])
+    return best_point["seconds"], best_point["rougeL"]
 
 
-def seconds_to(points: list[dict[str, float]], mark: float) -> float | None:
-    """Until a validation first reached the mark."""
-    return next((point["seconds"] for point in points if point["rougeL"] >= mark), None)
+def seconds_to(points: list[dict[str, float]], rouge_l: float) -> float | None:
+    """Seconds until the first validation with at least `rouge_l`; None if there is none."""
+    return next((point["seconds"] for point in points if point["rougeL"] >= rouge_l), None)
 
 
 def rows_of(curves: dict[str, list[dict[str, float]]]) -> list[Row]:
-    """Time to two marks, and the best of each."""
+    """The time to the goal, the time to the best value of TRL, and the best value of each."""
     ours = curves[OURS]
     start = ours[0]["rougeL"]
-    text = f"training s to ROUGE-L {MARK:g} (the start has {start:.1f})"
-    rows = [Row("e2e", text, seconds_to(ours, MARK), target=Target("<=", 90))]
-    others = {name: best(points) for name, points in curves.items() if name != OURS}
-    if not others:
+    text = f"training s to ROUGE-L {GOAL:g} (the start has {start:.1f})"
+    rows = [Row("e2e", text, seconds_to(ours, GOAL), target=Target("<=", 90))]
+    trl = {name: best(points) for name, points in curves.items() if name != OURS}
+    if not trl:
         return rows
-    top = max(others, key=lambda name: others[name][1])
-    taken, mark = others[top]
-    text = f"training s to ROUGE-L {mark:.1f}, the best of any TRL trainer"
-    rows.append(Row("e2e", text, seconds_to(ours, mark), top, taken))
+    best_name = max(trl, key=lambda name: trl[name][1])
+    trl_seconds, trl_rouge_l = trl[best_name]
+    text = f"training s to ROUGE-L {trl_rouge_l:.1f}, the best of any TRL trainer"
+    rows.append(Row("e2e", text, seconds_to(ours, trl_rouge_l), best_name, trl_seconds))
     limit = ours[-1]["seconds"]
-    for name, (_, value) in others.items():
+    for name, (_, value) in trl.items():
         rows.append(Row("e2e", f"best ROUGE-L within {limit:.0f} s", best(ours)[1], name, value,
                         "ours / other"))  # fmt: skip
     return rows
 
 
 def figure(curves: dict[str, list[dict[str, float]]]) -> Figure:
-    """ROUGE-L over seconds."""
-    drawn = Figure(figsize=(6, 3.6), layout="constrained")
-    ax = drawn.subplots()
+    """ROUGE-L over training seconds."""
+    curves_figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = curves_figure.subplots()
     for (name, points), colour in zip(curves.items(), ("#D55E00", "#0072B2", "#009E73"),
                                       strict=False):  # fmt: skip
         x, y = ([point[key] for point in points] for key in ("seconds", "rougeL"))
@@ -153,27 +165,31 @@ def figure(curves: dict[str, list[dict[str, float]]]) -> Figure:
     ax.set_ylabel("validation ROUGE-L")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
-    return drawn
+    return curves_figure
 
 
 def main() -> None:
     parser = options.parser("benchmarks.quality", __doc__.split("\n", 1)[0], shapes=False)
-    parser.add_argument("--short", type=float, default=60, help="s for each rate (default 60)")
-    parser.add_argument("--long", type=float, default=600, help="s for the best (default 600)")
+    parser.add_argument("--short", type=float, default=60, help="seconds per rate (default 60)")
+    parser.add_argument("--long", type=float, default=600,
+                        help="seconds with the best rate (default 600)")  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path("runs/quality"),
-                        help="folder of what is done (default runs/quality)")  # fmt: skip
+                        help="folder of finished runs (default runs/quality)")  # fmt: skip
     arguments = parser.parse_args()
     options.prepare(arguments)
     if not (arguments.llama and arguments.data):
-        raise InputError("benchmarks.quality needs --llama and --data: trained models and text")
+        raise InputError(
+            "--llama and --data are required. Set --llama to a folder of trained models, and "
+            "--data to the folder with the csv files of E2E."
+        )
     reason = peers.missing()
     if reason:
         print(reason)
     curves, rates = {}, {}
     for name in (OURS, *(() if reason else peers.NAMES)):
-        tried = {lr: curve(name, lr, arguments.short, arguments.short / 2, arguments)
-                 for lr in RATES}  # fmt: skip
-        rates[name] = max(RATES, key=lambda lr: best(tried[lr][1:])[1])
+        short_runs = {lr: curve(name, lr, arguments.short, arguments.short / 2, arguments)
+                      for lr in RATES}  # fmt: skip
+        rates[name] = max(RATES, key=lambda lr: best(short_runs[lr][1:])[1])
         curves[name] = curve(name, rates[name], arguments.long, 30, arguments)
     run = provenance("benchmarks.quality", arguments.threads)
     details = {"curves": curves, "learning rates": rates, "rates tried": RATES}

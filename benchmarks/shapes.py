@@ -1,8 +1,8 @@
-"""What the benchmarks are run on: shapes of models and batches, and the models built for them.
+"""The shapes of models and batches for the benchmarks, and the models and prompts of a shape.
 
-Without trained models their weights are random. Where a shape's responses end, a bias on the output
-head's EOS row then gives the end of a response a chance of its own at every token; where they do
-not, EOS is a token that the model does not know.
+Without trained models, the weights are random. If the responses of the shape have random lengths,
+a bias of the EOS row of the output head gives EOS a fixed probability at every token. If all
+responses have the maximum length, EOS is a token outside of the model's vocabulary.
 """
 
 import math
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from minillm.commands.prepare import encode_splits, read_records
+from minillm.commands.loading import encode_splits, read_records
 from minillm.compose import load_config
 from minillm.config import ModelConfig
 from minillm.data.encoding import Example
@@ -28,18 +28,19 @@ class Shape:
     """Sizes of a measurement.
 
     Attributes:
-        name: as in tables.
-        vocab_size: V, of teacher and student.
-        teacher: hidden size, layers and heads.
-        student: the same.
-        rollouts: responses in a collection, which is one mini-batch.
-        micro_batch: rollouts in one forward pass of training.
-        prompt: mean and standard deviation of the tokens of a synthetic prompt.
-        response: the longest response, in tokens.
-        mean_response: of random models; None where no response ends early.
-        inner_epochs: passes over a collection, an optimiser step each.
-        dtype: of both models.
-        device: where it must run; None for anywhere.
+        name: the name in tables.
+        vocab_size: vocabulary size V of teacher and student.
+        teacher: hidden size, layers and heads of the teacher.
+        student: hidden size, layers and heads of the student.
+        rollouts: responses per collection, which is one mini-batch.
+        micro_batch: rollouts per forward pass of training.
+        prompt: mean and standard deviation of the length of synthetic prompts, in tokens.
+        response: maximum length of a response, in tokens.
+        mean_response: mean length of the responses of random models, in tokens; None if all
+            responses have the maximum length.
+        inner_epochs: passes over a collection; each pass is one optimiser step.
+        dtype: type of both models.
+        device: required device; None for any device.
     """
 
     name: str
@@ -62,25 +63,25 @@ def _paper(rollouts: int) -> Shape:
 
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
-    # Prompts of E2E have 31 tokens of its 2000 (standard deviation 8), responses 27.
+    # With the vocabulary of 2000, E2E prompts have 31 tokens (standard deviation 8), responses 27.
     "e2e": (Shape("e2e", 2000, (128, 4, 4), (64, 2, 2), 64, 16, (31, 8), 96, 27.0),),
     "wide": (Shape("wide", 50257, (768, 12, 12), (256, 4, 4), 16, 16, (64, 0), 64, None),),
     "paper": (_paper(16), _paper(64)),
-    "tiny": (Shape("tiny", 50, (16, 2, 2), (8, 1, 2), 4, 2, (5, 2), 8, 4.0),),  # of the tests
+    "tiny": (Shape("tiny", 50, (16, 2, 2), (8, 1, 2), 4, 2, (5, 2), 8, 4.0),),  # for the tests
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Models and prompts of a shape; the student is trained in place by whoever is measured.
+    """Models and prompts of a shape. Measurements train the student in place.
 
     Attributes:
         shape: the sizes.
-        student: on the device.
-        teacher: frozen, on the device.
-        examples: prompts as text and ids, without responses where they are synthetic.
-        validation: inputs with references; none where prompts are synthetic.
-        source: where models and prompts come from, in words.
+        student: the student, on the device.
+        teacher: the frozen teacher, on the device.
+        examples: prompts as text and ids; synthetic prompts have no responses.
+        validation: inputs with references; empty for synthetic prompts.
+        source: description of the origin of models and prompts.
     """
 
     shape: Shape
@@ -98,16 +99,19 @@ class Problem:
 def build_problem(
     shape: Shape, architecture: str, device: str, runs: Path | None = None, data: Path | None = None
 ) -> Problem:
-    """Models and prompts for a shape, the same at every call.
+    """Models and prompts of a shape; equal arguments give equal results.
 
     Args:
         shape: the sizes.
         architecture: `gpt2` or `llama`.
-        device: where the models go.
-        runs: folder with `teacher/best` and `init/best` of that architecture, in place of random
-            models.
-        data: folder with E2E's csv files, in place of random prompts; needs `runs`, whose
-            tokenizer reads them.
+        device: device of the models.
+        runs: folder with `teacher/best` and `init/best` of that architecture; None for models with
+            random weights.
+        data: folder with the csv files of E2E; None for random prompts. `data` needs `runs`,
+            because the tokenizer of the trained models encodes the prompts.
+
+    Raises:
+        InputError: the models in `runs` have another architecture.
     """
     if runs:
         tokenizer = load_tokenizer(str(runs / "init" / "best"))
@@ -115,9 +119,12 @@ def build_problem(
             load_model(ModelConfig(path=str(runs / name / "best")), tokenizer)
             for name in ("teacher", "init")
         )
-        found = {x.module.config.model_type for x in (teacher, student)}
-        if found != {architecture}:
-            raise InputError(f"{runs} holds models of type {found}, but {architecture} is needed.")
+        types = {model.module.config.model_type for model in (teacher, student)}
+        if types != {architecture}:
+            raise InputError(
+                f"the models in {runs} have the type {' and '.join(sorted(types))}, but "
+                f"--{architecture} needs models of type {architecture}. Give another folder."
+            )
     else:
         teacher, student = (
             _random_model(shape, size, architecture, seed)
@@ -132,9 +139,9 @@ def build_problem(
 
 
 def small(problem: Problem) -> Problem:
-    """The same models with next to nothing to do, to warm up with."""
-    few = replace(problem.shape, rollouts=2, micro_batch=2, response=2, inner_epochs=1)
-    return replace(problem, shape=few, examples=problem.examples[:2])
+    """The same models with two prompts and responses of two tokens, for the warm-up."""
+    shape = replace(problem.shape, rollouts=2, micro_batch=2, response=2, inner_epochs=1)
+    return replace(problem, shape=shape, examples=problem.examples[:2])
 
 
 def _random_model(
@@ -151,7 +158,7 @@ def _random_model(
         tokenizer.add_special_tokens({"eos_token": "<end>"})
         model.module.generation_config.eos_token_id = tokenizer.eos_token_id
         return replace(model, eos_ids=(tokenizer.eos_token_id,))
-    # All logits of random weights are about 0, those of EOS and its bias too.
+    # With random weights, all logits are about 0 without the bias.
     bias = torch.zeros(shape.vocab_size, dtype=model.module.dtype)
     bias[model.eos_ids[0]] = math.log(shape.vocab_size / (shape.mean_response - 1))
     head = model.module.get_output_embeddings()
@@ -160,14 +167,14 @@ def _random_model(
 
 
 def _words(count: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `count` words w0, w1, ... with a space between."""
+    """A tokenizer of the `count` words w0, w1, ..., separated by spaces."""
     tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(count)}, unk_token="w1"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="w0", pad_token="w0")
 
 
 def _synthetic(shape: Shape, student: LanguageModel, count: int = 1024) -> list[Example]:
-    """Prompts of random words, their lengths normally distributed."""
+    """Prompts of random words with normally distributed lengths."""
     generator = torch.Generator().manual_seed(0)
     mean, deviation = shape.prompt
     examples = []

@@ -1,8 +1,9 @@
-"""Time of a collection with its inner epochs: ours, the official schedule, TRL, and the bound.
+"""Time of a collection with its inner epochs: our code, the official schedule, TRL, and the bound.
 
-    python -m benchmarks.step --shape wide --repeats 1        a few minutes, anyone can repeat it
+    python -m benchmarks.step --shape wide --repeats 1        takes a few minutes
 
-All take turns in one process, so that a busy machine slows them alike; figures are medians.
+All contenders run in turn in one process, so that other work on the machine slows all of them. The
+reported values are medians.
 """
 
 from collections.abc import Callable
@@ -35,22 +36,23 @@ TARGETS = {
 
 
 def contenders(
-    gpt2: Problem, llama: Problem | None, counts: list[Rollout]
+    gpt2: Problem, llama: Problem | None, rollouts: list[Rollout]
 ) -> dict[str, Callable[[], float]]:
-    """By name, a call that returns the seconds of one collection."""
+    """Calls by name; each call returns the seconds of one collection."""
     adamw = optimizer(gpt2)
     ours, bound = Ours(gpt2, adamw), Bound(gpt2)
     source = ours.method.parts["tokens"].source
     collect = source.collect
 
-    def counted_collect():
+    def recorded_collect():
         rollout, metrics = collect()
-        counts.append(rollout)
+        rollouts.append(rollout)
         return rollout, metrics
 
-    source.collect = counted_collect
-    found: dict[str, Callable[[], object]] = {OURS: ours, OFFICIAL: Official(gpt2, adamw)}
-    timed = {name: partial(seconds, x, gpt2.device) for name, x in (found | bound.parts).items()}
+    source.collect = recorded_collect
+    calls: dict[str, Callable[[], object]] = {OURS: ours, OFFICIAL: Official(gpt2, adamw)}
+    calls |= bound.parts
+    timed = {name: partial(seconds, call, gpt2.device) for name, call in calls.items()}
     if llama:
         adamw = optimizer(llama)
         timed[OURS_ONCE] = partial(seconds, Ours(llama, adamw, inner_epochs=1), llama.device)
@@ -59,9 +61,9 @@ def contenders(
     return timed
 
 
-def rows_of(shape: str, rollouts: int, figures: dict[str, float], calls: float) -> list[Row]:
-    """Comparisons with their targets."""
-    bound = sum(figures[name] for name in Bound.PARTS)
+def rows_of(shape: str, rollouts: int, times: dict[str, float], calls: float) -> list[Row]:
+    """The comparisons with their targets, from the median seconds of each contender."""
+    bound = sum(times[name] for name in Bound.PARTS)
 
     def row(measure: str, ours: float, name: str | None, other: float | None, ratio_of: str) -> Row:
         target = TARGETS.get((shape, measure, name))
@@ -69,13 +71,13 @@ def rows_of(shape: str, rollouts: int, figures: dict[str, float], calls: float) 
 
     rows = [
         row(CALLS, calls, None, None, ""),
-        row(PER_COLLECTION, figures[OURS], OFFICIAL, figures[OFFICIAL], "other / ours"),
-        row(PER_COLLECTION, figures[OURS], BOUND, bound, "ours / other"),
+        row(PER_COLLECTION, times[OURS], OFFICIAL, times[OFFICIAL], "other / ours"),
+        row(PER_COLLECTION, times[OURS], BOUND, bound, "ours / other"),
     ]
     for name in peers.NAMES:
-        if name in figures:
-            speeds = [rollouts / figures[x] for x in (OURS_ONCE, name)]
-            rows.append(row(PER_SECOND, speeds[0], name, speeds[1], "ours / other"))
+        if name in times:
+            ours, other = (rollouts / times[contender] for contender in (OURS_ONCE, name))
+            rows.append(row(PER_SECOND, ours, name, other, "ours / other"))
     return rows
 
 
@@ -91,12 +93,12 @@ def main() -> None:
         gpt2 = options.problem(arguments, shape, device, "gpt2")
         llama = None if reason else options.problem(arguments, shape, device, "llama")
         rollouts: list[Rollout] = []
-        found = alternate(contenders(gpt2, llama, rollouts), arguments.repeats)
+        measured = alternate(contenders(gpt2, llama, rollouts), arguments.repeats)
         calls = sum(x.teacher_calls - x.teacher_prompt_calls for x in rollouts)
-        figures = medians(found)
-        rows = rows_of(shape.name, shape.rollouts, figures, calls / sum(x.steps for x in rollouts))
+        times = medians(measured)
+        rows = rows_of(shape.name, shape.rollouts, times, calls / sum(x.steps for x in rollouts))
         tokens = sum(x.sequences.tokens for x in rollouts) / sum(map(len, rollouts))
-        details = {"seconds": found, "medians": figures, "source": gpt2.source,
+        details = {"seconds": measured, "medians": times, "source": gpt2.source,
                    "tokens of a response": tokens}  # fmt: skip
         run = provenance("benchmarks.step", arguments.threads, arguments.repeats)
         save(arguments.output, "step", shape.name, rows, run, details)

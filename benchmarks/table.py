@@ -1,7 +1,7 @@
-"""Rows of results: JSON files, and one Markdown table of all of them in a README.
+"""Writes results to JSON files, and the rows of all files to one Markdown table in a README.
 
-A file holds the rows of each shape with what they were measured on; measuring a shape again
-replaces its rows alone.
+A file contains the rows of each shape and the machine and versions of the measurement. A new
+measurement of a shape replaces the rows of that shape only.
 """
 
 import json
@@ -13,12 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.estimators import fill, table
+from benchmarks.documents import fill, table
 from minillm.files import read_json, write_json
-from minillm.runs import git_state, machine
+from minillm.runs import machine
+from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "trl")
-# Options that take a folder of this machine, and what is shown in its place.
+# Options whose values are folders, and the text that replaces a folder in results.
 FOLDERS = {"--gpt2": "RUNS", "--llama": "LLAMA_RUNS", "--data": "PATH", "--output": "FOLDER",
            "--work": "FOLDER"}  # fmt: skip
 START = "# Speed and memory\n\n<!-- table -->\n<!-- end of table -->\n"
@@ -26,7 +27,7 @@ START = "# Speed and memory\n\n<!-- table -->\n<!-- end of table -->\n"
 
 @dataclass(frozen=True)
 class Target:
-    """`>=` or `<=` a number."""
+    """A lower bound (`>=`) or an upper bound (`<=`)."""
 
     sign: str
     value: float
@@ -40,16 +41,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """One measurement of our code, alone or compared with another implementation.
 
     Attributes:
         shape: name of the shape.
-        measure: what is measured, with its unit.
-        ours: figure of ours.
-        name: of the other; what is measured alone has none.
-        other: its figure.
-        ratio_of: `other / ours` or `ours / other`, whichever the target is about.
-        target: of the ratio, or of our figure where there is no other.
+        measure: description of the measured value, with its unit.
+        ours: value of our code.
+        name: name of the other implementation, or None.
+        other: value of the other implementation.
+        ratio_of: the ratio in the table, `other / ours` or `ours / other`.
+        target: target of the ratio, or of `ours` if there is no other implementation.
     """
 
     shape: str
@@ -77,7 +78,7 @@ class Row:
 
 
 def provenance(module: str, threads: int, repeats: int | None = None) -> dict[str, Any]:
-    """What rows were measured with."""
+    """Command, revision, machine, threads and versions of a measurement."""
     revision, dirty = git_state()
     return {
         "command": " ".join(["python", "-m", module, *_without_folders(sys.argv[1:])]),
@@ -91,9 +92,9 @@ def provenance(module: str, threads: int, repeats: int | None = None) -> dict[st
 
 
 def _without_folders(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the name of a folder's option in place of the folder."""
-    before = ["", *arguments]
-    return [FOLDERS.get(option, word) for option, word in zip(before, arguments, strict=False)]
+    """The arguments, with folders replaced by the texts of `FOLDERS`."""
+    options = ["", *arguments]
+    return [FOLDERS.get(option, word) for option, word in zip(options, arguments, strict=False)]
 
 
 def _version(package: str) -> str | None:
@@ -106,19 +107,19 @@ def _version(package: str) -> str | None:
 def save(
     output: Path, name: str, shape: str, rows: Sequence[Row], run: dict, details: dict
 ) -> None:
-    """Put the rows of a shape into `output/NAME.json`, write the table anew and print it."""
+    """Write the rows of a shape to `output/NAME.json`, update the README, and print the rows."""
     path = output / f"{name}.json"
-    found = read_json(path) or {"rows": [], "runs": {}}
-    kept = [row for row in found["rows"] if row["shape"] != shape]
-    found["rows"] = kept + [row.record() for row in rows]
-    found["runs"][shape] = run | {"details": details}
-    write_json(path, found)
+    content = read_json(path) or {"rows": [], "runs": {}}
+    other_rows = [row for row in content["rows"] if row["shape"] != shape]
+    content["rows"] = other_rows + [row.record() for row in rows]
+    content["runs"][shape] = run | {"details": details}
+    write_json(path, content)
     write_table(output)
     print(f"\n{markdown([row.record() for row in rows])}\n\n{path}")
 
 
 def write_table(output: Path) -> None:
-    """The table of all result files between the marks of `output/README.md`."""
+    """Write the table of all result files between the marks in `output/README.md`."""
     readme = output / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else START
     files = [json.loads(path.read_text()) for path in sorted(output.glob("*.json"))]

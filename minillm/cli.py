@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.errors import InputError, Stopped, TrainingError
+from minillm.version import version_text
 
 OVERRIDES = """\
 Settings are given as key=value; group=file picks a file of configs/:
@@ -38,6 +39,14 @@ EXAMPLES = """\
 """
 
 
+class ShowVersion(argparse.Action):
+    """Prints version and revision and ends the command; git is asked only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(version_text())
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Verbs and their arguments."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -47,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` says more.",
         formatter_class=raw,
     )
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="version and git revision")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
@@ -56,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     model = "a run's folder, a causal LM folder, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.")
-    evaluate = verb("evaluate", "Score models on a data set: ROUGE-L, length, reverse KL.")
+    evaluate = verb("evaluate", "Score models on a data set: ROUGE-L, exact match, reverse KL, ...")
     evaluate.add_argument("arguments", nargs="+", metavar="MODEL | key=value",
                           help=f"{model}; one or more, and settings")  # fmt: skip
     generate = verb("generate", "Print a model's responses as JSON lines.")
@@ -73,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
                         "results.json")  # fmt: skip
     report.add_argument("--output", required=True, type=Path, help="folder, such as results/mine")
     report.add_argument("--title", help="heading of the table")
+    report.add_argument("--metric", action="append", metavar="NAME", help="a metric for tables and "
+                        "figures, such as exact_match (repeatable); by default rougeL")  # fmt: skip
+    report.add_argument("--curve", action="append", metavar="NAME", help="a validation score for "
+                        "training.png, such as loss (repeatable)")  # fmt: skip
+    report.add_argument("--against", metavar="METHOD", help="the method that is compared with the "
+                        "others; by default minillm, or else the best student")  # fmt: skip
     return top
 
 
@@ -81,7 +97,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.verb == "report":
         from minillm.reporting.report import write_report
 
-        print(write_report(arguments.paths, arguments.output, arguments.title))
+        print(
+            write_report(
+                arguments.paths,
+                arguments.output,
+                title=arguments.title,
+                metrics=arguments.metric,
+                curves=arguments.curve,
+                against=arguments.against,
+            )
+        )
         return
     if arguments.verb == "evaluate":
         from minillm.commands.evaluate import evaluate_model

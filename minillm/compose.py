@@ -22,7 +22,14 @@ from minillm.errors import InputError, first_line, unknown_name
 from minillm.files import write_text
 from minillm.settings import check_used, dotted
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+
+def configs_folder() -> Path:
+    """The folder configs/: inside the package where a wheel was installed, else beside it."""
+    packaged = Path(__file__).with_name("configs")
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+CONFIGS = configs_folder()
 
 
 def register_schemas() -> None:
@@ -54,7 +61,7 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     """
     register_schemas()
     if not CONFIGS.is_dir():
-        raise InputError(f"{CONFIGS} is missing: install the checkout itself (pip install -e .).")
+        raise InputError(f"{CONFIGS} is missing: install MiniLLM again (pip install .).")
     picks, values = _parse(overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = _compose([override.input_line for override in picks])

@@ -122,6 +122,11 @@ class MethodConfig:
         """Whether the method has a teacher."""
         return self.scores_tokens or self.samples_teacher
 
+    @property
+    def follows_a_schedule(self) -> bool:
+        """Whether what a step does depends on the number of all steps."""
+        return False
+
 
 @dataclass
 class TokenLossConfig(MethodConfig):
@@ -172,6 +177,10 @@ class TokenLossConfig(MethodConfig):
     @property
     def samples_teacher(self) -> bool:
         return self.source == "teacher"
+
+    @property
+    def follows_a_schedule(self) -> bool:
+        return self.student_share_end is not None
 
 
 @dataclass
@@ -237,7 +246,7 @@ class TrainingConfig:
     # Steps; null: at each validation.
     checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
     keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # the newest of them
-    select_by: str = setting("rougeL", choices=("loss", "rougeL", "last"))
+    select_by: str = "rougeL"  # a validation score, or `last`; see evaluation/selection.py
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 
@@ -259,6 +268,7 @@ class EvaluationConfig:
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
     limit: int | None = setting(None, at_least=1)  # score only so many inputs
+    metrics: list[str] | None = None  # of evaluation/metrics.py; null: all that are cheap
     name: str | None = None  # of the method in tables; by default the one that trained the model
 
 
@@ -271,7 +281,7 @@ class RuntimeConfig:
     mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
     # Of torch on CPU; by default all.
     threads: int | None = setting(None, at_least=1, may_change=True)
-    # float32 products by oneDNN on CPUs where that is faster (cpu.py).
+    # float32 products by oneDNN on CPUs where that is faster (compat/onednn.py).
     onednn: bool = setting(True, may_change=True)
     # Such as cuda:1; null: where the student is.
     teacher_device: str | None = setting(None, may_change=True)

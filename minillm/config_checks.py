@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
-from minillm.config import Config, DataConfig, ModelConfig, TeacherConfig, TrainingConfig
+from minillm.config import (
+    Config,
+    DataConfig,
+    MethodConfig,
+    ModelConfig,
+    TeacherConfig,
+    TrainingConfig,
+)
 from minillm.errors import InputError
-from minillm.settings import check_rules, require
+from minillm.settings import check_multiples, check_rules, require
 
 
 def _validate_models(config: Config) -> None:
@@ -25,7 +32,7 @@ def _validate_models(config: Config) -> None:
     _validate_paths("teacher", teacher)
 
 
-def _validate_teacher(teacher: TeacherConfig) -> None:
+def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
     if (teacher.kind == "ensemble") != bool(teacher.members):
         raise InputError(
             f"teacher.kind={teacher.kind} and teacher.members={teacher.members} contradict: an "
@@ -37,6 +44,17 @@ def _validate_teacher(teacher: TeacherConfig) -> None:
         raise InputError(
             f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but the "
             f"path is the model of teacher.kind=local. Leave one of them out."
+        )
+    if method.samples_teacher and teacher.kind != "local":
+        raise InputError(
+            f"method={method.name} samples from the teacher, so the teacher must be one frozen "
+            f"model: teacher.kind={teacher.kind} is not. Set teacher.kind=local and "
+            f"teacher.path=FOLDER_OR_HUB_NAME."
+        )
+    if teacher.top_k and teacher.kind == "ensemble":
+        raise InputError(
+            f"teacher.top_k={teacher.top_k} and teacher.kind=ensemble are both set, but a mixture "
+            f"needs the whole distribution of every member. Set teacher.top_k=null."
         )
 
 
@@ -74,6 +92,14 @@ def _validate_training(training: TrainingConfig) -> None:
 
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
+    placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
+    if placed and config.teacher.kind == "average":
+        raise InputError(
+            f"teacher.kind=average is whole on the student's device in every process, but "
+            f"runtime.shard_teacher={runtime.shard_teacher}, "
+            f"runtime.teacher_offload={runtime.teacher_offload} and "
+            f"runtime.teacher_device={runtime.teacher_device}. Set them to false, false and null."
+        )
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
             "runtime.shard_teacher=true is not allowed here: a teacher of which each process holds "
@@ -95,7 +121,7 @@ def validate(config: Config) -> None:
         InputError: naming the setting, what was given and what is allowed.
     """
     check_rules(config)
-    _validate_teacher(config.teacher)
+    _validate_teacher(config.teacher, config.method)
     _validate_models(config)
     _validate_data(config.data)
     _validate_training(config.training)
@@ -107,3 +133,17 @@ def validate(config: Config) -> None:
         )
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")
+
+
+def check_processes(config: Config, processes: int) -> None:
+    """Refuse settings that cannot work on so many processes.
+
+    Raises:
+        InputError: naming the setting, its value and the number of processes.
+    """
+    if config.runtime.teacher_device and processes > 1:
+        raise InputError(
+            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
+            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
+        )
+    check_multiples(config, processes)

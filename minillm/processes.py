@@ -3,7 +3,6 @@
 On one process each of these does nothing.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,13 +56,3 @@ def failing_together(*kinds: type[Exception]) -> Iterator[None]:
         if error is not None:
             where = f" (process {rank})" if len(failures) > 1 else ""
             raise type(error)(f"{error}{where}") from failure
-
-
-def settle() -> None:
-    """To be called before the group of processes is left, or one of them may never end.
-
-    gloo's threads need Python's lock to let go of tensors that they have gathered, and the lock is
-    held where leaving joins these threads (torch 2.13). Asleep, this thread leaves it to them.
-    """
-    if PartialState().num_processes > 1:
-        time.sleep(0.5)

@@ -15,7 +15,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 
 from minillm.errors import InputError, first_line
+from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
             "rouge-score", "numpy")  # fmt: skip
@@ -89,21 +89,6 @@ def provenance() -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
     }
-
-
-def git_state() -> tuple[str | None, bool | None]:
-    """Revision of the code, and whether it was changed since; None outside a checkout."""
-
-    def git(*command: str) -> str:
-        root = Path(__file__).parent
-        return subprocess.run(
-            ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
 
 
 def machine() -> str:

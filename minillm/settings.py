@@ -98,6 +98,8 @@ def setting(default: Any, **rules: Any) -> Any:
 def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Iterator[Setting]:
     """Every setting of a dataclass of settings and of the sections in it, in order.
 
+    A list of sections is a setting, and so is each setting in them: `teacher.members[0].weight`.
+
     Args:
         section: a `Config` or a section of one.
         prefix: put in front of the keys, such as `training.`.
@@ -109,8 +111,11 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
         key, value = prefix + described.name, getattr(section, described.name)
         if is_dataclass(value):
             yield from settings_of(value, f"{key}.", rules.may_change)
-        else:
-            yield Setting(key, value, rules, _is_used(section, rules.only_with))
+            continue
+        yield Setting(key, value, rules, _is_used(section, rules.only_with))
+        for number, member in enumerate(value if isinstance(value, list) else ()):
+            if is_dataclass(member):
+                yield from settings_of(member, f"{key}[{number}].", rules.may_change)
 
 
 def _is_used(section: Any, only_with: str | None) -> bool:

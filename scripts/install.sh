@@ -1,17 +1,17 @@
-# Sourced by the other scripts: make .venv if it is missing, install what is pinned, and enter it.
-# Set PYTHON to choose the interpreter (3.11 or newer).
+# Sourced by the other scripts. Creates .venv if it is missing, installs the pinned packages, and
+# activates .venv. PYTHON sets the interpreter (3.11 or newer).
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ ! -x .venv/bin/python ]; then
-    echo "== Making .venv with ${PYTHON:-python3}"
+    echo "== Creating .venv with ${PYTHON:-python3}"
     "${PYTHON:-python3}" -m venv .venv
 fi
-# Nothing is installed again while what is asked for stays the same.
-wanted=$(cat setup.cfg constraints.txt | cksum)
-if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
+# Packages are installed again only if one of these files has changed.
+checksum=$(cat setup.py setup.cfg constraints.txt | cksum)
+if [ "$(cat .venv/installed 2>/dev/null)" != "$checksum" ]; then
     echo "== Installing the packages of setup.cfg in the versions of constraints.txt"
-    # First torch by its exact version: a CPU build is taken where one is at hand.
+    # torch is installed first, by its exact version, so that pip can choose an available CPU build.
     .venv/bin/python -m pip install --quiet --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-    echo "$wanted" >.venv/installed
+    echo "$checksum" >.venv/installed
 fi
 export PATH="$PWD/.venv/bin:$PATH"

@@ -1,7 +1,7 @@
-"""`accelerate launch` for scripts/launch.sh: the exit status is that of the process that failed, or
-that of a `minillm train` which a signal has stopped.
+"""`accelerate launch` for scripts/launch.sh, with the exit status of the process that failed first.
 
-Accelerate itself ends in a traceback of its own and status 1, whatever happened.
+After a signal, the exit status is that of a stopped `minillm train`. Accelerate alone always shows
+a traceback and exits with status 1.
 """
 
 import signal
@@ -15,9 +15,12 @@ try:
     main()
 except ChildFailedError as error:
     rank, failure = error.get_first_failure()
-    died_of_signal = failure.exitcode < 0
-    what = failure.signal_name() if died_of_signal else f"exit status {failure.exitcode}"
-    print(f"launch: process {rank} failed first ({what}); all were stopped.", file=sys.stderr)
-    sys.exit(128 - failure.exitcode if died_of_signal else failure.exitcode)
+    is_signal = failure.exitcode < 0
+    reason = failure.signal_name() if is_signal else f"exit status {failure.exitcode}"
+    print(
+        f"launch: process {rank} failed first ({reason}); all processes were stopped.",
+        file=sys.stderr,
+    )
+    sys.exit(128 - failure.exitcode if is_signal else failure.exitcode)
 except SignalException as error:
     sys.exit(130 if error.sigval == signal.SIGINT else 75)

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# `minillm` under many processes: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh experiment=paper/sft ...
-# Arguments go to `minillm train`, or to another verb where one comes first (evaluate, generate).
+# Runs `minillm` with many processes:
+#   RUNTIME=zero2 NPROC=8 bash scripts/launch.sh experiment=paper/sft ...
+# The arguments go to `minillm train`, or to the verb that is the first argument (train, evaluate,
+# generate).
 #   RUNTIME      a file of configs/accelerate: cpu, gpu, ddp, fsdp2, zero1, zero2, zero3,
-#                zero3_offload; by default ddp, or what needs no launcher where there is one process
-#   NPROC        processes on this machine; by default its GPUs
-#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT
-#                machines, this one's number from 0, host and port of the first; start the same
-#                command on each (scripts/slurm.sbatch, scripts/launch_hosts.sh)
-# docs/distributed.md says which RUNTIME to take.
+#                zero3_offload; default: ddp, or for one process gpu or cpu
+#   NPROC        processes on this machine; default: the number of its GPUs
+#   NNODES       number of machines; start the same command on each machine
+#                (scripts/slurm.sbatch and scripts/launch_hosts.sh do this)
+#   NODE_RANK    number of this machine, from 0
+#   MASTER_ADDR, MASTER_PORT
+#                host and port of the first machine
+# docs/distributed.md explains which RUNTIME to use.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -x "$root/.venv/bin/python" ]; then
@@ -16,7 +20,7 @@ fi
 
 gpus=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
 if [ "$gpus" -eq 0 ]; then
-    export DS_ACCELERATOR=cpu # or DeepSpeed warns that it found no GPU
+    export DS_ACCELERATOR=cpu # without it, DeepSpeed warns that there is no GPU
 fi
 nodes=${NNODES:-1}
 local=${NPROC:-$((gpus > 0 ? gpus : 1))}
@@ -29,8 +33,8 @@ else
 fi
 config=$root/configs/accelerate/$runtime.yaml
 if [ ! -f "$config" ]; then
-    known=$(cd "$root/configs/accelerate" && ls -- *.yaml | sed 's/\.yaml$//' | paste -sd ' ')
-    echo "launch.sh: RUNTIME=$runtime is not known. Allowed: $known." >&2
+    allowed=$(cd "$root/configs/accelerate" && ls -- *.yaml | sed 's/\.yaml$//' | paste -sd ' ')
+    echo "launch.sh: RUNTIME=$runtime is not known. Allowed: $allowed." >&2
     exit 2
 fi
 if [[ $runtime == [cg]pu ]] && [ $((local * nodes)) -gt 1 ]; then
@@ -47,7 +51,7 @@ fi
 if [ -f "$root/configs/deepspeed/$runtime.json" ]; then
     options+=(--deepspeed_config_file "$root/configs/deepspeed/$runtime.json")
 fi
-# Signals that ask a run to stop are passed on, and processes get the time to write a checkpoint.
+# The launcher passes these signals on, and gives the processes time to write a checkpoint.
 export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
 case ${1:-} in

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# scripts/launch.sh on every machine of a file, over ssh without a password:
+# Runs scripts/launch.sh on all machines of the file HOSTS, over ssh without a password:
 #   HOSTS=scripts/hosts.example RUNTIME=zero3 bash scripts/launch_hosts.sh experiment=paper/sft ...
-# The checkout, its .venv, models and data must be at the same place on all of them.
+# The checkout, its .venv, models and data must have the same paths on all machines.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mapfile -t hosts < <(grep -v '^[[:space:]]*\(#\|$\)' "${HOSTS:?names the file of machines}" | awk '{print $1}')
 slots=$(grep -o 'slots=[0-9]*' <(grep -v '^[[:space:]]*#' "$HOSTS") | cut -d= -f2 | sort -u)
 if [ ${#hosts[@]} -eq 0 ] || [ "$(wc -w <<<"$slots")" -ne 1 ]; then
-    echo "launch_hosts.sh: $HOSTS must have a line 'HOST slots=GPUS' a machine, with as many slots" \
-        "on each." >&2
+    echo "launch_hosts.sh: $HOSTS must have one line 'HOST slots=GPUS' per machine, with the same" \
+        "number of slots on all lines." >&2
     exit 2
 fi
 
 arguments=$(printf '%q ' "$@")
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for rank in "${!hosts[@]}"; do
-    # With a terminal, as what runs there ends with it (SIGHUP) when this ssh does.
+    # With a terminal (-tt), the remote command ends (SIGHUP) when this ssh ends.
     ssh -tt "${hosts[$rank]}" "cd $(printf %q "$PWD") && exec env RUNTIME=${RUNTIME:-ddp} \
         NPROC=$slots NNODES=${#hosts[@]} NODE_RANK=$rank MASTER_ADDR=${hosts[0]} \
         MASTER_PORT=${MASTER_PORT:-29500} bash $(printf %q "$root/scripts/launch.sh") \
         $arguments" </dev/null &
 done
 for _ in "${hosts[@]}"; do
-    wait -n # the first that fails ends all
+    wait -n # the first failure ends all machines
 done

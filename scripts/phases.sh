@@ -1,5 +1,5 @@
-# Sourced by scripts that train and score a set of runs below $RUNS with configs/experiment/$SET.
-# What is done is not done again; a training that was interrupted goes on.
+# Sourced by scripts that train and score runs in $RUNS with the experiments configs/experiment/$SET.
+# Finished phases are not repeated, and interrupted runs are resumed.
 
 say() {
     printf '\n== %s\n' "$1"
@@ -9,13 +9,13 @@ train() { # NAME RUN [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/RUN
     local name=$1 run=$2
     shift 2
     if [ -f "$RUNS/$run/summary.json" ]; then
-        echo "$RUNS/$run is there already"
+        echo "$RUNS/$run is already finished"
     else
         minillm train "experiment=$SET/$name" "output=$RUNS/$run" resume=auto "$@"
     fi
 }
 
-score() { # DATA "RUN..." [OVERRIDE...]: the result files of $RUNS/RUN that are not there yet
+score() { # DATA "RUN..." [OVERRIDE...]: score the runs $RUNS/RUN that have no result file of DATA
     local data=$1 run models=()
     for run in $2; do
         if [ ! -f "$RUNS/$run/evaluation/$data.json" ]; then
@@ -28,19 +28,19 @@ score() { # DATA "RUN..." [OVERRIDE...]: the result files of $RUNS/RUN that are 
     fi
 }
 
-beside() { # LOG COMMAND...: run it in the background, its output in $RUNS/LOG.log, until `join`
+start_in_background() { # LOG COMMAND...: run COMMAND in the background, with output to $RUNS/LOG.log
     log=$RUNS/$1.log
     shift
     mkdir -p "$RUNS"
-    set -m # a process group of its own, so that Ctrl-C can end all of it
+    set -m # gives the command its own process group, so that Ctrl-C can end all of its processes
     "$@" >"$log" 2>&1 &
     set +m
     background=$!
-    # A training that is ended writes a checkpoint first.
+    # A run that receives the signal writes a checkpoint before it ends.
     trap 'kill -- "-$background" 2>/dev/null && wait "$background" || true' EXIT
 }
 
-join() { # wait for the command of `beside`, and show its output
+wait_for_background() { # wait for the command of `start_in_background`, and show its output
     local status=0
     wait "$background" || status=$?
     cat "$log"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job, end to end, on the embedded data: a teacher is distilled into a student by four
-# methods, each is scored on 500 held-out inputs, and the table is printed. Nothing is fetched but
-# packages. A second run keeps the phases that are done; RUNS=FOLDER starts afresh elsewhere.
+# The complete workflow on the embedded data: distils a teacher into a student by four methods, scores
+# all models on 500 held-out inputs, and prints a table. Only packages are downloaded. A second call
+# does not repeat finished phases; RUNS=FOLDER starts again in another folder.
 set -euo pipefail
 source "$(dirname "$0")/install.sh"
 RUNS=${RUNS:-runs/quickstart}
@@ -10,33 +10,34 @@ SET=embedded
 source scripts/phases.sh
 
 begin=$SECONDS
-say "1. Teacher: 1M parameters learn the tasks from 10,000 gold responses."
+say "1. Teacher: train 1M parameters on 10,000 gold responses."
 train teacher teacher
-say "2. Student, phase 1: 55K parameters, on the same responses. Every method starts from it."
+say "2. Student, phase 1: train 55K parameters on the same responses. All methods start from it."
 train init init
 student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
-# Models this small gain nothing from a second core: from here on two commands run side by side.
+# A second core does not speed up such small models, so from here on two commands run in parallel.
 export OMP_NUM_THREADS=1
 baselines() {
-    say "3. SFT, the first baseline: more of the gold responses."
+    say "3. SFT, the first baseline: continue the fine-tuning on the gold responses."
     train sft sft "${student[@]}"
-    say "4. KD: along the gold responses, match the teacher's distribution of every next token."
+    say "4. KD: on the gold responses, match the teacher's distribution of every next token."
     train kd kd "${student[@]}"
 }
-say "3 and 4. SFT and KD run on one core (they write to $RUNS/baselines.log), 5 and 6 on the other."
-beside baselines baselines
-say "5. SeqKD: learn from responses that the teacher writes."
+say "3 and 4. SFT and KD run on one core (output: $RUNS/baselines.log), 5 and 6 on the other core."
+start_in_background baselines baselines
+say "5. SeqKD: fine-tune on responses of the teacher."
 train seqkd seqkd "${student[@]}"
-say "6. MiniLLM: the student writes, the teacher judges; reverse KL by policy gradient."
+say "6. MiniLLM: minimise the reverse KL on sampled responses, by policy gradient."
 train minillm minillm "${student[@]}"
-join
-say "7. Scores: five seeds at temperature 1 and greedy, on 500 inputs that no training saw."
-beside scores score embedded "kd sft init" teacher.path="$RUNS/teacher/best"
+wait_for_background
+say "7. Scores: five seeds at temperature 1, and greedy decoding, on 500 held-out inputs."
+start_in_background scores score embedded "kd sft init" teacher.path="$RUNS/teacher/best"
 score embedded teacher
 score embedded "seqkd minillm" teacher.path="$RUNS/teacher/best"
-join
+wait_for_background
 say "8. Report"
-minillm report "$RUNS" --output "$RESULTS" --title "Quickstart: embedded data"
+minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm} --output "$RESULTS" \
+    --title "Quickstart: embedded data"
 echo
-echo "Took $((SECONDS - begin)) s after the install. Table and figures: $RESULTS;"
-echo "checkpoints (Hugging Face folders), logs and every response: $RUNS/*."
+echo "Time after the installation: $((SECONDS - begin)) s. Table and figures: $RESULTS."
+echo "Checkpoints (Hugging Face folders), logs and all responses: $RUNS/*."

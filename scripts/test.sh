@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint and tests. Arguments go to pytest: bash scripts/test.sh tests/objectives -k official
+# Runs lint and tests. Arguments go to pytest: bash scripts/test.sh tests/objectives -k official
 set -euo pipefail
 source "$(dirname "$0")/install.sh"
 ruff check .

@@ -48,6 +48,14 @@ REFUSED = {
     "student.dropout=1": ["student.dropout=1", "below 1"],
     "data.max_prompt_length=0": ["data.max_prompt_length=0", "1 or more"],
     "data.name=a/b": ["data.name=a/b", "without '/'"],
+    # Metrics.
+    "evaluation.metrics=[rouge]": ["evaluation.metrics 'rouge'", "'rougeL'", "exact_match"],
+    "evaluation.metrics=[]": ["evaluation.metrics is empty", "rougeL"],
+    "training.select_by=rouge": ["training.select_by 'rouge'", "'rougeL'", "exact_match", "loss"],
+    "training.select_by=length": ["training.select_by=length", "neither", "distinct_4", "last"],
+    "training.select_by=reverse_kl": ["training.select_by=reverse_kl", "teacher.path="],
+    "teacher.members=[{path: a}, {path: b, weight: 0}]": ["teacher.members[1].weight=0", "above 0"],
+    "teacher.members=[{path: a, dtype: half}]": ["teacher.members[0].dtype 'half'", "float16"],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
@@ -58,7 +66,7 @@ REFUSED = {
     "method=seqkd": ["method=seqkd", "teacher.path="],
     "method=minillm": ["method=minillm", "teacher.path="],
     "data.path=null": ["data.path", "data.kind=jsonl", "data.path=PATH"],
-    "data.train=null": ["data.train is not set", "Set data.train"],
+    "data.train=null": ["data.train is not set", "data.train=FILE"],
 }
 
 

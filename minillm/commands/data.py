@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minillm.commands.prepare import encode_splits, make_tokenizer, read_records
+from minillm.commands.loading import encode_splits, make_tokenizer, read_records
 from minillm.config import Config
 from minillm.data.encoding import Encoded
 from minillm.data.records import Record

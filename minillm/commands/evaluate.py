@@ -8,16 +8,16 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from accelerate import PartialState
 
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import InputError
-from minillm.evaluation.evaluate import Evaluation, evaluate, response_rows, result
-from minillm.files import write_json
-from minillm.processes import settle
+from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
+from minillm.evaluation.result import Result, Run, Training, to_text
+from minillm.files import write_text
 from minillm.runs import provenance
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,7 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
     examples = scored.examples[: config.evaluation.limit]
     log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
     evaluation = evaluate(
-        scored.model,
-        scored.teacher,
-        examples,
-        config.evaluation,
-        config.data.max_response_length,
-        log.info,
+        scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length
     )
     if PartialState().is_main_process:
         write(config, scored, evaluation, file)
@@ -58,32 +53,36 @@ def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Pat
     """The result file, and all responses beside it."""
     rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
     responses = file.with_suffix(".responses.jsonl")
-    responses.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    responses.write_text("".join(lines), encoding="utf-8")
-    write_json(file, result_file(config, scored, evaluation))
+    write_text(responses, "".join(lines))
+    write_text(file, to_text(make_result(config, scored, evaluation).to_json()))
     log.info("written: %s and %s", file, responses.name)
 
 
-def result_file(config: Config, scored: ScoredModel, evaluation: Evaluation) -> dict[str, Any]:
-    """All of a result file; `minillm/reporting/results.py` describes and reads it."""
+def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:
+    """The scores with all that they were made with."""
     details, summary = scored.details or {}, scored.summary
     training = run = None
     if summary:
-        training = {"seconds": summary["seconds"]["training"], "steps": summary["steps"],
-                    "best_step": details["step"], "seed": details["seed"]}  # fmt: skip
-        run = {"name": details["run"], "history": summary["history"]}
-    measured = result(evaluation)
-    return {
-        "format": 1,
-        "data": config.data.name,
-        "method": config.evaluation.name or details.get("method") or scored.path.name,
-        "model": scored.model.description,
-        "parameters": scored.model.parameters,
-        **measured,
-        "temperature": config.evaluation.temperature,
-        "training": training,
-        "run": run,
-        "provenance": provenance(),
-        "config": asdict(config),
-    }
+        training = Training(
+            seconds=summary["seconds"]["training"],
+            seed=details["seed"],
+            steps=summary["steps"],
+            best_step=details["step"],
+        )
+        run = Run(details["run"], summary["history"])
+    return Result(
+        data=config.data.name,
+        method=config.evaluation.name or details.get("method") or scored.path.name,
+        model=scored.model.description,
+        parameters=scored.model.parameters,
+        inputs=len(scored.examples[: config.evaluation.limit]),
+        seeds=list(evaluation.sampled),
+        temperature=config.evaluation.temperature,
+        metrics=metric_results(evaluation),
+        training=training,
+        run=run,
+        wall_seconds=evaluation.seconds,
+        provenance=provenance(),
+        config=asdict(config),
+    )

@@ -6,14 +6,16 @@ import sys
 
 from accelerate import PartialState
 
+from minillm.commands.loading import make_model
 from minillm.commands.model_folder import load_scored_model, resolve
-from minillm.commands.prepare import make_model, start_accelerator
+from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
-from minillm.processes import gathered, settle, share
+from minillm.processes import gathered, share
+from minillm.runtime import start_accelerator
 from minillm.sampling.generate import by_length, generate, response_texts
 from minillm.sampling.sampler import Decoding
 
@@ -25,7 +27,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
 
     Decodes with the first of `evaluation.seeds`; `evaluation.temperature=0` is greedy.
     """
-    # The teacher that a run was trained with has no part in this.
+    # The teacher of the run takes no part: its folder may be gone.
     config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
         device = start_accelerator(config).device
@@ -42,7 +44,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
             )
         examples = encoded.examples
     else:
-        scored = load_scored_model(config, path)
+        scored = load_scored_model(config, path, with_teacher=False)
         model, examples = scored.model, scored.examples[: config.evaluation.limit]
     settings = config.evaluation
     prompts = [example.prompt_ids for example in examples]

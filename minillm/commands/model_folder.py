@@ -7,12 +7,11 @@ from typing import Any
 
 from accelerate.utils import set_seed
 
-from minillm.commands.prepare import (
+from minillm.commands.loading import (
     encode_splits,
     load_frozen,
     make_model,
     read_records,
-    start_accelerator,
 )
 from minillm.compose import load_config, read_config
 from minillm.config import Config
@@ -20,9 +19,11 @@ from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
 from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
+from minillm.runtime import start_accelerator
 from minillm.teachers import Teacher
 from minillm.teachers.build import build_teacher
 from minillm.training.checkpoint import checkpoint_details
@@ -61,11 +62,12 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     student = replace(config.student, path=name, architecture=None)
     config = replace(config, student=student)
     validate(config)
+    check_metrics(config.evaluation.metrics, "evaluation.metrics")
     return config, path, output
 
 
-def load_scored_model(config: Config, path: Path) -> ScoredModel:
-    """Load model, teacher and test split.
+def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) -> ScoredModel:
+    """Load the model, the teacher if it is wanted and named, and the test split.
 
     Raises:
         InputError: one of them cannot be had, or they do not fit.
@@ -78,7 +80,7 @@ def load_scored_model(config: Config, path: Path) -> ScoredModel:
     model = make_model(config, config.student, tokenizer).to(accelerator.device)
     model.module.eval()
     teacher = None
-    if config.teacher.kind != "average":  # the average of a training is not kept
+    if with_teacher and config.teacher.kind != "average":  # the average is not kept
         teacher, shared = build_teacher(config, model, partial(load_frozen, config))
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)

@@ -17,14 +17,14 @@ from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
-from minillm.runs import CONFIG, SUMMARY
+from minillm.runs import CONFIG, PROVENANCE, SUMMARY
 from minillm.settings import flatten, settings_of
 from minillm.training.files import fault, read_manifest
-from minillm.training.run_state import newest_whole, read_progress
+from minillm.training.run_state import FORMAT, newest_whole, read_progress
 
 log = logging.getLogger(__name__)
 
-# Settings that may change as well where the schedule is constant.
+# Settings that may change as well if nothing in the training follows a schedule.
 LENGTH = {"training.steps", "training.epochs"}
 # Backends that keep whole weights on every process; the others cut them up by their number.
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
@@ -58,7 +58,8 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     """The checkpoint to go on from, the same for all processes; None: from the beginning.
 
     Raises:
-        InputError: the named checkpoint is damaged or none.
+        InputError: the named checkpoint is damaged or none, or the checkpoint was written by
+            another version of this package.
     """
     if config.resume is None:
         return None
@@ -66,6 +67,8 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     with failing_together(InputError):
         if accelerator.is_main_process:
             folder = _choose(config)
+            if folder is not None:
+                check_format(folder)
     return broadcast_object_list([folder])[0]
 
 
@@ -81,6 +84,22 @@ def _choose(config: Config) -> Path | None:
         log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
                  "beginning.", config.output)  # fmt: skip
     return folder
+
+
+def check_format(folder: Path) -> None:
+    """Refuse a checkpoint that this version cannot read.
+
+    Raises:
+        InputError: naming both formats, and what to do.
+    """
+    saved = read_progress(folder).get("format", 1)
+    if saved != FORMAT:
+        raise InputError(
+            f"{folder} was written by another version of minillm: the checkpoint has format "
+            f"{saved}, and this version reads format {FORMAT}. Go on with the version that wrote "
+            f"the checkpoint (git_revision in {PROVENANCE} of the run), or begin a new run with "
+            f"this version in another output=FOLDER (or here with overwrite=true)."
+        )
 
 
 def no_checkpoint(folder: Path, reason: str) -> InputError:
@@ -139,7 +158,9 @@ def check_checkpoint(
         raise InputError(f"{folder} was written by {progress['backend']}, this is "
                          f"{now['backend']}: launch it as before.")  # fmt: skip
     if saved != world and not (backends <= WHOLE and method.state_is_shared):
-        why = "each has rollouts of its own" if backends <= WHOLE else "each has a part of all"
+        why = "each process has responses of its own"
+        if not backends <= WHOLE:
+            why = "each process has a part of the weights"
         raise InputError(
             f"{folder} was written by {saved} processes, these are {world}: for "
             f"method={config.method.name} under {now['backend']} the number must stay ({why}). "
@@ -153,7 +174,8 @@ def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
     Raises:
         InputError: listing them with their old and new values.
     """
-    free = LENGTH if config.training.schedule == "constant" else set()
+    is_constant = config.training.schedule == "constant" and not config.method.follows_a_schedule
+    free = LENGTH if is_constant else set()
     changed = [
         f"{key} (was {old}, now {new})"
         for key, old, new in differences(saved, config)

@@ -8,13 +8,12 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from minillm.commands.prepare import (
+from minillm.commands.loading import (
     encode_splits,
     load_frozen,
     make_model,
     make_tokenizer,
     read_records,
-    start_accelerator,
 )
 from minillm.commands.resume import (
     check_checkpoint,
@@ -23,13 +22,17 @@ from minillm.commands.resume import (
     is_finished,
     made_with,
 )
+from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
+from minillm.config_checks import check_processes
 from minillm.errors import InputError
+from minillm.evaluation.metrics import check_metrics
+from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
-from minillm.methods import Method, build_method
-from minillm.processes import failing_together, settle
+from minillm.methods import Method, build_method, check_method
+from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
     PROVENANCE,
@@ -38,8 +41,8 @@ from minillm.runs import (
     create_output,
     provenance,
 )
+from minillm.runtime import start_accelerator
 from minillm.sampling.sampler import Decoding
-from minillm.settings import check_multiples
 from minillm.teachers.build import build_teacher
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
@@ -60,11 +63,10 @@ def train(config: Config) -> None:
         TrainingError: the loss is no number any more, or the disk is full.
     """
     output = Path(config.output)
-    teacher = config.teacher
-    if config.method.needs_teacher and teacher.kind == "local" and teacher.path is None:
-        raise InputError(
-            f"method={config.method.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
-        )
+    check_method(config)
+    has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
+    check_select_by(config.training.select_by, has_teacher)
+    check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
@@ -81,6 +83,7 @@ def train(config: Config) -> None:
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
+    check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
                   accelerator.process_index, accelerator.num_processes, output, shared)  # fmt: skip
     describe(setup)
@@ -171,17 +174,3 @@ def describe(setup: Setup) -> None:
     for model in teacher.models if teacher else ():
         text += f"; teacher {model.description}, {model.parameters:,} parameters"
     log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)
-
-
-def check_processes(config: Config, processes: int) -> None:
-    """Refuse settings that cannot work on so many processes.
-
-    Raises:
-        InputError: naming the setting, its value and the number of processes.
-    """
-    if config.runtime.teacher_device and processes > 1:
-        raise InputError(
-            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
-            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
-        )
-    check_multiples(config, processes)

@@ -5,7 +5,7 @@ may have the same id.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -72,6 +72,12 @@ class SequenceBatch:
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
+
+    def with_prompts(self, prompts: PromptBatch | None) -> "SequenceBatch":
+        """The same responses after other prompts; unchanged for None."""
+        if prompts is None:
+            return self
+        return replace(self, prompt_ids=prompts.ids, prompt_mask=prompts.mask)
 
     @property
     def tokens(self) -> int:

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from minillm.config import DataConfig
+from minillm.data.batches import PromptBatch
 from minillm.data.records import Record
 from minillm.data.templates import prompt_text, teacher_prompt_text
 from minillm.errors import InputError
@@ -103,6 +105,15 @@ def encode(
             f"data.max_teacher_prompt_length={teacher_limit or limit}. Raise the limit."
         )
     return Encoded(examples, dropped_prompts=len(records) - len(examples), cut_responses=cut)
+
+
+def teacher_prompt_batch(
+    examples: Sequence[Example], pad_id: int, device: torch.device
+) -> PromptBatch | None:
+    """The teacher's own prompts of some examples; None if the teacher reads the student's."""
+    if examples[0].teacher_prompt_ids is None:
+        return None
+    return PromptBatch.pad([x.teacher_prompt_ids for x in examples], pad_id).to(device)
 
 
 def _prompt_ids(

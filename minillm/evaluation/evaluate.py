@@ -1,7 +1,8 @@
 """The full score of one model on one data set (paper, appendix B.1: temperature 1, five seeds)."""
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,20 +11,23 @@ import numpy as np
 
 from minillm.config import EvaluationConfig
 from minillm.data.encoding import Example
+from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.result import MetricResult
 from minillm.evaluation.scoring import Scores, score
-from minillm.evaluation.statistics import bootstrap_interval, mean_and_std
+from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
-GREEDY = "greedy"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by seed, `greedy` among them where asked for, and the seconds that they took."""
+    """The scores of every sampling seed, those of greedy decoding, and the seconds of it all."""
 
-    scores: dict[int | str, Scores]
+    sampled: dict[int, Scores]
+    greedy: Scores | None
     seconds: float
 
 
@@ -33,72 +37,98 @@ def evaluate(
     examples: Sequence[Example],
     settings: EvaluationConfig,
     max_length: int,
-    report: Callable[[str], None],
 ) -> Evaluation:
-    """Respond to every input with every seed, and once greedily where `settings.greedy`."""
+    """Respond to every input with every seed, and once greedily where `settings.greedy` is true.
+
+    Args:
+        model: responds.
+        teacher: for metrics that need one; None where there is none, or where its tokenizer is not
+            that of the model. Greedy responses are scored without it: the reverse KL is a mean over
+            sampled responses.
+        examples: the inputs.
+        settings: seeds, decoding, batch size and metrics.
+        max_length: tokens of a response.
+    """
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
-    scores: dict[int | str, Scores] = {}
+    scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
+    sampled, greedy = {}, None
     with teacher.whole() if teacher else nullcontext() as whole:
-        for seed in [*settings.seeds, *([GREEDY] if settings.greedy else [])]:
-            greedy = seed == GREEDY
-            scores[seed] = score(
-                model,
-                None if greedy else whole,
-                examples,
-                replace(decoding, temperature=0.0) if greedy else decoding,
-                0 if greedy else seed,
-                settings.batch_size,
-            )
-            report(f"{'greedy' if greedy else f'seed {seed}'}: {scores[seed].rouge_l.mean():.2f}")
-    return Evaluation(scores, time.perf_counter() - start)
+        for seed in settings.seeds:
+            sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
+            log.info("seed %d: %s", seed, _in_words(sampled[seed]))
+    if settings.greedy:
+        without_chance = replace(decoding, temperature=0.0)
+        greedy = score(model, None, examples, without_chance, seed=0, **scoring)
+        log.info("greedy: %s", _in_words(greedy))
+    return Evaluation(sampled, greedy, time.perf_counter() - start)
 
 
-def result(evaluation: Evaluation) -> dict[str, Any]:
-    """The measured part of a result file (see `minillm/reporting/results.py` for all of it)."""
-    sampled = {seed: one for seed, one in evaluation.scores.items() if seed != GREEDY}
-    by_seed = np.stack([one.rouge_l for one in sampled.values()])  # [seeds, N]
-    average, std = mean_and_std(by_seed)
-    interval = bootstrap_interval(by_seed)
-    summaries = [one.summary() for one in sampled.values()]
+def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:
+    """The measured part of a result: every metric by name, None where it could not be computed."""
+    names = next(iter(evaluation.sampled.values())).values
+    return {name: _metric_result(name, evaluation) for name in names}
 
-    def mean(name: str) -> float | None:
-        values = [summary.get(name) for summary in summaries]
-        return None if None in values else float(np.mean(values))
 
-    greedy = evaluation.scores.get(GREEDY)
-    return {
-        "inputs": by_seed.shape[1],
-        "rougeL": {
-            "mean": average,
-            "std": std,
-            "ci_low": interval.low,
-            "ci_high": interval.high,
-            "per_seed": {str(seed): float(one.rouge_l.mean()) for seed, one in sampled.items()},
-        },
-        "greedy": greedy
-        and {"rougeL": float(greedy.rouge_l.mean()), "length": float(greedy.lengths.mean())},
-        "length": mean("length"),
-        "empty": mean("empty"),
-        "unfinished": mean("unfinished"),
-        "reverse_kl": mean("reverse_kl"),
-        "per_input": by_seed.mean(0).tolist(),
-        "seeds": list(sampled),
-        "wall_seconds": evaluation.seconds,
+def _metric_result(name: str, evaluation: Evaluation) -> MetricResult | None:
+    by_seed = [scores.values[name] for scores in evaluation.sampled.values()]
+    if None in by_seed:
+        reason = "it needs a teacher with the tokenizer of the model"
+        log.info("%s is left out%s", name, f": {reason}" if METRICS[name].needs_teacher else "")
+        return None
+    values = np.stack([one.per_input for one in by_seed])  # [S, N]
+    if not np.isfinite(values).all():
+        wrong = np.count_nonzero(~np.isfinite(values))
+        log.warning("%s is left out: %d of %d values are not finite", name, wrong, values.size)
+        return None
+    weights = None
+    if by_seed[0].weights is not None:
+        weights = np.stack([one.weights for one in by_seed])
+    mean, std = mean_and_std(values, weights)
+    interval = bootstrap_interval(values, weights)
+    per_input, input_weights = average_over_seeds(values, weights)
+    per_seed = {
+        str(seed): one.mean() for seed, one in zip(evaluation.sampled, by_seed, strict=True)
     }
+    greedy = evaluation.greedy and evaluation.greedy.values[name]
+    return MetricResult(
+        mean=mean,
+        std=std,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        per_seed=per_seed,
+        greedy=greedy.mean() if greedy else None,
+        per_input=per_input.tolist(),
+        weights=None if input_weights is None else input_weights.tolist(),
+    )
 
 
 def response_rows(evaluation: Evaluation, examples: Sequence[Example]) -> list[dict[str, Any]]:
-    """Every response beside its prompt, references and score: the lines of the jsonl file."""
+    """Every response with its prompt, references and values: the lines of the jsonl file."""
+    passes: dict[int | str, Scores] = dict(evaluation.sampled)
+    if evaluation.greedy:
+        passes["greedy"] = evaluation.greedy
     return [
         {
             "seed": seed,
             "topic": example.topic,
             "prompt": example.prompt,
-            "response": scores.responses[i],
+            "response": scores.responses.texts[i],
             "references": list(example.references),
-            "rougeL": round(float(scores.rouge_l[i]), 2),
         }
-        for seed, scores in evaluation.scores.items()
+        | {
+            name: round(float(values.per_input[i]), 3)
+            for name, values in scores.values.items()
+            if values
+        }
+        for seed, scores in passes.items()
         for i, example in enumerate(examples)
     ]
+
+
+def _in_words(scores: Scores) -> str:
+    """Means for the log, such as `ROUGE-L 53.4, length 27.6`."""
+    return ", ".join(
+        f"{METRICS[name].label} {mean:{METRICS[name].form}}"
+        for name, mean in scores.summary().items()
+    )

@@ -1,6 +1,6 @@
-"""One pass of sampling over a set of inputs, and all that is scored on it.
+"""One decoding pass over a set of inputs, and what the metrics say about its responses.
 
-Every process responds to a share of the inputs and scores it; all of them return the whole.
+Every process responds to a share of the inputs and scores a share; all of them return the whole.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,14 @@ import numpy as np
 import torch
 
 from minillm.data.batches import SequenceBatch
-from minillm.data.encoding import Example
-from minillm.evaluation.rouge import rouge_l
+from minillm.data.encoding import Example, teacher_prompt_batch
+from minillm.evaluation.metrics import METRICS, Metric, cheap_metrics
+from minillm.evaluation.responses import Responses
+from minillm.evaluation.statistics import weighted_mean
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.targets import Targets
 from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import by_length, generate, length_batches, response_texts
@@ -23,34 +26,26 @@ from minillm.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
+class Values:
+    """A metric's value `[N]` of each response, and their weights `[N]`; None weighs all alike."""
+
+    per_input: np.ndarray
+    weights: np.ndarray | None
+
+    def mean(self) -> float:
+        return float(weighted_mean(self.per_input, self.weights))
+
+
+@dataclass(frozen=True)
 class Scores:
-    """The responses to N inputs, in the order of the inputs, and their scores.
+    """Responses and their values by metric; None for a metric that cannot be computed."""
 
-    Attributes:
-        responses: N texts.
-        rouge_l: F1 of 0 to 100, best over the references, `[N]`.
-        lengths: tokens with EOS, `[N]`.
-        finished: whether EOS came before the limit, `[N]`.
-        reverse_kl: exact KL[q || p] summed over the tokens of a response, nats, `[N]`; or None.
-    """
-
-    responses: list[str]
-    rouge_l: np.ndarray
-    lengths: np.ndarray
-    finished: np.ndarray
-    reverse_kl: np.ndarray | None
+    responses: Responses
+    values: dict[str, Values | None]
 
     def summary(self) -> dict[str, float]:
-        """Means over the inputs; `reverse_kl` is that of a token."""
-        means = {
-            "rougeL": float(self.rouge_l.mean()),
-            "length": float(self.lengths.mean()),
-            "unfinished": float(1 - self.finished.mean()),
-            "empty": float((self.lengths <= 1).mean()),
-        }
-        if self.reverse_kl is not None:
-            means["reverse_kl"] = float(self.reverse_kl.sum() / self.lengths.sum())
-        return means
+        """Mean over the inputs of each metric that could be computed."""
+        return {name: values.mean() for name, values in self.values.items() if values}
 
 
 def score(
@@ -58,45 +53,87 @@ def score(
     teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
+    *,
     seed: int,
     batch_size: int,
+    metrics: Sequence[str] | None = None,
 ) -> Scores:
-    """Respond to every input once and score the responses."""
+    """Respond to every input once and score the responses.
+
+    Args:
+        model: responds.
+        teacher: for the reverse KL; None where there is none, or where its tokenizer is not that of
+            the model. Metrics that need a teacher are None then.
+        examples: N inputs.
+        decoding: temperature and limits.
+        seed: of the draws.
+        batch_size: inputs decoded at once.
+        metrics: names; None for all cheap ones.
+    """
+    responses = respond(model, teacher, examples, decoding, seed=seed, batch_size=batch_size)
+    names = cheap_metrics() if metrics is None else metrics
+    return Scores(responses, {name: _values(METRICS[name], responses, examples) for name in names})
+
+
+def respond(
+    model: LanguageModel,
+    teacher: Teacher | None,
+    examples: Sequence[Example],
+    decoding: Decoding,
+    *,
+    seed: int,
+    batch_size: int,
+) -> Responses:
+    """Respond to every input once; with a teacher, add the reverse KL of each response."""
     prompts = [example.prompt_ids for example in examples]
-    mine = share(by_length(prompts))
+    indices_here = share(by_length(prompts))
     rows = []
     with failing_together(FloatingPointError):
-        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, mine):
-            texts = response_texts(model, rollout)
-            references = [examples[i].references for i in indices]
+        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, indices_here):
             divergences = torch.zeros(len(indices))
             if teacher:
-                divergences = exact_reverse_kl(model, teacher, rollout.sequences)
+                views = [examples[i] for i in indices]
+                prompts_of_teacher = teacher_prompt_batch(views, model.pad_id, model.device)
+                sequences = rollout.sequences.with_prompts(prompts_of_teacher)
+                targets = teacher.score(sequences).targets
+                divergences = exact_reverse_kl(model, targets, rollout.sequences)
             lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
-            rows += zip(indices, texts, rouge_l(texts, references), lengths, finished,
+            rows += zip(indices, response_texts(model, rollout), lengths, finished,
                         divergences.tolist(), strict=True)  # fmt: skip
     _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
-    rouge, lengths, finished, divergences = map(np.array, columns)
-    return Scores(list(texts), rouge, lengths, finished, divergences if teacher else None)
+    lengths, finished, divergences = map(np.array, columns)
+    return Responses(list(texts), lengths, finished, divergences if teacher else None)
+
+
+def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:
+    """The metric's values of all responses; each process computes those of a share."""
+    if metric.looks_at_all:
+        values = metric.score(responses, examples)
+    else:
+        indices = share(range(len(responses)))
+        values = metric.score(responses.select(indices), [examples[i] for i in indices])
+        if values is not None:
+            pairs = sorted(gathered(list(zip(indices, values.tolist(), strict=True))))
+            values = np.array([value for _, value in pairs])
+    return None if values is None else Values(values, metric.weights(responses))
 
 
 @torch.no_grad()
 def exact_reverse_kl(
-    student: LanguageModel, teacher: Teacher, batch: SequenceBatch
+    student: LanguageModel, targets: Targets, batch: SequenceBatch
 ) -> torch.Tensor:
     """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
 
     Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
     """
     terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
-    targets = teacher.score(batch).targets
     return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)
 
 
 def language_model_loss(
     model: LanguageModel, examples: Sequence[Example], batch_size: int
 ) -> float:
-    """Mean cross-entropy, nats a token, of the first reference of each input."""
+    """Mean cross-entropy, nats per token, of the first reference of each input."""
     pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
     total = tokens = 0.0
     sequences = [prompt + response for prompt, response in pairs]

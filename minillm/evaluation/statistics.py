@@ -1,11 +1,13 @@
-"""How sure a score is: over sampling seeds, over inputs, and between two models.
+"""How certain a score is: over sampling seeds, over inputs, and between two models.
 
-Scores come as arrays [S, N]: S sampling seeds, N inputs. Two kinds of chance are kept apart: that
-of sampling (the standard deviation of the mean score over seeds, which the paper reports), and
-that of which inputs the data set holds (a percentile bootstrap over inputs; Efron and Tibshirani,
-1993, chapter 13; paired as in Koehn, 2004). Pure numpy.
+Scores are arrays [S, N] for S sampling seeds and N inputs. A metric may weigh the inputs: the mean
+is then `sum of weights * scores / sum of weights`. Two sources of chance are kept apart: sampling
+(the standard deviation of the mean score over seeds, which the paper reports), and the choice of
+the inputs (a percentile bootstrap over inputs; Efron and Tibshirani, 1993, chapter 13; paired as in
+Koehn, 2004). Only numpy is needed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,87 +27,161 @@ class Interval:
     high: float
 
 
-def mean_and_std(scores: np.ndarray) -> tuple[float, float | None]:
+def weighted_mean(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean of `scores` over the last axis, weighed by `weights` of the same shape.
+
+    Weights of None count every score once. Where all weights are 0, the mean is 0.
+    """
+    if weights is None:
+        return scores.mean(axis=-1)
+    total = np.asarray(weights.sum(axis=-1), dtype=np.float64)
+    weighed = (weights * scores).sum(axis=-1)
+    return np.divide(weighed, total, out=np.zeros_like(total), where=total > 0)
+
+
+def mean_and_std(
+    scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, float | None]:
     """Mean score, and standard deviation (ddof=1) over seeds of the mean over inputs.
 
     Args:
         scores: [S, N], one row for each sampling seed.
+        weights: [S, N], or None.
 
     Returns:
-        The mean over all, and the standard deviation; None for one seed, which shows no spread.
+        The mean over seeds, and the standard deviation, which is None for a single seed.
 
     Raises:
         ValueError: if the scores have another shape, are empty or not finite.
     """
-    per_seed = _check(scores, dimensions=2).mean(axis=1)
+    scores, weights = _check(scores, weights, dimensions=2)
+    per_seed = weighted_mean(scores, weights)
     std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None
     return float(per_seed.mean()), std
 
 
+def average_over_seeds(
+    scores: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores [N] of the inputs averaged over seeds, with the averaged weights [N] or None."""
+    if weights is None:
+        return scores.mean(axis=0), None
+    return weighted_mean(scores.T, weights.T), weights.mean(axis=0)
+
+
 def bootstrap_interval(
-    scores: np.ndarray, seed: int = 0, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+    scores: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
 ) -> Interval:
     """Percentile bootstrap interval over inputs of the mean score.
 
-    Scores of an input are first averaged over seeds: inputs are what is drawn again, seeds are not.
+    Inputs are resampled, seeds are not: the score of a resample is the mean over all seeds.
 
     Args:
         scores: [S, N], one row for each sampling seed.
-        seed: of the generator; the same seed and N draw the same inputs.
-        resamples: how many data sets of N inputs are drawn, with replacement.
-        confidence: share of resampled means between the two ends.
+        weights: [S, N], or None.
+        seed: of the generator; the same seed and N resample the same inputs.
+        resamples: number of data sets of N inputs that are drawn, with replacement.
+        confidence: share of the resampled means between the two ends.
 
     Raises:
         ValueError: if the scores have another shape, are empty or not finite.
     """
-    return _bootstrap(_check(scores, dimensions=2).mean(axis=0), seed, resamples, confidence)
+    scores, weights = _check(scores, weights, dimensions=2)
+    if weights is None:
+        per_input = scores.mean(axis=0)
+        mean = float(per_input.mean())
+        resampled = _resample(
+            lambda drawn: per_input[drawn].mean(axis=1), len(per_input), seed, resamples
+        )
+    else:
+        mean = float(weighted_mean(scores, weights).mean())
+        resampled = _resample(
+            lambda drawn: np.mean(
+                [weighted_mean(x[drawn], w[drawn]) for x, w in zip(scores, weights, strict=True)],
+                axis=0,
+            ),
+            scores.shape[1],
+            seed,
+            resamples,
+        )
+    return _interval(mean, resampled, confidence)
 
 
 def paired_bootstrap(
     scores: np.ndarray,
     baseline: np.ndarray,
+    weights: np.ndarray | None = None,
+    baseline_weights: np.ndarray | None = None,
+    *,
     seed: int = 0,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Interval:
-    """Bootstrap interval of the mean difference `scores - baseline` on the same inputs.
+    """Bootstrap interval of the difference of the means `scores - baseline` on the same inputs.
 
-    Each resample draws inputs, and with an input the scores of both models, so what makes an input
-    hard for both cancels out.
+    Each resample draws inputs, and with an input the scores of both models. So the difficulty of an
+    input, which both models share, cancels out.
 
     Args:
         scores: [N], one score for each input (averaged over seeds).
-        baseline: [N], the other model's, for the same inputs in the same order.
+        baseline: [N], the scores of the other model for the same inputs in the same order.
+        weights, baseline_weights: [N] each, or None for both.
         seed, resamples, confidence: as in `bootstrap_interval`.
 
     Raises:
         ValueError: if the two have different lengths, other shapes, are empty or not finite.
     """
-    scores, baseline = _check(scores, dimensions=1), _check(baseline, dimensions=1)
+    scores, weights = _check(scores, weights, dimensions=1)
+    baseline, baseline_weights = _check(baseline, baseline_weights, dimensions=1)
     if len(scores) != len(baseline):
         raise ValueError(
             f"{len(scores)} scores cannot be paired with {len(baseline)}; "
             "give the scores of two models for the same inputs"
         )
-    return _bootstrap(scores - baseline, seed, resamples, confidence)
+    if weights is None and baseline_weights is None:
+        return bootstrap_interval(
+            (scores - baseline)[None], seed=seed, resamples=resamples, confidence=confidence
+        )
+
+    def difference(drawn: np.ndarray | slice) -> np.ndarray:
+        means = [
+            weighted_mean(x[drawn], None if w is None else w[drawn])
+            for x, w in ((scores, weights), (baseline, baseline_weights))
+        ]
+        return means[0] - means[1]
+
+    resampled = _resample(difference, len(scores), seed, resamples)
+    return _interval(float(difference(slice(None))), resampled, confidence)
 
 
-def _bootstrap(values: np.ndarray, seed: int, resamples: int, confidence: float) -> Interval:
-    """Percentile interval of the mean of values [N], drawn again with replacement."""
+def _resample(
+    mean: Callable[[np.ndarray], np.ndarray], inputs: int, seed: int, resamples: int
+) -> np.ndarray:
+    """Means [resamples] of resampled inputs; `mean` takes indices [R, inputs] and returns [R]."""
     generator = np.random.default_rng(seed)
-    rows = max(1, BLOCK // len(values))
+    rows = max(1, BLOCK // inputs)
     means = []  # blocks of [R]
     for start in range(0, resamples, rows):
-        shape = (min(rows, resamples - start), len(values))
-        drawn = generator.integers(len(values), size=shape)  # [R, N]
-        means.append(values[drawn].mean(axis=1))
+        shape = (min(rows, resamples - start), inputs)
+        means.append(mean(generator.integers(inputs, size=shape)))
+    return np.concatenate(means)
+
+
+def _interval(mean: float, resampled: np.ndarray, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high))
 
 
-def _check(scores: np.ndarray, dimensions: int) -> np.ndarray:
-    """The scores as float64, refused if they cannot be averaged."""
+def _check(
+    scores: np.ndarray, weights: np.ndarray | None, dimensions: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores and weights as float64, refused if they cannot be averaged."""
     scores = np.asarray(scores, dtype=np.float64)
     shape = "[seeds, inputs]" if dimensions == 2 else "[inputs]"
     if scores.ndim != dimensions or scores.size == 0:
@@ -115,4 +191,12 @@ def _check(scores: np.ndarray, dimensions: int) -> np.ndarray:
             f"{np.count_nonzero(~np.isfinite(scores))} of {scores.size} scores are not finite; "
             "every input needs a score"
         )
-    return scores
+    if weights is None:
+        return scores, None
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != scores.shape:
+        raise ValueError(
+            f"weights have shape {list(weights.shape)} and scores {list(scores.shape)}; "
+            "give one weight for each score"
+        )
+    return scores, weights

@@ -4,7 +4,7 @@ The presets in `configs/method/` choose among these parts; a new method is a new
 part is a class in its room (`sources/`, `objectives/divergences.py`, `teachers/`) and a line here.
 """
 
-from minillm.config import MiniLLMConfig, TokenLossConfig
+from minillm.config import Config, MiniLLMConfig, TokenLossConfig
 from minillm.errors import InputError
 from minillm.methods.layer_matching import LayerMatching
 from minillm.methods.method import Method, Part
@@ -19,6 +19,7 @@ from minillm.sources.rollouts import Rollouts
 from minillm.sources.source import Source
 from minillm.sources.student_written import StudentWritten
 from minillm.sources.teacher_written import teacher_pairs
+from minillm.teachers.build import teacher_temperature
 from minillm.training.setup import Setup
 
 
@@ -26,10 +27,10 @@ def build_method(setup: Setup) -> Method:
     """The method that the settings describe.
 
     Raises:
-        InputError: the teacher cannot do what the method needs.
+        InputError: the teacher cannot score the student's tokens, or has no such layers.
     """
     settings = setup.config.method
-    check_teacher(setup)
+    check_tokenizer(setup)
     if isinstance(settings, MiniLLMConfig):
         loss = PolicyGradient(setup, objective_settings(settings))
         parts = {"tokens": Part(Rollouts(setup), loss)}
@@ -48,23 +49,50 @@ def build_method(setup: Setup) -> Method:
     )
 
 
-def check_teacher(setup: Setup) -> None:
-    """Refuse a teacher that cannot do what the method needs.
+def check_method(config: Config) -> None:
+    """Refuse a method that cannot be built, before any model is loaded.
 
     Raises:
-        InputError: saying what is needed and what to set.
+        InputError: the teacher is missing or cannot give what the method needs, or a divergence or
+            one of its parameters is not allowed.
     """
-    settings, teacher = setup.config.method, setup.teacher
-    if not settings.needs_teacher:
-        return
-    if settings.samples_teacher and teacher.sampler is None:
+    settings, teacher = config.method, config.teacher
+    if teacher.top_k:
+        _check_top_k(config)
+    if settings.needs_teacher and teacher.kind == "local" and teacher.path is None:
         raise InputError(
-            f"method={settings.name} samples from the teacher, so the teacher must be one frozen "
-            f"model: teacher.kind={setup.config.teacher.kind} is not. Set teacher.kind=local and "
-            f"teacher.path=FOLDER_OR_HUB_NAME."
+            f"method={settings.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
-    if settings.scores_tokens and not setup.shared_tokenizer:
-        for model in teacher.models:
+    if isinstance(settings, TokenLossConfig):
+        divergences(settings)
+
+
+def _check_top_k(config: Config) -> None:
+    """Refuse `teacher.top_k` if the method cannot use the k most likely tokens."""
+    settings = config.method
+    given = f"teacher.top_k={config.teacher.top_k} is not allowed here:"
+    if isinstance(settings, MiniLLMConfig) or not settings.reads_teacher_each_step:
+        raise InputError(
+            f"{given} method={settings.name} does not read what the teacher says about given "
+            f"tokens, or needs the whole distribution. Set teacher.top_k=null."
+        )
+    temperature = teacher_temperature(config)
+    if settings.lm_coef and settings.lm_kd_ratio and temperature != 1:
+        raise InputError(
+            f"{given} the k most likely tokens are stored for one temperature, but the divergence "
+            f"reads the teacher at {temperature} and L_PT at 1. Set teacher.top_k=null, "
+            f"method.lm_kd_ratio=0, or the temperature to 1."
+        )
+
+
+def check_tokenizer(setup: Setup) -> None:
+    """Refuse a teacher that cannot score the student's tokens, if the method needs the scores.
+
+    Raises:
+        InputError: how the tokenizers differ.
+    """
+    if setup.config.method.scores_tokens and not setup.shared_tokenizer:
+        for model in setup.teacher.models:
             check_tokenizers(setup.student.tokenizer, model.tokenizer)
 
 

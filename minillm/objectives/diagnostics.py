@@ -1,4 +1,4 @@
-"""What tells a degenerating policy early: repetition, and how far importance weights spread."""
+"""Early signs of a degenerating policy: repetition, and the spread of importance weights."""
 
 from collections.abc import Callable
 
@@ -9,23 +9,25 @@ from minillm.objectives.precision import at_least_float32
 
 
 def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
-    """Share `[B]` of a response's n-grams that occurred in it before; 0 where it is too short.
+    """Share `[B]` of the n-grams of a response that occur earlier in the response.
+
+    The share is 0 for a response of less than n tokens.
 
     Args:
         ids: `[B, T]`.
         mask: `[B, T]`.
-        n: tokens of an n-gram.
+        n: number of tokens per n-gram.
     """
-    grams = ids.shape[1] - n + 1
-    if grams < 1:
+    count = ids.shape[1] - n + 1
+    if count < 1:
         return torch.zeros(len(ids), device=ids.device)
-    real = mask.bool().unfold(1, n, 1).all(-1)  # [B, G]
-    same = torch.ones(len(ids), grams, grams, dtype=torch.bool, device=ids.device)
+    is_real = mask.bool().unfold(1, n, 1).all(-1)  # [B, count]
+    is_equal = torch.ones(len(ids), count, count, dtype=torch.bool, device=ids.device)
     for shift in range(n):
-        tokens = ids[:, shift : shift + grams]
-        same &= tokens[:, :, None] == tokens[:, None]
-    repeated = (same & real[:, None, :]).tril(-1).any(-1) & real
-    return repeated.sum(-1) / real.sum(-1).clamp(min=1)
+        tokens = ids[:, shift : shift + count]
+        is_equal &= tokens[:, :, None] == tokens[:, None]
+    is_repeated = (is_equal & is_real[:, None, :]).tril(-1).any(-1) & is_real
+    return is_repeated.sum(-1) / is_real.sum(-1).clamp(min=1)
 
 
 def effective_sample_share(
@@ -34,13 +36,14 @@ def effective_sample_share(
     total: Callable[[Tensor], Tensor] = lambda sums: sums,
     largest: Callable[[Tensor], Tensor] = lambda value: value,
 ) -> Tensor:
-    """(sum w)^2 / (N sum w^2) over tokens: 1 where all weights are alike, 1/N where one rules.
+    """(sum w)^2 / (N sum w^2) over the N tokens.
 
-    0 where no token counts. `total` and `largest` take sums and a maximum over processes.
+    The share is 1 if all weights are equal, 1/N if only one is not 0, and 0 without tokens. `total`
+    sums a tensor over all processes, and `largest` takes the maximum over all processes.
     """
     weights = at_least_float32(weights) * mask
-    # Squares of large or small weights would leave float32's range.
+    # Division by the largest weight keeps the squares in the range of float32.
     weights = weights / largest(weights.amax()).clamp(min=torch.finfo(weights.dtype).tiny)
     sums = torch.stack([weights.sum(), weights.square().sum(), mask.sum().to(weights.dtype)])
-    first, second, count = total(sums)
-    return first**2 / (count * second).clamp(min=1)
+    weight_sum, square_sum, count = total(sums)
+    return weight_sum**2 / (count * square_sum).clamp(min=1)

@@ -1,9 +1,9 @@
-"""MiniLLM's loss put together from its parts, in the variants that the settings name.
+"""MiniLLM's loss, combined from its parts, in all variants that `Settings` can describe.
 
     grad L = -E_{y~p~} sum_t w_t [ grad sum_V q log(p / q) + R^Norm_{t+1} grad log q(y_t) ]  (eq. 7)
 
-`advantages` and `importance_weights` are computed for a mini-batch from what the sampler knew;
-`losses` in each inner epoch, with gradient.
+`advantages` and `importance_weights` are computed once per mini-batch, from the log-probabilities
+at sampling time. `losses` are computed in each inner epoch, with gradient.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from minillm.objectives import policy_gradient, returns, weights
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices in which the paper and the official code differ, and the ablations.
+    """The settings in which the paper and the official code differ, and those of the ablations.
 
     Attributes:
-        gamma: discount of rewards ahead.
-        clip_range: eps of the surrogate.
+        gamma: discount of later rewards.
+        clip_range: eps of the surrogate; None for no clipping.
         single_step: whether the exact single-step term is added.
-        single_step_weighted: whether w_t weights it.
-        return_from_next: R_{t+1} (paper) or R_t (official).
-        length_normalization: divide a return by the steps that it sums.
+        single_step_weighted: whether the single-step term is multiplied by w_t.
+        return_from_next: whether the return is R_{t+1} (paper) or R_t (official).
+        length_normalization: whether a return is divided by its number of rewards.
         importance_weights: `per_step`, `product`, `truncated_product` or `none`.
-        weight_bound: of `truncated_product`, which is cut there.
-        whitening: `none`, `masked`, or `all` positions with padding.
-        reward_scaling: rewards are divided by it.
-        reward_clip: and then clipped to +- this.
+        weight_bound: upper bound of the weights of `truncated_product`.
+        whitening: `none`, `masked` (over tokens), or `all` (over all positions, with padding).
+        reward_scaling: rewards are divided by this number.
+        reward_clip: scaled rewards are clipped to +- this number; None for no clipping.
     """
 
     gamma: float = 1.0
@@ -45,7 +45,7 @@ class Settings:
     reward_clip: float | None = None
 
 
-# What each variant takes where the user says nothing (the table in docs/objective.md).
+# The default settings of each variant (the table in docs/objective.md).
 VARIANTS = {
     "paper": Settings(),
     "official": Settings(
@@ -58,14 +58,14 @@ VARIANTS = {
 }
 
 
-# Products over the steps up to t, for which the rewards ahead are weighted by theirs.
+# Weights that are products over the steps up to t. With them, later rewards are weighted too.
 CUMULATIVE = ("product", "truncated_product")
 
 
 def importance_weights(
     student_log_probs: Tensor, mixture_log_probs: Tensor, settings: Settings
 ) -> Tensor:
-    """w_t `[B, T]` of the kind that the settings name."""
+    """The weights w_t `[B, T]` of the kind `settings.importance_weights`."""
     match settings.importance_weights:
         case "per_step":
             return weights.per_step(student_log_probs, mixture_log_probs)
@@ -77,8 +77,8 @@ def importance_weights(
         case "none":
             return weights.uniform(student_log_probs)
     raise ValueError(
-        f"importance_weights={settings.importance_weights}: it must be per_step, product, "
-        f"truncated_product or none"
+        f"importance_weights={settings.importance_weights} is not allowed. Use per_step, product, "
+        f"truncated_product or none."
     )
 
 
@@ -87,15 +87,16 @@ def advantages(
     teacher_log_probs: Tensor,
     mixture_log_probs: Tensor,
     mask: Tensor,
+    *,
     settings: Settings,
     reduce: returns.Reduce = lambda sums: sums,
 ) -> Tensor:
-    """What multiplies w_t grad log q(y_t), `[B, T]`: the (normalised, whitened) return.
+    """The factors `[B, T]` of w_t grad log q(y_t): the (normalised, whitened) returns.
 
-    With `product` weights the rewards ahead are weighted too: w_t alone corrects the prefix up to
-    t, but a return sums rewards of steps after it, which were drawn from p~ as well. Reward t'
-    then bears w_t' in all, and with `truncated_product` likewise the truncated w_t'.
-    `reduce` sums over processes what whitening needs of all of them.
+    With `product` weights, later rewards are weighted too. The weight w_t corrects only the
+    distribution of the tokens up to t, but a return sums rewards of later tokens, which were also
+    drawn from p~. The total weight of reward t' is then w_t', or the truncated w_t' for
+    `truncated_product`. `reduce` sums a tensor over all processes, for whitening.
     """
     reward = returns.rewards(
         teacher_log_probs, student_log_probs, mask, settings.reward_scaling, settings.reward_clip
@@ -114,7 +115,15 @@ def advantages(
 
 @dataclass(frozen=True)
 class Losses:
-    """Per token `[B, T]`, not masked: the two parts, log q(y_t), and the exact reverse KL."""
+    """Values per token, `[B, T]`, not masked.
+
+    Attributes:
+        long: the long part of the loss.
+        single_step: the single-step part of the loss.
+        clipped: whether clipping stops the gradient of the long part, bool.
+        log_probs: log q(y_t).
+        reverse_kl: the exact reverse KL.
+    """
 
     long: Tensor
     single_step: Tensor
@@ -133,14 +142,15 @@ def losses(
     old_log_probs: Tensor,
     weights: Tensor,
     advantages: Tensor,
+    *,
     settings: Settings,
 ) -> Losses:
-    """Both parts of the loss for each token.
+    """Both parts of the loss of each token.
 
     Args:
-        log_probs: log q(y_t) `[B, T]` of the student now, with gradient.
-        reverse_kl: KL[q || p] `[B, T]` at each token, likewise.
-        old_log_probs: log q(y_t) `[B, T]` when sampled.
+        log_probs: log q(y_t) `[B, T]` of the current student, with gradient.
+        reverse_kl: KL[q || p] `[B, T]` at each token, with gradient.
+        old_log_probs: log q(y_t) `[B, T]` at sampling time.
         weights: w_t `[B, T]`.
         advantages: `[B, T]`.
         settings: the variant.

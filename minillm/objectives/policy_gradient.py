@@ -1,4 +1,4 @@
-"""The long part of the gradient (eq. 3, 7) as a loss: PPO's clipped surrogate (algorithm 1)."""
+"""The loss of the long part of the gradient (eq. 3, 7): PPO's clipped surrogate (algorithm 1)."""
 
 import torch
 from torch import Tensor
@@ -15,26 +15,29 @@ def clipped_surrogate(
 ) -> tuple[Tensor, Tensor]:
     """-min(rho A, clip(rho, 1 - eps, 1 + eps) A) for each token.
 
-    rho_t = w_t q_new(y_t) / q_old(y_t), which is q_new(y_t) / p~(y_t) for per-step weights, so
-    that at q_new = q_old its gradient is w_t A_t grad log q(y_t). Two things to know
-    (docs/objective.md, "Inner epochs" and "Clipping"): rho corrects this one token for the
-    student's drift, not those before it nor the rewards ahead; and as rho holds w_t, clipping
-    stops gradients already at q_new = q_old, wherever w_t is outside of 1 +- eps.
+    The ratio is rho_t = w_t q_new(y_t) / q_old(y_t). For per-step weights, rho_t is
+    q_new(y_t) / p~(y_t). At q_new = q_old, the gradient of rho_t A_t is w_t A_t grad log q(y_t).
+    Two limitations of the surrogate (docs/objective.md, "Inner epochs" and "Clipping"):
+
+    *   rho_t corrects token t for the drift of the student, but neither earlier tokens nor later
+        rewards.
+    *   rho_t contains w_t. Clipping can therefore stop gradients even at q_new = q_old, at tokens
+        with w_t outside of 1 +- eps.
 
     Args:
         log_probs: log q_new(y_t) `[B, T]`, with gradient.
         old_log_probs: log q_old(y_t) `[B, T]` at sampling time.
         weights: importance weights w_t `[B, T]` at sampling time.
-        advantages: `[B, T]`, constants.
+        advantages: `[B, T]`, without gradient.
         clip_range: eps, or None for no clipping.
 
     Returns:
-        The loss `[B, T]`, and whether clipping stops the token's gradient, bool `[B, T]`.
+        The loss `[B, T]`, and whether clipping stops the gradient of each token, bool `[B, T]`.
     """
     drift = finite(log_probs) - finite(old_log_probs)
     ratio = drift.clamp(max=LOG_WEIGHT_MAX).exp() * weights
-    plain = -ratio * advantages
+    unclipped = -ratio * advantages
     if clip_range is None:
-        return plain, torch.zeros_like(plain, dtype=torch.bool)
+        return unclipped, torch.zeros_like(unclipped, dtype=torch.bool)
     clipped = -ratio.clamp(1 - clip_range, 1 + clip_range) * advantages
-    return torch.maximum(plain, clipped), clipped > plain
+    return torch.maximum(unclipped, clipped), clipped > unclipped

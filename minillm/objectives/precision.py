@@ -1,26 +1,27 @@
-"""What keeps every value finite and every reduction in float32 or better, whatever comes in.
+"""Keeps all values finite and all reductions in float32 or float64, for any input.
 
-Log-probabilities are cut from below, so that what a model excludes (a logit of -inf, underflow)
-costs much but not infinitely much. Importance weights are cut from above and below where float32
-would leave its range. Float64 stays float64.
+Log-probabilities have a lower bound, so that a token that a model excludes (a logit of -inf, or
+underflow) has a large but finite cost. Importance weights are clamped to the range of float32.
+Float64 inputs stay in float64.
 """
 
 import torch
 from torch import Tensor
 
-# log p is cut here: a teacher that excludes a token costs the student at most so many nats.
+# Lower bound of log-probabilities, in nats: the largest cost of a token that the teacher excludes.
 LOG_ZERO = -1e4
-# Logarithms of importance weights are cut to this range. A weight has mean 1 over samples of p~,
-# so by Markov's inequality it exceeds e^20 with a chance below e^-20 = 2e-9: no bias to speak of.
-# The ratio of two such weights, times rewards of LOG_ZERO, stays below float32's 3e38.
+# Logarithms of importance weights are clamped to this range. The mean of a weight over samples of
+# p~ is 1. By Markov's inequality, a weight exceeds e^20 with a probability below e^-20 = 2e-9, so
+# that the bias is negligible. The ratio of two clamped weights, multiplied by a reward of LOG_ZERO,
+# stays below float32's 3e38.
 LOG_WEIGHT_MIN, LOG_WEIGHT_MAX = -50.0, 20.0
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The values, in float32 where they came in half precision."""
+    """The values, converted to float32 if their precision is lower."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def finite(log_probs: Tensor) -> Tensor:
-    """Log-probabilities, at least float32 and never below `LOG_ZERO`."""
+    """Log-probabilities, at least float32 and at least `LOG_ZERO`."""
     return at_least_float32(log_probs).clamp(min=LOG_ZERO)

@@ -1,7 +1,7 @@
-"""Rewards and what follows from them: returns, length normalisation, whitening.
+"""Rewards, returns, length normalisation and whitening.
 
-Every tensor is `[B, T]` over response tokens, padded on the right; `mask` is 1 on tokens, the EOS
-included. Values on padding are 0.
+Every tensor is `[B, T]` over response tokens, padded on the right. `mask` is 1 on tokens, including
+EOS. Values on padding are 0.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minillm.objectives.precision import at_least_float32, finite
 
-# Sums a tensor over all processes; the identity where there is one.
+# Sums a tensor over all processes; the identity for one process.
 Reduce = Callable[[Tensor], Tensor]
 
 
@@ -22,9 +22,10 @@ def rewards(
     scaling: float = 1.0,
     clip: float | None = None,
 ) -> Tensor:
-    """r_t = log p(y_t) - log q(y_t), in nats; a token that a model excludes counts `LOG_ZERO`.
+    """r_t = log p(y_t) - log q(y_t), in nats (eq. 1).
 
-    The official code divides it by `reward_scaling` and then clips it to +-`reward_clip`.
+    The log-probability of a token that a model excludes is `LOG_ZERO`. As in the official code, the
+    reward is divided by `scaling` and then clipped to +-`clip`.
     """
     reward = (finite(teacher_log_probs) - finite(student_log_probs)) / scaling
     if clip is not None:
@@ -38,32 +39,35 @@ def returns(
     from_next: bool = True,
     step_ratios: Tensor | None = None,
 ) -> Tensor:
-    """Discounted sum of the rewards ahead, R_t = sum over t' >= t of gamma^(t' - t) r_t' (eq. 2).
+    """Discounted sums of later rewards, R_t = sum over t' >= t of gamma^(t' - t) r_t' (eq. 2).
 
     Args:
         rewards: r_t.
-        gamma: discount of each step further on.
-        from_next: sum from t + 1 on, the R_{t+1} of eq. 3's long part, whose first reward is
-            discounted once.
-        step_ratios: `weights.step_ratios`. Where given, reward t' is weighted by their product
-            from t + 1 to t', which is w_t' / w_t: with w_t in front, each reward bears the weight
-            of its own step (per-decision importance sampling, Precup et al. 2000). That makes the
-            sum over samples of p~ an unbiased one over q.
+        gamma: discount per step.
+        from_next: sum from t + 1. This is the R_{t+1} of the long part of eq. 3; its first reward
+            is discounted once.
+        step_ratios: `weights.step_ratios`, or None. Reward t' is multiplied by the product of the
+            ratios from t + 1 to t', which is w_t' / w_t. After multiplication by w_t, each reward
+            has the weight of its own step (per-decision importance sampling, Precup et al. 2000).
+            The mean over samples of p~ is then an unbiased estimate of the mean over q.
     """
     rewards = at_least_float32(rewards)
-    ahead = torch.zeros_like(rewards[:, 0])
-    total = torch.empty_like(rewards)
+    return_from_next = torch.zeros_like(rewards[:, 0])
+    all_returns = torch.empty_like(rewards)
     for t in range(rewards.shape[1] - 1, -1, -1):
-        here = rewards[:, t] + ahead
-        total[:, t] = ahead if from_next else here
-        ahead = gamma * (here if step_ratios is None else step_ratios[:, t] * here)
-    return total
+        return_from_here = rewards[:, t] + return_from_next
+        all_returns[:, t] = return_from_next if from_next else return_from_here
+        if step_ratios is not None:
+            return_from_here = step_ratios[:, t] * return_from_here
+        return_from_next = gamma * return_from_here
+    return all_returns
 
 
 def normalize_length(returns: Tensor, mask: Tensor, from_next: bool = True) -> Tensor:
-    """Divide each return by the number of steps that it sums (eq. 6); 0 where there is none.
+    """Divide each return by its number of rewards (eq. 6); 0 for a return without rewards.
 
-    Eq. 6 writes T - t - 1; the sum from t + 1 to T has T - t terms, and that is what divides here.
+    Eq. 6 divides by T - t - 1. The sum from t + 1 to T has T - t terms, so that this function
+    divides by T - t.
     """
     mask = mask.long()
     steps = mask.flip(-1).cumsum(-1).flip(-1) - (mask if from_next else 0)
@@ -80,11 +84,13 @@ def whiten(
 
     Args:
         values: `[B, T]`.
-        mask: the tokens that count and keep a value; without one, all positions, padding
-            included, as the official code has it.
-        reduce: makes mean and deviation those of all processes together, so that cutting a batch
-            up changes nothing. (The official code divides by N - 1 on one process and by N on
-            several; here it is always N - 1.)
+        mask: the tokens that enter mean and deviation; all other values become 0. None for all
+            positions with padding, as in the official code.
+        reduce: sums a tensor over all processes. Mean and deviation are those of all processes
+            together, so that they do not depend on the division of a batch. (The official code
+            divides by N - 1 on one process and by N on several; this function always divides by
+            N - 1.)
+        epsilon: is added to the variance.
     """
     values = at_least_float32(values)
     mask = torch.ones_like(values) if mask is None else mask.to(values.dtype)

@@ -1,11 +1,13 @@
 """Results as figures: scores with their intervals, and validation over training.
 
-A method has one colour in all figures of a report (Okabe and Ito's palette, safe for colour-blind
-readers); of several models or runs of a method, each has its own line style and marker. Figures
-are drawn without a display and without global state, and returned as PNG bytes.
+A method has one colour in all figures of a report, chosen by its name from a palette for
+colour-blind readers (Okabe and Ito's, and three more); methods seldom change colour from report to
+report. Several models or runs of a method have different line styles and markers. Figures are drawn
+without a display and without global state, and returned as PNG bytes.
 """
 
 import io
+import zlib
 from collections.abc import Sequence
 
 from matplotlib import rc_context
@@ -14,27 +16,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from minillm.reporting.groups import TEACHER, Group, method_order, unique, value_at
+from minillm.evaluation.metrics import Metric
+from minillm.evaluation.result import Run
+from minillm.reporting.groups import START, TEACHER, Group, is_student, order_methods, unique
 
 DPI = 150
-_COLORS = {
-    TEACHER: "#000000",
-    "init": "#8C8C8C",
-    "sft": "#E69F00",
-    "kd": "#56B4E9",
-    "seqkd": "#009E73",
-    "minillm": "#D55E00",
-}
-_OTHER_COLORS = ("#0072B2", "#CC79A7", "#6A3D9A", "#B3A100", "#004D40")
+_ROLE_COLORS = {TEACHER: "#000000", START: "#8C8C8C"}
+_COLORS = ("#E69F00", "#009E73", "#0072B2", "#CC79A7", "#6A3D9A", "#D55E00", "#004D40", "#B3A100",
+           "#56B4E9")  # fmt: skip
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D")
 _PANELS_IN_A_ROW = 3
 _POINTS_MARKED = 30
 _TEXT_HEIGHT = 11  # points, of one line of small text
-_SERIES = {
-    "rougeL": "validation ROUGE-L (0–100)",
-    "reverse_kl": "validation reverse KL (nats per token)",
-}
 _LOOK = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -51,11 +45,12 @@ _LOOK = {
 }
 
 
-def rouge_figure(groups: Sequence[Group]) -> bytes:
-    """ROUGE-L of each method with its 95% interval, as a PNG; one panel for each data set.
+def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
+    """A metric of each method with its 95% interval, as a PNG; one panel for each data set.
 
     Several training runs show as small open dots under their mean. Teachers are vertical lines.
     """
+    groups = [group for group in groups if group.score(metric.name) is not None]
     panels = unique(group.data for group in groups)
     students = [group for group in groups if group.method != TEACHER]
     styles = _styles(groups)
@@ -69,66 +64,76 @@ def rouge_figure(groups: Sequence[Group]) -> bytes:
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
         for ax, data in zip(axes, panels, strict=False):
             teachers = [group for group in groups if group.data == data and group.method == TEACHER]
-            _draw_scores(ax, [g for g in students if g.data == data], labels, styles)
-            _draw_teachers(ax, teachers)
+            _draw_scores(ax, [g for g in students if g.data == data], metric, labels, styles)
+            _draw_teachers(ax, teachers, metric)
             ax.set_title(data, loc="left", fontweight="bold", pad=7 + _TEXT_HEIGHT * len(teachers))
         for ax in axes[len(panels) :]:
             ax.remove()
-        caption = "ROUGE-L (0–100) with 95% interval over inputs"
-        if any(len(group.results) > 1 for group in students):
-            caption += "; open dots: single training runs"
-        figure.supxlabel(caption, fontsize="medium")
+        figure.supxlabel(_caption(students, metric), fontsize="medium")
         return _png(figure)
 
 
-def training_figure(groups: Sequence[Group]) -> bytes | None:
-    """Validation ROUGE-L and reverse KL over training, as a PNG; one line for each run.
+def _caption(students: Sequence[Group], metric: Metric) -> str:
+    caption = metric.axis_label
+    if any(group.interval(metric.name) for group in students):
+        caption += " with 95% interval over inputs"
+    if any(len(group.results) > 1 for group in students):
+        caption += "; open dots: single training runs"
+    return caption
 
-    Teacher and phase 1 are left out beside methods that start from them: their long way up would
+
+def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes | None:
+    """Validation scores over training, as a PNG; a panel for each score, a line for each run.
+
+    Teacher and start are left out beside methods that begin from them: their long way up would
     press the others together. Time is wall time where every run has it, else training steps. None
-    if no run has a history.
+    if no run has any of the scores in its history.
     """
-    compared = [group for group in groups if group.method not in ("teacher", "init")]
+    compared = [group for group in groups if is_student(group)]
     rows = _runs_with_history(compared or groups)
     runs = [run for row in rows.values() for _, run in row]
-    series = [key for key in _SERIES if any(_points(run, key) for run in runs)]
-    if not series:
+    metrics = [metric for metric in metrics if any(_points(run, metric.name) for run in runs)]
+    if not metrics:
         return None
     time = _time_axis(runs)
     styles = _styles(groups)
-    width = 3.9 * len(series) if len(series) > 1 else 5.2
+    width = 3.9 * len(metrics) if len(metrics) > 1 else 5.2
     with rc_context(_LOOK):
         figure = Figure(figsize=(width, 0.6 + 3.1 * len(rows)), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.08)
         lines = {}
-        panels = figure.subplots(len(rows), len(series), squeeze=False)
+        panels = figure.subplots(len(rows), len(metrics), squeeze=False)
         for row, data in zip(panels, rows, strict=True):
             if len(rows) > 1:
                 row[0].set_title(data, loc="left", fontweight="bold")
-            for ax, key in zip(row, series, strict=True):
-                lines |= _draw_runs(ax, rows[data], key, time, styles)
+            for ax, metric in zip(row, metrics, strict=True):
+                lines |= _draw_runs(ax, rows[data], metric, time, styles)
         order = [label for label in styles if label in lines]
         columns = int(width / (0.6 + 0.065 * max(map(len, order))))  # inches
-        place = {"loc": "outside upper center", "ncols": min(max(columns, 1), len(order))}
-        figure.legend([lines[label] for label in order], order, **place)
+        legend = {"loc": "outside upper center", "ncols": min(max(columns, 1), len(order))}
+        figure.legend([lines[label] for label in order], order, **legend)
         return _png(figure)
 
 
-def _draw_scores(ax: Axes, groups: Sequence[Group], labels: list[str], styles: dict) -> None:
+def _draw_scores(
+    ax: Axes, groups: Sequence[Group], metric: Metric, labels: list[str], styles: dict
+) -> None:
     """A dot with its interval and value for each group, one row for each label, from the top."""
     for group in groups:
-        row, style, interval = labels.index(group.label), styles[group.label], group.interval()
+        row, style = labels.index(group.label), styles[group.label]
+        mean, interval = group.score(metric.name), group.interval(metric.name)
         color = style["color"]
-        ax.plot([interval.low, interval.high], [row, row], color=color, linewidth=2.2)
-        ax.plot(interval.mean, row, marker=style["marker"], color=color, markersize=6.5)
+        if interval:
+            ax.plot([interval.low, interval.high], [row, row], color=color, linewidth=2.2)
+        ax.plot(mean, row, marker=style["marker"], color=color, markersize=6.5)
         if len(group.results) > 1:
-            runs = [value_at(result, "rougeL.mean") for result in group.results]
+            runs = [run.mean for run in group.runs(metric.name)]
             open_dot = {"marker": "o", "markersize": 3.5, "markerfacecolor": "none"}
             ax.plot(runs, [row + 0.28] * len(runs), linestyle="none", color=color, **open_dot)
         ax.annotate(
-            f"{interval.mean:.1f}",
-            (interval.high, row),
-            xytext=(5, 0),
+            format(mean, metric.form),
+            (interval.high if interval else mean, row),
+            xytext=(6, 0),
             textcoords="offset points",
             va="center",
             fontsize="small",
@@ -142,13 +147,13 @@ def _draw_scores(ax: Axes, groups: Sequence[Group], labels: list[str], styles: d
     ax.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
 
 
-def _draw_teachers(ax: Axes, groups: Sequence[Group]) -> None:
+def _draw_teachers(ax: Axes, groups: Sequence[Group], metric: Metric) -> None:
     """A dashed vertical line for each teacher, named above the panel."""
     for i, group in enumerate(groups):
-        mean = group.interval().mean
-        ax.axvline(mean, color=_COLORS[TEACHER], linewidth=1.2, linestyle=_DASHES[1], zorder=1)
+        mean = group.score(metric.name)
+        ax.axvline(mean, color=_ROLE_COLORS[TEACHER], linewidth=1.2, linestyle=_DASHES[1], zorder=1)
         ax.annotate(
-            f"{group.label} {mean:.1f}",
+            f"{group.label} {mean:{metric.form}}",
             (mean, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3 + _TEXT_HEIGHT * i),
@@ -158,60 +163,82 @@ def _draw_teachers(ax: Axes, groups: Sequence[Group]) -> None:
         )
 
 
-def _draw_runs(ax: Axes, runs: Sequence[tuple], key: str, time: tuple, styles: dict) -> dict:
-    """One line for each run that has the series; returns a line of each label."""
+def _draw_runs(
+    ax: Axes, runs: Sequence[tuple[str, Run]], metric: Metric, time: tuple, styles: dict
+) -> dict:
+    """One line for each run that has the score; returns a line of each label."""
     time_key, time_label, scale = time
     lines = {}
     for label, run in runs:
-        points = _points(run, key)
+        points = _points(run, metric.name)
         if points:
-            x, y = [point[time_key] / scale for point in points], [point[key] for point in points]
+            x = [point[time_key] / scale for point in points]
+            y = [point[metric.name] for point in points]
             size = 3.5 if len(points) <= _POINTS_MARKED else 0
             (lines[label],) = ax.plot(x, y, markersize=size, linewidth=1.6, **styles[label])
     ax.set_xlabel(time_label)
-    ax.set_ylabel(_SERIES[key])
+    ax.set_ylabel(f"validation {metric.axis_label}")
     return lines
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, dict]:
     """Colour (by method), line style and marker of each label, labels in the order of methods."""
-    methods = sorted(unique(group.method for group in groups), key=method_order)
-    others = [method for method in methods if method not in _COLORS]
+    methods = order_methods(group.method for group in groups)
+    colors = _colors(methods)
     styles = {}
     for method in methods:
-        # Beyond the palette, colours come again with the next line style.
-        turn, place = divmod(others.index(method) if method in others else 0, len(_OTHER_COLORS))
+        color, first = colors[method]
         labels = unique(group.label for group in groups if group.method == method)
-        for i, label in enumerate(labels, start=turn):
+        for i, label in enumerate(labels, start=first):
             styles[label] = {
-                "color": _COLORS.get(method, _OTHER_COLORS[place]),
+                "color": color,
                 "linestyle": _DASHES[i % len(_DASHES)],
                 "marker": _MARKERS[i % len(_MARKERS)],
             }
     return styles
 
 
-def _runs_with_history(groups: Sequence[Group]) -> dict[str, list[tuple[str, dict]]]:
+def _colors(methods: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Colour of each method, and the number of its first line style.
+
+    The checksum of a name picks the colour. If an earlier name, by the alphabet, has it already,
+    the next free colour is taken. Once all colours are in use, they are given again with the next
+    line style.
+    """
+    colors = {role: (color, 0) for role, color in _ROLE_COLORS.items()}
+    free, turn = set(range(len(_COLORS))), 0
+    for method in sorted(set(methods) - set(colors)):
+        if not free:
+            free, turn = set(range(len(_COLORS))), turn + 1
+        first = zlib.crc32(method.encode()) % len(_COLORS)
+        number = next(n % len(_COLORS) for n in range(first, first + len(_COLORS))
+                      if n % len(_COLORS) in free)  # fmt: skip
+        free.remove(number)
+        colors[method] = _COLORS[number], turn
+    return colors
+
+
+def _runs_with_history(groups: Sequence[Group]) -> dict[str, list[tuple[str, Run]]]:
     """Labels and runs by data set, each run once: every data set's result holds its history."""
     rows, seen = {}, []
     for group in groups:
         for result in group.results:
-            run = group.label, result["run"]
-            if value_at(result, "run.history") and run not in seen:
+            run = group.label, result.run
+            if result.run and result.run.history and run not in seen:
                 seen.append(run)
                 rows.setdefault(group.data, []).append(run)
     return rows
 
 
-def _points(run: dict, key: str) -> list[dict]:
-    """The points of a run's history that have a value, in the order of their steps."""
-    points = [point for point in run["history"] if point.get(key) is not None]
+def _points(run: Run, name: str) -> list[dict]:
+    """The validations of a run that have the score, in the order of their steps."""
+    points = [point for point in run.history if point.get(name) is not None]
     return sorted(points, key=lambda point: point["step"])
 
 
-def _time_axis(runs: Sequence[dict]) -> tuple[str, str, int]:
+def _time_axis(runs: Sequence[Run]) -> tuple[str, str, int]:
     """The key of time in histories, its label, and what to divide it by."""
-    points = [point for run in runs for point in run["history"]]
+    points = [point for run in runs for point in run.history]
     if any(point.get("seconds") is None for point in points):
         return "step", "training steps", 1
     longest = max(point["seconds"] for point in points)

@@ -1,21 +1,21 @@
-"""Groups of results: the training runs of one method on one data set, put together.
-
-Results are the dictionaries that `results.load_results` gives.
-"""
+"""Groups of results: the training runs of one method on one data set, put together."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
-from minillm.evaluation.statistics import Interval, bootstrap_interval
+from minillm.evaluation.metrics import Metric
+from minillm.evaluation.result import MetricResult, Result
+from minillm.evaluation.statistics import Interval, bootstrap_interval, weighted_mean
 
+# Names that `evaluation.name` gives to a role: the model that teaches the others, and the model
+# from which the students start. All other names are students'.
 TEACHER = "teacher"
-OURS = "minillm"
-# Read from the top: the bound, where students start, the baselines; others; MiniLLM last.
-_FIRST_METHODS = (TEACHER, "init", "sft", "kd", "seqkd")
+START = "init"
+# The method that the others are compared with, where it is among the results.
+USUAL_REFERENCE = "minillm"
 
 
 @dataclass(frozen=True)
@@ -24,46 +24,92 @@ class Group:
 
     data: str
     label: str
-    results: tuple[dict, ...]
+    results: tuple[Result, ...]
 
     @property
     def method(self) -> str:
-        return self.results[0]["method"]
+        return self.results[0].method
 
     @property
     def model(self) -> str:
-        return self.results[0]["model"]
+        return self.results[0].model
 
-    def mean(self, key: str) -> float | None:
-        """Average of a dotted key over the runs; None if a run lacks it."""
-        values = [value_at(result, key) for result in self.results]
+    def mean(self, value: Callable[[Result], float | None]) -> float | None:
+        """Average of a value over the runs; None if a run lacks it."""
+        values = [value(result) for result in self.results]
         return None if None in values else sum(values) / len(values)
 
-    def per_input(self) -> np.ndarray | None:
-        """Scores [N] averaged over the runs; None if the runs were scored on other inputs."""
-        scores = [result["per_input"] for result in self.results]
-        return np.mean(scores, axis=0) if len(set(map(len, scores))) == 1 else None
+    def runs(self, name: str) -> list[MetricResult] | None:
+        """The metric of each run; None if a run lacks it."""
+        metrics = [result.metric(name) for result in self.results]
+        return None if None in metrics else metrics
 
-    def interval(self) -> Interval:
-        """ROUGE-L with its 95% interval over inputs: the stored one, or that of the runs' mean."""
-        if len(self.results) == 1:
-            score = self.results[0]["rougeL"]
-            return Interval(score["mean"], score["ci_low"], score["ci_high"])
-        scores = self.per_input()
-        if scores is None:  # no common inputs to draw again
-            return Interval(*(self.mean(f"rougeL.{key}") for key in ("mean", "ci_low", "ci_high")))
-        return bootstrap_interval(scores[None])
+    def score(self, name: str) -> float | None:
+        """Average of a metric over the runs; None if a run lacks it."""
+        runs = self.runs(name)
+        return runs and sum(run.mean for run in runs) / len(runs)
+
+    def greedy(self, name: str) -> float | None:
+        """Average over the runs of a metric of greedy decoding; None if a run lacks it."""
+        runs = self.runs(name)
+        if runs is None or any(run.greedy is None for run in runs):
+            return None
+        return sum(run.greedy for run in runs) / len(runs)
+
+    def per_input(self, name: str) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Values [N] of a metric averaged over the runs, and their weights [N] or None.
+
+        None if a run lacks these values, or if the runs were scored on other inputs.
+        """
+        runs = self.runs(name)
+        if runs is None or any(run.per_input is None for run in runs):
+            return None
+        if len({len(run.per_input) for run in runs}) > 1:
+            return None
+        values = np.array([run.per_input for run in runs], dtype=np.float64)  # [R, N]
+        if any(run.weights is None for run in runs):
+            return values.mean(axis=0), None
+        weights = np.array([run.weights for run in runs], dtype=np.float64)
+        return weighted_mean(values.T, weights.T), weights.mean(axis=0)
+
+    def interval(self, name: str) -> Interval | None:
+        """A metric with its 95% interval over inputs; None where results hold only the mean.
+
+        For one run this is the stored interval, for several runs that of their average.
+        """
+        runs = self.runs(name)
+        if runs is None or any(run.ci_low is None or run.ci_high is None for run in runs):
+            return None
+        mean = self.score(name)
+        per_input = self.per_input(name) if len(runs) > 1 else None
+        if per_input is not None:
+            values, weights = per_input
+            resampled = bootstrap_interval(values[None], None if weights is None else weights[None])
+            return Interval(mean, resampled.low, resampled.high)
+        # One run, or no common inputs to resample.
+        low = sum(run.ci_low for run in runs) / len(runs)
+        high = sum(run.ci_high for run in runs) / len(runs)
+        return Interval(mean, low, high)
 
 
-def group_results(results: Sequence[dict]) -> list[Group]:
-    """Gather the training seeds of each method and data set, in the order of the results."""
+def group_results(results: Sequence[Result], reference: str | None = None) -> list[Group]:
+    """Gather the training seeds of each method and data set, in the order of the results.
+
+    The groups of a student that is the reference come last among those of their data set.
+    """
     groups = defaultdict(list)
     for result, label in zip(results, label_results(results), strict=True):
-        groups[result["data"], label].append(result)
-    return [Group(data, label, tuple(group)) for (data, label), group in groups.items()]
+        groups[result.data, label].append(result)
+    gathered = [Group(data, label, tuple(group)) for (data, label), group in groups.items()]
+    data_sets = unique(result.data for result in results)
+
+    def place(group: Group) -> tuple[int, bool]:
+        return data_sets.index(group.data), is_student(group) and group.method == reference
+
+    return sorted(gathered, key=place)
 
 
-def label_results(results: Sequence[dict]) -> list[str]:
+def label_results(results: Sequence[Result]) -> list[str]:
     """Methods, with the model or the run added where the method alone would mix different things.
 
     Results of one method on one data set are put together as its training seeds, so those of
@@ -71,30 +117,50 @@ def label_results(results: Sequence[dict]) -> list[str]:
     """
     models, seeds = defaultdict(set), Counter()
     for result in results:
-        data, method, model = result["data"], result["method"], result["model"]
-        models[data, method].add(model)
-        seeds[data, method, model, value_at(result, "training.seed")] += 1
+        models[result.data, result.method].add(result.model)
+        seeds[result.data, result.method, result.model, result.training_seed] += 1
     many_models = {method for (_, method), names in models.items() if len(names) > 1}
     many_runs = {key[1:3] for key, count in seeds.items() if count > 1}
     labels = []
     for result in results:
-        method, model = result["method"], result["model"]
-        run = value_at(result, "run.name") if (method, model) in many_runs else None
+        method, model = result.method, result.model
+        run = result.run_name if (method, model) in many_runs else None
         details = unique([model if method in many_models else None, run])
         labels.append(f"{method} ({', '.join(details)})" if details else method)
     return labels
 
 
-def method_order(method: str) -> tuple[int, str]:
-    """Sorts methods as tables and figures show them."""
-    if method in _FIRST_METHODS:
-        return _FIRST_METHODS.index(method), method
-    return len(_FIRST_METHODS) + (method == OURS), method
+def is_student(group: Group) -> bool:
+    """Whether a group is neither a teacher nor the start of the students."""
+    return group.method not in (TEACHER, START)
 
 
-def value_at(result: dict, key: str):
-    """The value at a dotted key; None where it, or an object on the way to it, is missing."""
-    return reduce(lambda value, name: (value or {}).get(name), key.split("."), result)
+def order_methods(methods: Iterable[str]) -> list[str]:
+    """The methods without repetitions: teacher and start first, then as they come."""
+    methods = unique(methods)
+    roles = [role for role in (TEACHER, START) if role in methods]
+    return roles + [method for method in methods if method not in roles]
+
+
+def usual_reference(groups: Sequence[Group], metric: Metric) -> str | None:
+    """The method to compare the others with: MiniLLM where it is there, else the best student.
+
+    The best student has results on the most data sets, and the best average of the metric over
+    them. Of a metric without a direction, it is the last student. None without students.
+    """
+    scores = defaultdict(list)
+    for group in groups:
+        value = group.score(metric.name)
+        if is_student(group) and value is not None:
+            scores[group.method].append(value)
+    if USUAL_REFERENCE in scores:
+        return USUAL_REFERENCE
+    if not scores:
+        return None
+    if metric.higher_is_better is None:
+        return list(scores)[-1]
+    sign = 1 if metric.higher_is_better else -1
+    return max(scores, key=lambda name: (len(scores[name]), sign * np.mean(scores[name])))
 
 
 def unique(values: Iterable) -> list:

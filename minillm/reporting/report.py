@@ -2,96 +2,161 @@
 
     write_report([Path("runs")], Path("results/e2e"))
 
-writes table.md, table.csv, rouge_l.png, training.png (if a run has a history) and results.json.
-The last holds everything that the others are made from, so a report that is kept can be made again
-without its runs: `write_report([Path("results/e2e")], Path("results/e2e"))`.
+writes table.md, table.csv, a figure of each chosen metric (rouge_l.png), training.png (if a run has
+a history) and results.json. The last holds everything that the others are made from, so a report
+that is kept can be made again without its runs:
+`write_report([Path("results/e2e")], Path("results/e2e"))`.
 """
 
-import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.errors import InputError
-from minillm.reporting.figures import rouge_figure, training_figure
-from minillm.reporting.groups import Group, group_results
-from minillm.reporting.results import MERGED_NAME, load_results, rounded
-from minillm.reporting.table import csv_table, differences_table, markdown_table, provenance
+from minillm.errors import InputError, unknown_name
+from minillm.evaluation.metrics import METRICS, Metric, check_metrics
+from minillm.evaluation.result import ROUGE_L, Result
+from minillm.evaluation.selection import validation_metrics
+from minillm.files import write_bytes, write_text
+from minillm.reporting.differences import differences_table
+from minillm.reporting.figures import metric_figure, training_figure
+from minillm.reporting.groups import Group, group_results, unique, usual_reference
+from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
+from minillm.reporting.table import csv_table, markdown_table, provenance
 
-_FILES = (MERGED_NAME, "table.md", "table.csv", "rouge_l.png", "training.png")
+TABLE = "table.md"
+CSV = "table.csv"
+TRAINING_FIGURE = "training.png"
+_FIGURE_LINK = re.compile(r"^!\[(\w+)\]\(\1\.png\)$", re.MULTILINE)
+# Reports from before tables linked their figures had these.
+_FIGURES_WITHOUT_LINKS = ("rouge_l.png", TRAINING_FIGURE)
 
 
-def write_report(paths: Sequence[Path], output: Path, title: str | None = None) -> str:
+def write_report(
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    title: str | None = None,
+    metrics: Sequence[str] | None = None,
+    curves: Sequence[str] | None = None,
+    against: str | None = None,
+) -> str:
     """Write tables and figures of the results at `paths` into the folder `output`.
 
-    Files of an earlier report there are replaced (and its training.png removed if no run has a
-    history now); other files are left alone.
+    Files of an earlier report there are replaced, and those of its figures that this report does
+    not draw are removed. Other files are left alone.
 
     Args:
         paths: result files, folders of runs, or earlier reports; see `load_results`.
         output: the folder, created if need be.
         title: heading of table.md; "Results" by default.
+        metrics: names of the metrics that tables and figures show with their intervals; None for
+            ROUGE-L.
+        curves: names of the validation scores in training.png. None: those of `metrics`, and the
+            metrics with a direction that tables always show.
+        against: the method that is compared with the others; see `usual_reference` for None.
 
     Returns:
         The Markdown table of scores, with its legend and the table of differences.
 
     Raises:
-        InputError: if the results cannot be used, or `output` holds files with the names of a
-            report that no report wrote. Nothing is written then.
+        InputError: if the results cannot be used, a name is unknown, no result has a metric, or
+            `output` holds files with the names of a report that no report wrote. Nothing is written
+            then.
     """
     output = Path(output)
-    _check_output(output)
-    results = [rounded(result) for result in load_results(paths)]
-    groups = group_results(results)
-    table = _tables(groups)
-    heading = f"# {title or 'Results'}"
-    contents = {
-        MERGED_NAME: json.dumps(results, indent=1, ensure_ascii=False) + "\n",
-        "table.md": f"{heading}\n\n{table}\n\n## Provenance\n\n{provenance(results)}\n",
-        "table.csv": csv_table(results),
-        "rouge_l.png": rouge_figure(groups),
-        "training.png": training_figure(groups),
-    }
-    output.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        _replace(output / name, content)
-    return table
+    results = load_results(paths)
+    chosen = _chosen_metrics(metrics or [ROUGE_L], results)
+    curve_metrics = _curve_metrics(curves, chosen)
+    reference = _reference(against, results, chosen[0])
+    figure_files = [figure_file(metric) for metric in chosen]
+    earlier = _earlier_figures(output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE])
+    groups = group_results(results, reference)
+    figures = dict(zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True))
+    training = training_figure(groups, curve_metrics)
+    if training:
+        figures[TRAINING_FIGURE] = training
+    tables = _tables(groups, chosen, reference)
+    links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
+    text = f"# {title or 'Results'}\n\n{tables}\n\n{links}## Provenance\n\n{provenance(results)}\n"
+    texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
+    for name in set(earlier) - set(figures):
+        (output / name).unlink(missing_ok=True)
+    for name, content in texts.items():
+        write_text(output / name, content)
+    for name, content in figures.items():
+        write_bytes(output / name, content)
+    return tables
 
 
-def _tables(groups: Sequence[Group]) -> str:
+def figure_file(metric: Metric) -> str:
+    """The name of a metric's figure, such as rouge_l.png of rougeL."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", metric.name).lower() + ".png"
+
+
+def _chosen_metrics(names: Sequence[str], results: Sequence[Result]) -> list[Metric]:
+    """The metrics of these names, each once.
+
+    Raises:
+        InputError: a name is unknown, or no result has the metric.
+    """
+    check_metrics(names, "--metric")
+    there = [name for name in METRICS if any(result.metric(name) for result in results)]
+    for name in names:
+        if name not in there:
+            raise InputError(
+                f"--metric {name}: no result has this metric. The results have "
+                f"{', '.join(there)}; or evaluate again with evaluation.metrics=[{name}]."
+            )
+    return [METRICS[name] for name in unique(names)]
+
+
+def _curve_metrics(names: Sequence[str] | None, chosen: Sequence[Metric]) -> list[Metric]:
+    """The validation scores that training.png shows."""
+    scores = validation_metrics()
+    if names is None:
+        usual = [m for m in METRICS.values() if m.always_shown and m.higher_is_better is not None]
+        return unique([*chosen, *usual])
+    for name in names:
+        if name not in scores:
+            raise unknown_name("--curve", name, scores)
+    return [scores[name] for name in unique(names)]
+
+
+def _reference(against: str | None, results: Sequence[Result], metric: Metric) -> str | None:
+    """The method that is compared with the others."""
+    if against is None:
+        return usual_reference(group_results(results), metric)
+    methods = unique(result.method for result in results)
+    if against not in methods:
+        raise unknown_name("--against", against, methods)
+    return against
+
+
+def _tables(groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None) -> str:
     """The table of scores, followed by that of differences if there are any."""
-    parts = [markdown_table(groups)]
-    differences = differences_table(groups)
+    parts = [markdown_table(groups, metrics)]
+    differences = differences_table(groups, metrics, reference)
     if differences is not None:
-        parts += ["## MiniLLM against the others", differences]
+        parts += [f"## {reference} against the others", differences]
     return "\n\n".join(parts)
 
 
-def _check_output(output: Path) -> None:
-    """Refuse a folder in which something else has the name of a file of ours."""
+def _earlier_figures(output: Path, names: Sequence[str]) -> list[str]:
+    """The figures of an earlier report in the folder.
+
+    Raises:
+        InputError: the folder is a file, or holds files of these names that no report wrote.
+    """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; give a folder for the report")
-    taken = [name for name in _FILES if (output / name).exists()]
-    if taken and not _is_merged(output / MERGED_NAME):
+    table = output / TABLE
+    text = table.read_text(encoding="utf-8", errors="replace") if table.is_file() else ""
+    linked = [f"{name}.png" for name in _FIGURE_LINK.findall(text)]
+    figures = linked or list(_FIGURES_WITHOUT_LINKS)
+    taken = [name for name in dict.fromkeys([*names, *figures]) if (output / name).exists()]
+    if taken and not is_merged(output / MERGED_NAME):
         raise InputError(
             f"{output} holds {', '.join(taken)}, but no {MERGED_NAME} of an earlier report, so "
             "what is there would be lost; give another folder, or move it away"
         )
-
-
-def _is_merged(file: Path) -> bool:
-    """Whether a file holds the results of an earlier report."""
-    try:
-        load_results([file])
-        return isinstance(json.loads(file.read_text(encoding="utf-8")), list)
-    except InputError:
-        return False
-
-
-def _replace(file: Path, content: str | bytes | None) -> None:
-    """Write a file aside and rename it, so that it is never half written; None removes it."""
-    if content is None:
-        file.unlink(missing_ok=True)
-        return
-    aside = file.with_name(f".{file.name}.partial")
-    aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    aside.replace(file)
+    return figures

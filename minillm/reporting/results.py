@@ -1,56 +1,25 @@
-"""Result files: one json for each model and data set, as the evaluation writes them.
+"""Finds result files, reads and checks them, and sorts their results.
 
-Here they are read, checked and sorted, and refused with a word on what is wrong; what is in them
-goes on unchanged.
+`minillm/evaluation/result.py` describes what a file holds.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import NoneType
+from typing import Any
 
 from minillm.errors import InputError
-from minillm.reporting.groups import label_results, method_order, unique, value_at
+from minillm.evaluation.result import Result, to_text
+from minillm.reporting.groups import label_results, order_methods
 
-FORMAT = 1
 MERGED_NAME = "results.json"
-_NUMBER = (int, float)
-# Dotted keys that every result has, with what they may hold; other keys are kept as they are.
-_KEYS = {
-    "data": (str,),
-    "inputs": (int,),
-    "method": (str,),
-    "model": (str,),
-    "parameters": (*_NUMBER, NoneType),
-    "rougeL": (dict,),
-    "rougeL.mean": _NUMBER,
-    "rougeL.std": (*_NUMBER, NoneType),
-    "rougeL.ci_low": _NUMBER,
-    "rougeL.ci_high": _NUMBER,
-    "greedy": (dict, NoneType),
-    "greedy.rougeL": _NUMBER,
-    "length": (*_NUMBER, NoneType),
-    "empty": (*_NUMBER, NoneType),
-    "unfinished": (*_NUMBER, NoneType),
-    "reverse_kl": (*_NUMBER, NoneType),
-    "per_input": (list,),
-    "training": (dict, NoneType),
-    "training.seconds": (*_NUMBER, NoneType),
-    "training.seed": (int, NoneType),
-    "run": (dict, NoneType),
-    "run.name": (str,),
-    "run.history": (list,),
-    "seeds": (list,),
-    "temperature": _NUMBER,
-    "wall_seconds": _NUMBER,
-    "provenance": (dict,),
-    "config": (dict, NoneType),
-}
-_KIND_NAMES = {str: "text", int: "a number", float: "a number", dict: "an object", list: "a list"}
 
 
-def load_results(paths: Sequence[Path]) -> list[dict]:
-    """Read and check results, sorted by data set and method.
+def load_results(paths: Sequence[Path]) -> list[Result]:
+    """Read and check results, rounded and sorted by data set and method.
+
+    Methods come in the order of the paths and of the results in a file, teacher and start first.
+    Results of one method are sorted by model, training seed and run.
 
     Args:
         paths: each a result file, a folder searched for `evaluation/*.json` at any depth, or the
@@ -63,12 +32,25 @@ def load_results(paths: Sequence[Path]) -> list[dict]:
     """
     if not paths:
         raise InputError("no results were given; give result files, or folders of runs")
-    found = {}  # where a result stands -> the result
+    results = {}  # file and entry -> result
     for path in paths:
         for file in _result_files(Path(path)):
-            found.update(_read(file))
-    results = sorted(found.items(), key=lambda item: _order(item[1]))
-    return _distinct(results)
+            results.update(_read(file))
+    return [_rounded(result) for result in _distinct(_sorted(results))]
+
+
+def is_merged(file: Path) -> bool:
+    """Whether a file is the `results.json` of an earlier report."""
+    try:
+        load_results([file])
+        return isinstance(json.loads(file.read_text(encoding="utf-8")), list)
+    except InputError:
+        return False
+
+
+def merged_text(results: Iterable[Result]) -> str:
+    """The text of a `results.json`."""
+    return to_text([result.to_json() for result in results])
 
 
 def _result_files(path: Path) -> list[Path]:
@@ -89,8 +71,8 @@ def _result_files(path: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path) -> dict[str, dict]:
-    """The checked results of one file, by where they stand."""
+def _read(file: Path) -> dict[str, Result]:
+    """The checked results of one file, by file and entry."""
     try:
         # NaN and Infinity are no json; read as null, they are refused where a number is needed.
         content = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
@@ -101,63 +83,37 @@ def _read(file: Path) -> dict[str, dict]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}, byte {error.start}: not UTF-8 text, so no result") from error
-    place = str(file.resolve())
+    name = str(file.resolve())
     if not isinstance(content, list):
-        results = {place: content}
-    elif content:
-        results = {f"{place}, entry {i}": result for i, result in enumerate(content)}
-    else:
+        return {name: Result.from_json(content, name)}
+    if not content:
         raise InputError(f"{file} holds no results: its list is empty; evaluate a run first")
-    for where, result in results.items():
-        _check(result, where)
-    return results
+    entries = {f"{name}, entry {i}": entry for i, entry in enumerate(content)}
+    return {where: Result.from_json(entry, where) for where, entry in entries.items()}
 
 
-def _check(result, where: str) -> None:
-    """Refuse what is not a result of the known format."""
-    if not isinstance(result, dict) or "format" not in result:
-        raise InputError(
-            f"{where}: no result, for it has no key 'format'; give files that `evaluate` wrote"
-        )
-    if result["format"] != FORMAT:
-        raise InputError(
-            f"{where}: format {result['format']!r} is unknown, {FORMAT} is allowed; "
-            "evaluate again with this version"
-        )
-    for key, kinds in _KEYS.items():
-        parent, _, name = key.rpartition(".")
-        holder = result[parent] if parent else result
-        if holder is None:  # an optional object that is not there
-            continue
-        if name not in holder:
-            raise InputError(f"{where}: key {key!r} is missing; evaluate again to write it")
-        if isinstance(holder[name], bool) or not isinstance(holder[name], kinds):
-            allowed = " or ".join(unique(_KIND_NAMES.get(kind, "null") for kind in kinds))
-            raise InputError(f"{where}: key {key!r} is {holder[name]!r}; {allowed} is allowed")
-    if not result["per_input"] or not all(isinstance(x, _NUMBER) for x in result["per_input"]):
-        raise InputError(f"{where}: key 'per_input' must hold one number for each input")
-    if not all(isinstance(p, dict) and "step" in p for p in value_at(result, "run.history") or []):
-        raise InputError(
-            f"{where}: a point of 'run.history' lacks a 'step'; evaluate the run again"
-        )
+def _sorted(results: dict[str, Result]) -> list[tuple[str, Result]]:
+    """Sorts by data set, method, model, training seed and run."""
+    methods = order_methods(result.method for result in results.values())
+
+    def key(item: tuple[str, Result]) -> tuple:
+        result = item[1]
+        seed = -1 if result.training_seed is None else result.training_seed
+        method = methods.index(result.method)
+        return result.data, method, result.model, seed, result.run_name or ""
+
+    return sorted(results.items(), key=key)
 
 
-def _order(result: dict) -> tuple:
-    """Sorts by data set, method, model, run and training seed."""
-    name, seed = value_at(result, "run.name") or "", value_at(result, "training.seed")
-    seed = -1 if seed is None else seed
-    return result["data"], *method_order(result["method"]), result["model"], seed, name
-
-
-def _distinct(found: Sequence[tuple[str, dict]]) -> list[dict]:
+def _distinct(items: Sequence[tuple[str, Result]]) -> list[Result]:
     """Results without repetitions; two different ones for the same thing are refused."""
     kept = {}
-    for where, result in found:
-        kept.setdefault(json.dumps(rounded(result), sort_keys=True), (where, result))
+    for where, result in items:
+        kept.setdefault(json.dumps(rounded(result.to_json()), sort_keys=True), (where, result))
     places, results = zip(*kept.values(), strict=True)
     seen = {}
     for where, result, label in zip(places, results, label_results(results), strict=True):
-        key = result["data"], label, value_at(result, "training.seed")
+        key = result.data, label, result.training_seed
         if key in seen:
             raise InputError(
                 f"two different results for data {key[0]!r}, {label!r}, training seed {key[2]}: "
@@ -167,7 +123,11 @@ def _distinct(found: Sequence[tuple[str, dict]]) -> list[dict]:
     return list(results)
 
 
-def rounded(value):
+def _rounded(result: Result) -> Result:
+    return Result.from_json(rounded(result.to_json()), "rounded")
+
+
+def rounded(value: Any) -> Any:
     """Numbers to 4 places (small ones to 4 digits) for readable diffs; exact where they decide.
 
     Config and provenance say how to get the numbers again, so they are kept as they are.

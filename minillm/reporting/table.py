@@ -5,203 +5,209 @@ Pure functions from results (or groups of them) to strings; `report.py` writes t
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import stdev
 
-from minillm.evaluation.statistics import paired_bootstrap
-from minillm.reporting.groups import OURS, TEACHER, Group, unique, value_at
-
-# Columns of the csv, and the key of a result that each shows.
-CSV_COLUMNS = {
-    "data": "data",
-    "method": "method",
-    "model": "model",
-    "parameters": "parameters",
-    "rougeL_mean": "rougeL.mean",
-    "rougeL_std": "rougeL.std",
-    "ci_low": "rougeL.ci_low",
-    "ci_high": "rougeL.ci_high",
-    "greedy_rougeL": "greedy.rougeL",
-    "length": "length",
-    "reverse_kl": "reverse_kl",
-    "train_seconds": "training.seconds",
-    "training_seeds": "training.seed",
-    "inputs": "inputs",
-    "unfinished": "unfinished",
-    "empty": "empty",
-    "run": "run.name",
-}
-_NOTHING = "–"
+from minillm.evaluation.metrics import METRICS, Metric
+from minillm.evaluation.result import Result
+from minillm.reporting.groups import TEACHER, Group, unique
+from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 
-def csv_table(results: Sequence[dict]) -> str:
+def csv_columns(results: Sequence[Result]) -> dict[str, Callable[[Result], object]]:
+    """The columns of the csv, each with the value that it shows of a result.
+
+    Every metric of the results has its columns, `METRIC_mean` to `METRIC_greedy`, if any result has
+    a value for them.
+    """
+    names = unique(name for result in results for name in result.metrics)
+    names = [name for name in METRICS if name in names] + [n for n in names if n not in METRICS]
+    columns = {
+        "data": lambda result: result.data,
+        "method": lambda result: result.method,
+        "model": lambda result: result.model,
+        "parameters": lambda result: result.parameters,
+    }
+    for name in names:
+        for part in ("mean", "std", "ci_low", "ci_high", "greedy"):
+            value = _part_of(name, part)
+            if any(value(result) is not None for result in results):
+                columns[f"{name}_{part}"] = value
+    return columns | {
+        "train_seconds": _training_seconds,
+        "training_seeds": lambda result: result.training_seed,
+        "inputs": lambda result: result.inputs,
+        "run": lambda result: result.run_name,
+    }
+
+
+def _part_of(name: str, part: str) -> Callable[[Result], float | None]:
+    return lambda result: result.metric(name) and getattr(result.metric(name), part)
+
+
+def csv_table(results: Sequence[Result]) -> str:
     """One row for each result; cells are empty where a result has no such value."""
+    columns = csv_columns(results)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([value_at(result, key) for key in CSV_COLUMNS.values()] for result in results)
+    writer.writerow(columns)
+    writer.writerows([value(result) for value in columns.values()] for result in results)
     return text.getvalue()
 
 
-def markdown_table(groups: Sequence[Group]) -> str:
-    """Scores of every group with a legend; the best student of each data set is bold."""
-    header = ["data", "method", "model", "parameters", "ROUGE-L", "greedy", "length", "reverse KL"]
-    header.append("training (s)")
-    rows = []
-    for group in groups:
-        rivals = [g for g in groups if g.data == group.data and g.method != TEACHER]
-        is_best = group in rivals and _score(group) == max(map(_score, rivals))
-        score = _score_cell(group)
-        rows.append(
-            [
-                group.data,
-                group.label,
-                group.model,
-                _count(group.mean("parameters")),
-                f"**{score}**" if is_best else score,
-                _number(group.mean("greedy.rougeL"), ".1f"),
-                _number(group.mean("length"), ".1f"),
-                _number(group.mean("reverse_kl"), ".3f"),
-                _number(group.mean("training.seconds"), ",.0f"),
-            ]
-        )
-    return f"{_align(header, rows, texts=3)}\n\n{_legend(groups)}"
+def markdown_table(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
+    """Scores of every group with a legend.
 
-
-def differences_table(groups: Sequence[Group]) -> str | None:
-    """MiniLLM minus every other method on the same inputs; None where there is nothing to compare.
-
-    Of several MiniLLM models, each is compared with methods of its own model and with the teacher.
+    Each of `metrics` has a column with its interval or its spread over training runs, and a column
+    for greedy decoding if there is any. Of each metric with a direction, the best student of each
+    data set is bold. The columns of the metrics that are always shown follow.
     """
-    rows, skipped = [], []
-    for ours in (group for group in groups if group.method == OURS):
-        same_data = [group for group in groups if group.data == ours.data]
-        is_alone = sum(group.method == OURS for group in same_data) == 1
-        for other in same_data:
-            if other.method == OURS:
-                continue
-            if not (is_alone or other.model == ours.model or other.method == TEACHER):
-                continue
-            scores, baseline = ours.per_input(), other.per_input()
-            name = f"{ours.label} minus {other.label}"
-            if scores is None or baseline is None or len(scores) != len(baseline):
-                skipped.append(f"{name} ({ours.data})")
-                continue
-            difference = paired_bootstrap(scores, baseline)
-            cell = f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
-            rows.append([ours.data, name, cell])
-    if not rows and not skipped:
-        return None
-    legend = (
-        "Difference in ROUGE-L with its 95% paired bootstrap interval over inputs; each input's "
-        "score is averaged over sampling seeds and training runs."
-    )
-    if skipped:
-        legend += f" Not scored on the same inputs, so not compared: {_escape(', '.join(skipped))}."
-    if not rows:
-        return legend
-    return f"{_align(['data', 'methods', 'difference'], rows, texts=2)}\n\n{legend}"
+    shown = _always_shown(metrics)
+    columns = {
+        "data": [group.data for group in groups],
+        "method": [group.label for group in groups],
+        "model": [group.model for group in groups],
+        "parameters": [_count(group.mean(lambda result: result.parameters)) for group in groups],
+    }
+    for metric in metrics:
+        columns[metric.label] = _score_cells(groups, metric)
+        if _has_greedy(groups, metric):
+            cells = [_number(group.greedy(metric.name), metric.form) for group in groups]
+            columns["greedy" if len(metrics) == 1 else f"{metric.label}, greedy"] = cells
+    for metric in shown:
+        columns[metric.label] = [_number(group.score(metric.name), metric.form) for group in groups]
+    columns["training (s)"] = [_number(group.mean(_training_seconds), ",.0f") for group in groups]
+    rows = list(zip(*columns.values(), strict=True))
+    return f"{table(list(columns), rows, texts=3)}\n\n{_legend(groups, metrics)}"
 
 
-def provenance(results: Sequence[dict]) -> str:
+def provenance(results: Sequence[Result]) -> str:
     """How, where and when the results were made, as a Markdown list."""
 
     def of(key: str) -> list:
-        return unique(value_at(result, f"provenance.{key}") for result in results)
+        return unique(result.provenance.get(key) for result in results)
 
     revisions = unique(
-        f"{value_at(r, 'provenance.git_revision') or 'unknown'}"
-        + (" with uncommitted changes" if value_at(r, "provenance.git_dirty") else "")
-        for r in results
+        f"{result.provenance.get('git_revision') or 'unknown'}"
+        + (" with uncommitted changes" if result.provenance.get("git_dirty") else "")
+        for result in results
     )
     versions = {}
     for result in results:
-        for name, version in (value_at(result, "provenance.versions") or {}).items():
+        for name, version in (result.provenance.get("versions") or {}).items():
             versions.setdefault(name, []).append(version)
     dates = sorted(map(str, of("date")))
     lines = [
         ("git revision", ", ".join(revisions)),
         ("machine", "; ".join(map(str, of("machine")))),
         ("versions", ", ".join(f"{k} {' and '.join(unique(v))}" for k, v in versions.items())),
-        ("sampling seeds", _list(seed for result in results for seed in result["seeds"])),
-        ("training seeds", _list(value_at(result, "training.seed") for result in results)),
+        ("sampling seeds", _list(seed for result in results for seed in result.seeds)),
+        ("training seeds", _list(result.training_seed for result in results)),
         ("date", " to ".join(unique([dates[0], dates[-1]])) if dates else ""),
     ]
-    text = "".join(f"- {name}: {_escape(value) or 'unknown'}\n" for name, value in lines)
+    text = "".join(f"- {name}: {escape(value) or 'unknown'}\n" for name, value in lines)
     commands = [f"  - `{' '.join(str(command).split())}`\n" for command in of("command")]
     return f"{text}- commands:{''.join([chr(10), *commands]) if commands else ' unknown'}".rstrip()
 
 
-def _score(group: Group) -> float:
-    """ROUGE-L as the table shows it, so that equal cells are equally good."""
-    return round(group.mean("rougeL.mean"), 1)
+def _score_cells(groups: Sequence[Group], metric: Metric) -> list[str]:
+    """The metric's cell of each group; that of the best student of a data set is bold."""
+    cells = [_score_cell(group, metric) for group in groups]
+    if metric.higher_is_better is None:
+        return cells
+    sign = 1 if metric.higher_is_better else -1
+    # Compared as the table shows them, so that equal cells are equally good.
+    scores = [
+        None if (score := group.score(metric.name)) is None or group.method == TEACHER
+        else sign * float(format(score, metric.form))
+        for group in groups
+    ]  # fmt: skip
+    best = {}
+    for group, score in zip(groups, scores, strict=True):
+        if score is not None:
+            best[group.data] = max(score, best.get(group.data, score))
+    return [
+        f"**{cell}**" if score is not None and score == best[group.data] else cell
+        for group, score, cell in zip(groups, scores, cells, strict=True)
+    ]
 
 
-def _score_cell(group: Group) -> str:
+def _score_cell(group: Group, metric: Metric) -> str:
     """One run: mean and interval. Several: mean and deviation over training runs."""
-    if len(group.results) == 1:
-        interval = group.interval()
-        return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
-    deviation = stdev(value_at(result, "rougeL.mean") for result in group.results)
-    return f"{group.mean('rougeL.mean'):.1f} ± {deviation:.1f} ({len(group.results)} runs)"
+    runs, form = group.runs(metric.name), metric.form
+    if runs is None:
+        return NOTHING
+    if len(runs) > 1:
+        deviation = stdev(run.mean for run in runs)
+        return f"{group.score(metric.name):{form}} ± {deviation:{form}} ({len(runs)} runs)"
+    interval = group.interval(metric.name)
+    if interval is None:
+        return _number(group.score(metric.name), form)
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
-def _legend(groups: Sequence[Group]) -> str:
+def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     """What the columns mean, with units, inputs and seeds."""
     results = [result for group in groups for result in group.results]
     inputs = {}
     for result in results:
-        inputs.setdefault(result["data"], []).append(result["inputs"])
-    seeds = unique(len(result["seeds"]) for result in results)
-    temperatures = unique(result["temperature"] for result in results)
-    sentences = [
-        f"ROUGE-L (0 to 100): mean over {_either(seeds)} sampling seeds at temperature "
-        f"{_either(temperatures)}, with its 95% bootstrap interval over inputs",
-        "Bold: best student of a data set",
-        "Greedy: ROUGE-L of greedy decoding",
-        "Length: mean tokens of a response",
-        "Reverse KL: from the teacher, nats per token",
-        "Training (s): wall time of training",
-        "Inputs: " + ", ".join(f"{data} {_either(unique(n))}" for data, n in inputs.items()),
-    ]
+        inputs.setdefault(result.data, []).append(result.inputs)
+    seeds = _either(unique(len(result.seeds) for result in results))
+    temperatures = _either(unique(result.temperature for result in results))
+    first = (
+        f"{in_words(metric.axis_label for metric in metrics)}: mean over "
+        f"{seeds} sampling seeds at temperature {temperatures}, with the 95% bootstrap interval "
+        "over inputs"
+    )
     if any(len(group.results) > 1 for group in groups):
-        several = "; of several training runs, mean ± standard deviation over the runs"
-        sentences[0] += several + " (other columns: their mean)"
-    return _escape(". ".join(sentences)) + "."
-
-
-def _align(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A Markdown table of padded cells: the first `texts` columns left, the others right."""
-    cells = [[_escape(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * w if i < texts else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    padded = [
-        [
-            c.ljust(w) if i < texts else c.rjust(w)
-            for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in cells
+        first += "; for several training runs, mean ± standard deviation over the runs"
+        first += " (other columns: mean over the runs)"
+    sentences = [_capital(first)]
+    sentences += [
+        f"{_capital(m.label)}: {m.description}" for m in (*metrics, *_always_shown(metrics))
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [padded[0], rule, *padded[1:]])
+    if any(metric.higher_is_better is not None for metric in metrics):
+        lower = [metric.label for metric in metrics if metric.higher_is_better is False]
+        sentences.append("Bold: best student of a data set"
+                         + (f" ({in_words(lower)}: the lowest)" if lower else ""))  # fmt: skip
+    decoded = [metric.label for metric in metrics if _has_greedy(groups, metric)]
+    if decoded:
+        sentences.append(f"Greedy: {in_words(decoded)} of greedy decoding")
+    sentences.append("Training (s): wall time of training")
+    counts = ", ".join(f"{data} {_either(unique(n))}" for data, n in inputs.items())
+    sentences.append(f"Inputs: {counts}")
+    return escape(". ".join(sentences)) + "."
 
 
-def _escape(text: str) -> str:
-    """Text on one line that ends no table cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _always_shown(metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics that a table shows beside those that were chosen."""
+    return [metric for metric in METRICS.values() if metric.always_shown and metric not in metrics]
+
+
+def _has_greedy(groups: Sequence[Group], metric: Metric) -> bool:
+    return any(group.greedy(metric.name) is not None for group in groups)
+
+
+def _training_seconds(result: Result) -> float | None:
+    return result.training.seconds if result.training else None
 
 
 def _number(value: float | None, form: str) -> str:
-    return _NOTHING if value is None else format(value, form)
+    return NOTHING if value is None else format(value, form)
 
 
 def _count(value: float | None) -> str:
     """A number of parameters with 3 digits: 241k, 1.56B."""
     if value is None:
-        return _NOTHING
+        return NOTHING
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{float(f'{value / size:.3g}'):g}{unit}"
     return f"{value:.0f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _either(values: Sequence) -> str:

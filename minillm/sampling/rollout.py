@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from accelerate.utils import recursively_apply, send_to_device
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from minillm.data.batches import SequenceBatch
 
@@ -69,10 +69,10 @@ class Rollout:
     def state_dict(self) -> dict[str, Any]:
         """All fields as plain values, for `torch.save`; tensors as copies, not views of more."""
         values = vars(self) | {"sequences": vars(self.sequences)}
-        return tree_map_only(Tensor, torch.clone, values)
+        return recursively_apply(torch.clone, values)
 
     @staticmethod
     def from_state_dict(state: dict[str, Any], device: torch.device) -> "Rollout":
         """What `state_dict` came from, on a device."""
-        state = tree_map_only(Tensor, lambda values: values.to(device), state)
+        state = send_to_device(state, device)
         return Rollout(**state | {"sequences": SequenceBatch(**state["sequences"])})

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minillm.data.batches import PromptBatch
+from minillm.data.encoding import teacher_prompt_batch
 from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
 from minillm.objectives.targets import HeadTargets
@@ -75,7 +76,7 @@ class Rollouts:
                 Decoding(limit, self.method.temperature),
                 generator=self.coins,
                 teacher=whole_teacher,
-                teacher_prompts=teacher_prompts(examples, student.pad_id, device),
+                teacher_prompts=teacher_prompt_batch(examples, student.pad_id, device),
                 alpha=self.method.alpha,
                 coin_group=self.method.coin_group,
                 batch_size=self.method.sampling_batch_size,
@@ -117,13 +118,6 @@ class Rollouts:
         self.coins.set_state(state["coins"])
         self.shuffle.set_state(state["shuffle"])
         self.prompts.load_state_dict(state["prompts"])
-
-
-def teacher_prompts(examples: list, pad_id: int, device: torch.device) -> PromptBatch | None:
-    """The teacher's own prompts of examples; None if the teacher reads the student's."""
-    if examples[0].teacher_prompt_ids is None:
-        return None
-    return PromptBatch.pad([x.teacher_prompt_ids for x in examples], pad_id).to(device)
 
 
 def rollout_metrics(rollout: Rollout) -> Metrics:

@@ -32,10 +32,7 @@ class TrainingBatch:
     @property
     def teacher_sequences(self) -> SequenceBatch:
         """The teacher's prompts with the same responses."""
-        if self.teacher_prompts is None:
-            return self.sequences
-        prompts = self.teacher_prompts
-        return replace(self.sequences, prompt_ids=prompts.ids, prompt_mask=prompts.mask)
+        return self.sequences.with_prompts(self.teacher_prompts)
 
     @property
     def lengths(self) -> Tensor:

@@ -21,6 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from minillm.config import TrainingConfig
 from minillm.errors import Stopped, TrainingError
+from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
@@ -35,8 +36,9 @@ from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# Metrics on the progress bar beside those of the method: name in metrics.jsonl -> short text.
-SHOWN = {"validation/rougeL": "ROUGE-L", "speed/tokens_per_second": "tokens/s"}
+# Metrics on the progress bar beside those of the method and the validation score that selects: name
+# in metrics.jsonl -> short text.
+SHOWN = {"speed/tokens_per_second": "tokens/s"}
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Trainer:
         method: batches and loss.
         training: settings of the loop.
         steps: optimiser steps.
-        validate: scores the student that it is given, whole: `loss`, `rougeL` and more.
+        validate: scores the student that it is given, whole: `loss` and the cheap metrics.
         tracker: where figures go.
         state: writes and reads checkpoints.
         output: the run's folder.
@@ -230,7 +232,8 @@ class Trainer:
     def _track(self, step: int, values: dict[str, float]) -> None:
         with self.state.writing(self.tracker.path):
             self.tracker.log(step, values)
-        shown = self.method.shown | SHOWN
+        score = shown_score(self.training.select_by)
+        shown = self.method.shown | {f"validation/{score.name}": score.label} | SHOWN
         self.shown |= {
             text: float(f"{values[name]:.3g}") for name, text in shown.items() if name in values
         }
@@ -253,35 +256,24 @@ class Trainer:
         seconds = self.clock.training_seconds
         self.history.append({"step": step, "seconds": seconds} | scores)
         self._track(step, {f"validation/{name}": value for name, value in scores.items()})
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+        shown = score_line(scores, self.training.select_by)
         log.info("step %d of %d (%.0f s): %s", step, self.steps, seconds, shown)
         details = self.details | {
             "step": step,
             "seconds": seconds,
             "selected_by": self.training.select_by,
         }
-        for name in ["last", "best"] if self._is_best(scores) else ["last"]:
+        names = ["last", "best"] if is_best(self.history, self.training.select_by) else ["last"]
+        for name in names:
             with self.state.writing(self.output / name):
                 if self.accelerator.is_main_process:
                     save_checkpoint(student, self.output / name, details)
 
     def summary(self) -> dict:
-        """What the run came to."""
-        name = self.training.select_by
-        best = self.history[-1]
-        if name != "last":
-            best = (min if name == "loss" else max)(self.history, key=lambda point: point[name])
+        """Steps, seconds, the best validation, and all validations."""
         return {
             "steps": self.steps,
             "seconds": dict(self.clock.total) | {"training": self.clock.training_seconds},
-            "best": best,
+            "best": best(self.history, self.training.select_by),
             "history": self.history,
         }
-
-    def _is_best(self, scores: dict[str, float]) -> bool:
-        """Whether no earlier validation was better by the score that selects."""
-        name = self.training.select_by
-        if name == "last":
-            return True
-        sign = -1 if name == "loss" else 1
-        return all(sign * scores[name] > sign * point[name] for point in self.history[:-1])

@@ -100,25 +100,6 @@ def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageM
     return replace(teacher, gather=gather)
 
 
-@contextmanager
-def postponed_writes(accelerator: Accelerator) -> Iterator[None]:
-    """What DeepSpeed saves inside is written at the end, when its processes have met.
-
-    They meet after they have written: one that cannot would leave the others waiting there.
-    """
-    if accelerator.distributed_type != DistributedType.DEEPSPEED:
-        yield
-        return
-    engine = accelerator.deepspeed_engine_wrapped.engine
-    write, states = engine.checkpoint_engine.save, {}
-    engine.checkpoint_engine.save = lambda state_dict, path: states.update({path: state_dict})
-    engine._copy_recovery_script = lambda folder: None  # `best` and `last` are whole already
-    yield
-    engine.checkpoint_engine.save = write
-    for path, state in states.items():
-        write(state, path)
-
-
 def _whole(parameter: Tensor) -> Tensor:
     """All of a parameter that FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have cut up."""
     if isinstance(parameter, DTensor):

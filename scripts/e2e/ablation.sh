@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Table 4 on E2E: MiniLLM without length normalisation, without teacher mixing and without the exact
-# single-step term, beside the whole. Each is scored at its last checkpoint: the best one may be
-# from before a collapse. Run scripts/e2e/run.sh with the same SEEDS before.
+# Table 4 on E2E: compares MiniLLM with MiniLLM without length normalisation, without teacher mixing
+# and without the exact single-step term. Scores are those of the last checkpoints, because the best
+# checkpoint may precede a collapse. Run scripts/e2e/run.sh with the same SEEDS before.
 #   bash scripts/e2e/ablation.sh PATH     PATH: the folder with trainset.csv and devset.csv
-# SEEDS="1 2 3" trains with each of these seeds; what is done is not done again.
+# SEEDS="1 2 3" trains once per seed. Finished phases are not repeated.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 RESULTS=${RESULTS:-$RUNS/ablation/report}

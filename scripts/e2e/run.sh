@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# E2E NLG: teacher, student and four methods, scored on the development set.
+# E2E NLG: trains a teacher, a student and four methods, and scores them on the development set.
 #   bash scripts/e2e/run.sh PATH     PATH: the folder with trainset.csv and devset.csv
-# Where PATH also holds testset_w_refs.csv, that is scored too, as e2e-test. A second run keeps the
-# phases that are done. SEEDS="1 2 3" trains every method with each of these seeds, from the same
-# teacher and start; RUNS=FOLDER and RESULTS=FOLDER say where runs and report go.
+# If PATH contains testset_w_refs.csv, the script also scores on this file, as e2e-test. Finished
+# phases are not repeated. SEEDS="1 2 3" trains every method once per seed, from the same teacher and
+# start. RUNS=FOLDER and RESULTS=FOLDER set the folders of the runs and of the report.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 RESULTS=${RESULTS:-$RUNS/report}
@@ -29,8 +29,8 @@ if [ -f "$path/testset_w_refs.csv" ]; then
         data.test=testset_w_refs.csv
 fi
 say "Report"
-reported=("$RUNS/teacher")
+folders=("$RUNS/teacher")
 for run in $students; do
-    reported+=("$RUNS/$run")
+    folders+=("$RUNS/$run")
 done
-minillm report "${reported[@]}" --output "$RESULTS" --title "E2E NLG"
+minillm report "${folders[@]}" --output "$RESULTS" --title "E2E NLG"

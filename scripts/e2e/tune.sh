@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Learning rates on E2E: every method at every rate, from the start that run.sh made, each kept at
-# its best validation ROUGE-L; prints a table of that. Run scripts/e2e/run.sh before.
+# Learning rates on E2E: trains every method with every rate, from the start of scripts/e2e/run.sh,
+# and prints the best validation ROUGE-L of each run. Run scripts/e2e/run.sh before.
 #   bash scripts/e2e/tune.sh PATH     PATH: the folder with trainset.csv and devset.csv
-# RATES="1e-3 2e-3" and METHODS="sft minillm" narrow it; what is done is not done again.
+# RATES="1e-3 2e-3" and METHODS="sft minillm" select rates and methods. Finished runs are not
+# repeated.
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 
@@ -10,7 +11,7 @@ for rate in ${RATES:-1e-3 2e-3 4e-3}; do
     for name in ${METHODS:-sft kd seqkd minillm}; do
         say "$name at $rate"
         overrides=("${student[@]}" training.lr="$rate")
-        if [ "$name" = seqkd ]; then # the teacher's responses are the same for every rate
+        if [ "$name" = seqkd ]; then # all rates use the same responses of the teacher
             overrides+=(method.file="$RUNS/seqkd.responses.jsonl")
         fi
         train "$name" "tune/$name-$rate" "${overrides[@]}"

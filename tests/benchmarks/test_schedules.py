@@ -1,4 +1,4 @@
-"""The benchmark compares like with like: one loss by both schedules, and a table at the end."""
+"""Benchmarks: both schedules compute the same loss, and the results are written to a table."""
 
 import json
 import sys
@@ -18,12 +18,12 @@ from minillm.objectives.minillm import advantages, importance_weights
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_the_loss_of_a_rollout_is_the_same_under_both_schedules(architecture):
+def test_both_schedules_compute_the_same_loss_of_a_rollout(architecture):
     problem = build_problem(TINY, architecture, "cpu")
     method = minillm_method(problem, inner_epochs=1)
     part = method.parts["tokens"]
     rollout, _ = part.source.collect()
-    assert rollout.mask.sum(-1).unique().numel() > 1, "rows of one length show no padding"
+    assert rollout.mask.sum(-1).unique().numel() > 1, "the test needs padding"
     part.source.collect = lambda: (rollout, {})
     module = problem.student.module
     batch, tokens = next(method.batches()), rollout.sequences.tokens
@@ -32,23 +32,27 @@ def test_the_loss_of_a_rollout_is_the_same_under_both_schedules(architecture):
     log_probs = rollout.student_log_probs, rollout.mixture_log_probs
     weights = importance_weights(*log_probs, part.loss.settings)
     advantage = advantages(
-        log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, part.loss.settings
+        log_probs[0],
+        rollout.teacher_log_probs,
+        log_probs[1],
+        rollout.mask,
+        settings=part.loss.settings,
     )
     official = (
         rollout_loss(problem.student, problem.teacher, rollout, weights, advantage,
-                     part.loss.settings, tokens)
+                     settings=part.loss.settings, tokens=tokens)
     )  # fmt: skip
     parameters = [x for x in module.parameters() if x.requires_grad]
     gradients = [torch.autograd.grad(loss, parameters) for loss in (ours, official)]
     torch.testing.assert_close(ours, official, atol=1e-6, rtol=1e-6)
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    for our_gradient, official_gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(our_gradient, official_gradient, atol=1e-6, rtol=1e-5)
 
 
 def test_step_writes_its_rows_and_the_table_without_trl(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(peers, "missing", lambda: "trl is not installed")
     command = ["step", "--shape", "tiny", "--repeats", "1", "--output", str(tmp_path)]
-    for _ in range(2):  # the second time in place of the first
+    for _ in range(2):  # the second run replaces the rows of the first
         monkeypatch.setattr(sys, "argv", command)
         step.main()
     assert "trl is not installed" in capsys.readouterr().out
@@ -71,6 +75,6 @@ def test_the_paper_shape_is_refused_on_a_cpu(monkeypatch):
         step.main()
 
 
-def test_peak_memory_counts_what_is_freed_again():
+def test_peak_memory_includes_freed_memory():
     peak = peak_memory(lambda: torch.ones(40 * 2**20 // 4).sum(), torch.device("cpu"))
     assert 35 < peak < 60

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from minillm.evaluation.metrics import METRICS
+from tests.evaluation.toy import Letters
+
 TIMES = {"wall_seconds", "provenance", "config"}
 
 
@@ -31,6 +34,24 @@ def test_evaluation_is_the_same_twice(command, run_folder):
     assert result["inputs"] == 10 and result["seeds"] == [10, 20]
     assert result["training"]["seed"] == 1 and result["run"]["name"] == "teacher"
     assert len(responses.splitlines()) == 10 * 3  # two seeds and greedy
+    check_means(result, [json.loads(line) for line in responses.splitlines()])
+
+
+def check_means(result, rows):
+    """The metrics of a result are the means of the values beside its responses."""
+    assert list(result["metrics"]) == list(METRICS)
+    assert result["metrics"].pop("reverse_kl") is None  # there is no teacher
+    for name in ("rougeL", "exact_match", "length", "unfinished", "empty"):
+        values = {seed: [row[name] for row in rows if row["seed"] == seed]
+                  for seed in (10, 20, "greedy")}  # fmt: skip
+        means = {str(seed): sum(x) / len(x) for seed, x in values.items()}
+        metric = result["metrics"][name]
+        assert metric["greedy"] == pytest.approx(means.pop("greedy"), abs=1e-3), name
+        assert metric["per_seed"] == pytest.approx(means, abs=1e-3), name
+        assert metric["mean"] == pytest.approx(sum(means.values()) / 2, abs=1e-3), name
+        assert metric["ci_low"] <= metric["mean"] <= metric["ci_high"], name
+        pairs = zip(values[10], values[20], strict=True)
+        assert metric["per_input"] == pytest.approx([sum(x) / 2 for x in pairs], abs=1e-3), name
 
 
 def test_a_result_is_not_overwritten_unasked(command, run_folder):
@@ -57,7 +78,20 @@ def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
 def test_reverse_kl_is_scored_where_a_teacher_is_named(command, run_folder):
     options = ["evaluation.seeds=[1]", "evaluation.limit=2", "teacher.path=run/best"]
     assert command("evaluate", "run", *options).status == 0
-    assert numbers("run/evaluation/tiny.json")["reverse_kl"] == pytest.approx(0, abs=1e-6)
+    reverse_kl = numbers("run/evaluation/tiny.json")["metrics"]["reverse_kl"]
+    assert reverse_kl["mean"] == pytest.approx(0, abs=1e-6) and reverse_kl["greedy"] is None
+
+
+def test_only_the_named_metrics_are_scored(command, run_folder):
+    options = ["evaluation.seeds=[1]", "evaluation.limit=2", "evaluation.greedy=false"]
+    metrics = "evaluation.metrics=[exact_match,reverse_kl]"
+    assert command("evaluate", "run", *options, metrics).status == 0
+    found = numbers("run/evaluation/tiny.json")["metrics"]
+    assert found.keys() == {"exact_match", "reverse_kl"} and found["reverse_kl"] is None
+    outcome = command("report", "run", "--output", "tables")
+    assert outcome.status == 2 and "--metric rougeL: no result" in outcome.err
+    outcome = command("report", "run", "--output", "tables", "--metric", "exact_match")
+    assert outcome.status == 0 and Path("tables/exact_match.png").is_file()
 
 
 def test_a_teacher_that_is_gone_matters_to_evaluation_alone(command, run_folder):
@@ -105,3 +139,27 @@ def test_report_from_results(command, run_folder):
     assert {"table.md", "table.csv", "results.json"} <= {x.name for x in Path("tables").iterdir()}
     outcome = command("report", "nowhere", "--output", "other")
     assert outcome.status == 2 and "nowhere" in outcome.err and not Path("other").exists()
+
+
+def test_a_new_metric_goes_all_the_way(command, settings, run_folder, monkeypatch):
+    """One class and its registration: validation, selection, result file, responses and report."""
+    monkeypatch.setitem(METRICS, "letterCount", Letters())
+    options = ["student.path=run/best", "training.select_by=letterCount", "training.lr=0.1"]
+    outcome = command("train", *settings, *options, "output=runs/short")
+    assert outcome.status == 0, outcome.err
+    summary = json.loads(Path("runs/short/summary.json").read_text())
+    counts = [point["letterCount"] for point in summary["history"]]
+    assert len(set(counts)) > 1 and summary["best"]["letterCount"] == min(counts)
+    best = json.loads(Path("runs/short/best/minillm.json").read_text())
+    assert best["step"] == summary["best"]["step"] and best["selected_by"] == "letterCount"
+    assert command("evaluate", "runs/short", "evaluation.seeds=[1,2]").status == 0
+    metric = numbers("runs/short/evaluation/tiny.json")["metrics"]["letterCount"]
+    assert len(metric["per_input"]) == len(metric["weights"]) == 10 and metric["greedy"] > 0
+    row = json.loads(Path("runs/short/evaluation/tiny.responses.jsonl").read_text().splitlines()[0])
+    assert row["letterCount"] == len(row["response"])
+    outcome = command("report", "runs", "--output", "tables", "--metric", "letterCount")
+    assert (
+        outcome.status == 0 and "letters" in outcome.out and f"{metric['mean']:.2f}" in outcome.out
+    )
+    names = {path.name for path in Path("tables").iterdir()}
+    assert names >= {"letter_count.png", "training.png"}

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from minillm.commands.train import check_processes
 from minillm.config import Config, MiniLLMConfig
+from minillm.config_checks import check_processes
 from minillm.errors import InputError
 from tests.conftest import BUILT
 

@@ -5,8 +5,8 @@ from accelerate.utils import DistributedType
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from minillm.commands.prepare import start_accelerator
 from minillm.config import Config
+from minillm.runtime import start_accelerator
 from minillm.training.optimization import build_optimizer
 from minillm.training.sharding import prepare
 

@@ -8,8 +8,8 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DeepSpeedPlugin
 
-from minillm.commands.train import check_processes
 from minillm.compose import CONFIGS, groups, load_config
+from minillm.config_checks import check_processes
 from minillm.errors import InputError
 
 RUNTIMES = sorted(path.stem for path in (CONFIGS / "accelerate").glob("*.yaml"))

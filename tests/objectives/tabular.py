@@ -1,8 +1,8 @@
-"""Students and teachers that are tables of logits, small enough to enumerate every response.
+"""Students and teachers that are tables of logits, small enough to enumerate all responses.
 
-A table has one row of logits for each prefix that can go on. The sum over all responses y of
-p~(y) times the gradient of our loss on y is the expectation that sampling estimates: no chance is
-left in it. Float64 throughout.
+A table has one row of logits per prefix that can continue. The sum over all responses y of p~(y)
+times the gradient of the loss of y is the exact expectation that sampling estimates. All values are
+float64.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ EOS = 0
 
 @dataclass(frozen=True)
 class Responses:
-    """Every response of at most `length` tokens that ends in EOS or fills the limit.
+    """All responses that end with EOS or have `length` tokens.
 
     Attributes:
-        vocab: size of the vocabulary, EOS included.
-        length: the limit.
+        vocab: size of the vocabulary with EOS.
+        length: maximum number of tokens.
         ids: `[N, T]`, padded on the right with EOS.
         mask: `[N, T]`.
-        rows: the table's row `[N, T]` that each token is drawn from; 0 on padding.
+        rows: row of the table that each token is drawn from, `[N, T]`; 0 on padding.
     """
 
     vocab: int
@@ -41,10 +41,10 @@ class Responses:
     def all(vocab: int, length: int) -> "Responses":
         prefixes = [p for n in range(length) for p in product(range(1, vocab), repeat=n)]
         row = {prefix: i for i, prefix in enumerate(prefixes)}
-        going_on = [p for p in prefixes if len(p) == length - 1]
-        full = [(*prefix, token) for prefix in going_on for token in range(vocab)]
-        ended = [(*prefix, EOS) for prefix in prefixes if len(prefix) < length - 1]
-        responses = ended + full
+        longest_prefixes = [p for p in prefixes if len(p) == length - 1]
+        longest = [(*prefix, token) for prefix in longest_prefixes for token in range(vocab)]
+        shorter = [(*prefix, EOS) for prefix in prefixes if len(prefix) < length - 1]
+        responses = shorter + longest
         ids = [[*y, *[EOS] * (length - len(y))] for y in responses]
         mask = [[1] * len(y) + [0] * (length - len(y)) for y in responses]
         rows = [[row[y[:t]] if t < len(y) else 0 for t in range(length)] for y in responses]
@@ -59,13 +59,13 @@ class Responses:
         return torch.randn(self.table_shape, generator=generator, dtype=torch.float64)
 
     def log_probs(self, table: Tensor) -> Tensor:
-        """Log-probability `[N, T]` of each token of each response, 0 on padding."""
+        """Log-probabilities `[N, T]` of the tokens of all responses; 0 on padding."""
         return token_log_probs(log_softmax(table)[self.rows], self.ids) * self.mask
 
 
 @dataclass(frozen=True)
 class Policies:
-    """The student that sampled, the teacher, and the mixture of both that responses come from."""
+    """The student at sampling time, the teacher, and the mixture that responses are drawn from."""
 
     responses: Responses
     student: Tensor
@@ -86,7 +86,7 @@ class Policies:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """p~(y) `[N]` of each response."""
+        """p~(y) of each response, `[N]`."""
         return self.mixture_log_probs.sum(-1).exp()
 
     def weights(self, settings: Settings) -> Tensor:
@@ -98,38 +98,44 @@ class Policies:
             self.teacher_log_probs,
             self.mixture_log_probs,
             self.responses.mask,
-            settings,
+            settings=settings,
         )
 
     def exact_gradient(self) -> tuple[Tensor, Tensor]:
-        """KL[q || p] over whole responses, and its gradient by the table, both by autograd."""
+        """KL[q || p] of whole responses, and its gradient by the student's table (autograd)."""
         student = self.student.clone().requires_grad_()
         log_q = self.responses.log_probs(student).sum(-1)
         kl = (log_q.exp() * (log_q - self.teacher_log_probs.sum(-1))).sum()
         return kl.detach(), torch.autograd.grad(kl, student)[0]
 
     def gradients(
-        self, settings: Settings, weights: Tensor, advantages: Tensor, now: Tensor | None = None
+        self,
+        settings: Settings,
+        weights: Tensor,
+        advantages: Tensor,
+        current_student: Tensor | None = None,
     ) -> Tensor:
-        """Gradient `[N, T, V]` of each response's loss by the logits at each of its tokens.
+        """Gradients `[N, T, V]` of the loss of each response by the logits at its tokens.
 
-        `now` is the student that is trained, where it is no longer the one that sampled.
+        `current_student` is the student that is trained; None for the student at sampling time.
         """
-        table = self.student if now is None else now
+        table = self.student if current_student is None else current_student
         logits = table[self.responses.rows].requires_grad_()
         log_p = log_softmax(self.teacher)[self.responses.rows]
         log_q = log_softmax(logits)
         terms = token_log_probs(log_q, self.responses.ids), kl(log_q, log_p)
-        parts = losses(*terms, self.student_log_probs, weights, advantages, settings)
+        parts = losses(*terms, self.student_log_probs, weights, advantages, settings=settings)
         return torch.autograd.grad((parts.total * self.responses.mask).sum(), logits)[0]
 
     def expectation(self, gradients: Tensor) -> Tensor:
-        """The mean over p~ of gradients `[N, T, V]`, by the table."""
+        """The mean over p~ of gradients `[N, T, V]`, as a gradient by the table."""
         shares = (self.probabilities[:, None, None] * gradients).flatten(0, 1)
         total = torch.zeros(self.responses.table_shape, dtype=shares.dtype)
         return total.index_add(0, self.responses.rows.flatten(), shares)
 
-    def expected_gradient(self, settings: Settings, now: Tensor | None = None) -> Tensor:
-        """What our loss's gradient is on average over samples."""
+    def expected_gradient(
+        self, settings: Settings, current_student: Tensor | None = None
+    ) -> Tensor:
+        """The mean over samples of the gradient of the loss."""
         weights, advantages = self.weights(settings), self.advantages(settings)
-        return self.expectation(self.gradients(settings, weights, advantages, now))
+        return self.expectation(self.gradients(settings, weights, advantages, current_student))

@@ -1,17 +1,19 @@
-"""The documents say what the code does."""
+"""The documents agree with the code."""
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks.estimator_study import study
+from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
+from studies.estimator_quality import study
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def test_the_table_of_variants():
+def test_the_table_of_variants_has_the_settings_of_the_code():
     lines = (DOCS / "objective.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines if "|" in line]
     written = {name.strip("`"): values for name, *values in cells}
@@ -20,26 +22,35 @@ def test_the_table_of_variants():
         assert written[field.name] == values
 
 
-def test_what_the_study_of_estimators_concludes():
-    """On smaller models than the document's: its order of biases, and what is exact."""
-    found, kl, tokens = study(vocab=3, length=4, alpha=0.5)
+def test_the_conclusions_of_the_study_of_estimators():
+    """Smaller models than in the document give the same order of biases and exact estimators."""
+    results, kl, tokens = study(vocab=3, length=4, alpha=0.5)
     assert kl > 0.05 and tokens > 2
-    for name in list(found)[:3]:
-        assert found[name].bias < 1e-10 and found[name].cosine > 1 - 1e-10
-    single, before = found["product"], found["product, single-step term by w_{t-1}"]
-    assert before.noise < single.noise < found["product, no single-step term (eq. 2)"].noise
-    not_ahead = found["product of eq. 5, rewards ahead not weighted"]
-    assert 0.7 * found["per_step"].bias < not_ahead.bias < found["per_step"].bias
-    normalised = found["per_step, length-normalised"]
-    assert normalised.bias > found["per_step"].bias and normalised.noise < found["per_step"].noise
-    truncated = [found[f"truncated_product, bound {bound}"] for bound in (1, 2)]
+    for name in list(results)[:3]:
+        assert results[name].bias < 1e-10 and results[name].cosine > 1 - 1e-10
+    product, previous = results["product"], results["product, single-step term by w_{t-1}"]
+    assert previous.noise < product.noise < results["product, no single-step term (eq. 2)"].noise
+    per_step = results["per_step"]
+    not_weighted = results["product of eq. 5, rewards ahead not weighted"]
+    assert 0.7 * per_step.bias < not_weighted.bias < per_step.bias
+    normalised = results["per_step, length-normalised"]
+    assert normalised.bias > per_step.bias and normalised.noise < per_step.noise
+    truncated = [results[f"truncated_product, bound {bound}"] for bound in (1, 2)]
     assert truncated[0].bias > truncated[1].bias
-    assert truncated[0].noise < truncated[1].noise <= single.noise + 1e-9
+    assert truncated[0].noise < truncated[1].noise <= product.noise + 1e-9
 
 
-def test_the_objectives_import_nothing_else_of_the_project():
-    files = list((ROOT / "minillm" / "objectives").glob("*.py"))
-    assert len(files) > 5
+def test_the_objectives_import_no_other_part_of_the_project():
+    files = list((ROOT / "minillm" / "objectives").rglob("*.py"))
+    assert len(files) > 10
     for file in files:
         imported = re.findall(r"(?:from|import) (minillm\S*)", file.read_text(encoding="utf-8"))
         assert all(name.startswith("minillm.objectives") for name in imported), file
+
+
+def test_the_examples_of_adding_a_method_are_the_code():
+    text = (DOCS / "adding_a_method.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert example == inspect.getsource(JSD)
+    (preset,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    assert preset == (ROOT / "configs" / "method" / "gkd.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The estimator against the reverse KL of whole sequences, by enumerating every response."""
+"""Compares the estimators with the exact reverse KL, by enumeration of all responses."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def distance(actual: Tensor, expected: Tensor) -> float:
 
 @ALPHAS
 @pytest.mark.parametrize("seeds", [(1, 2), (3, 4)])
-def test_the_expected_gradient_is_that_of_the_reverse_kl(alpha, seeds):
+def test_the_expected_gradient_is_the_gradient_of_the_reverse_kl(alpha, seeds):
     both = policies(alpha, seeds)
     kl, exact = both.exact_gradient()
     assert kl > 0.1
@@ -41,43 +41,44 @@ def test_the_expected_gradient_is_that_of_the_reverse_kl(alpha, seeds):
 
 
 @ALPHAS
-def test_the_plain_policy_gradient_is_the_same(alpha):
-    """Equation 2 against 3: all of R_t by sampling, or the reward of step t exactly."""
+def test_the_plain_policy_gradient_has_the_same_expectation(alpha):
+    """Eq. 2 estimates all of R_t from samples; eq. 3 computes the reward of step t exactly."""
     both = policies(alpha)
     assert_same(both.expected_gradient(PLAIN), both.exact_gradient()[1])
-    # The -1 of eq. 2's R_t - 1 has no effect on average, whatever the weights' alpha.
+    # The -1 in R_t - 1 of eq. 2 does not change the expectation, for any alpha.
     shifted = both.advantages(PLAIN) - 1
     gradients = both.gradients(PLAIN, both.weights(PLAIN), shifted)
     assert_same(both.expectation(gradients), both.exact_gradient()[1])
 
 
 @ALPHAS
-def test_the_single_step_term_weighted_by_steps_before_it_is_exact_too(alpha):
-    """E[w_t | y_<t] = w_{t-1}: whether y_t's own factor is in the weight changes no mean."""
+def test_the_single_step_term_can_be_weighted_by_w_t_or_by_its_predecessor(alpha):
+    """E[w_t | y_<t] = w_{t-1}, so that both weights give the same expectation."""
     both = policies(alpha)
     weights = both.weights(EXACT)
-    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
-    no_long = torch.zeros_like(weights)
-    with_own = both.expectation(both.gradients(EXACT, weights, no_long))
-    assert_same(both.expectation(both.gradients(EXACT, before, no_long)), with_own)
+    previous_weights = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
+    no_long_part = torch.zeros_like(weights)
+    expected = both.expectation(both.gradients(EXACT, weights, no_long_part))
+    actual = both.expectation(both.gradients(EXACT, previous_weights, no_long_part))
+    assert_same(actual, expected)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.7])
-def test_with_per_step_weights_the_single_step_terms_weight_has_no_effect_on_average(alpha):
+def test_per_step_weights_of_the_single_step_term_do_not_change_the_expectation(alpha):
     both = policies(alpha)
     not_weighted = replace(PER_STEP, single_step_weighted=False)
     assert_same(both.expected_gradient(PER_STEP), both.expected_gradient(not_weighted))
 
 
-def test_without_a_mixture_no_weights_are_exact():
+def test_without_teacher_mixing_all_weights_are_exact():
     both = policies(alpha=0.0)
     for kind in ("per_step", "none", "truncated_product"):
         settings = replace(EXACT, importance_weights=kind)
         assert_same(both.expected_gradient(settings), both.exact_gradient()[1])
 
 
-def test_what_is_biased_and_by_how_much():
-    """docs/estimators.md has the whole table; here, that the machinery sees a bias at all."""
+def test_biased_estimators_have_the_expected_bias():
+    """Checks that the enumeration detects biases; docs/estimators.md has the complete table."""
     both = policies(alpha=0.2, seeds=(3, 4))
     exact = both.exact_gradient()[1]
 
@@ -87,51 +88,52 @@ def test_what_is_biased_and_by_how_much():
     assert bias(importance_weights="per_step") > 0.1
     assert bias(importance_weights="none") > 0.1
     assert bias(length_normalization=True) > 0.1
-    # The closer the bound to the largest product, the smaller the bias, down to none.
+    # The bias decreases as the bound increases, and is 0 if the bound is the largest product.
     biases = [bias(importance_weights="truncated_product", weight_bound=x) for x in (1, 1.3, 1.5)]
     assert biases[0] > 2 * biases[1] > 4 * biases[2] > 0
     assert bias(importance_weights="truncated_product", weight_bound=1.25**3) < 1e-10
 
 
-def test_the_papers_product_needs_weights_on_the_rewards_ahead():
+def test_the_papers_product_is_biased_without_weights_on_later_rewards():
     """w_t of eq. 5 corrects y_<=t, but R_{t+1} sums rewards of later tokens, drawn from p~."""
     both = policies(alpha=0.2)
-    ahead_not_weighted = both.advantages(replace(EXACT, importance_weights="none"))
-    gradients = both.gradients(EXACT, both.weights(EXACT), ahead_not_weighted)
+    not_weighted = both.advantages(replace(EXACT, importance_weights="none"))
+    gradients = both.gradients(EXACT, both.weights(EXACT), not_weighted)
     assert distance(both.expectation(gradients), both.exact_gradient()[1]) > 0.01
 
 
 @ALPHAS
-def test_after_the_student_moved_it_is_the_gradient_of_the_local_objective(alpha):
+def test_after_a_student_update_the_gradient_is_that_of_the_local_objective(alpha):
     """sum_t E_{y_<t ~ q_old} E_{y_t ~ q_new} [log q_new - log p - R_{t+1} under q_old].
 
-    Prefixes and rewards ahead stay those of the student that sampled (docs/objective.md).
+    Prefixes and later rewards are those of the student at sampling time (docs/objective.md).
     """
     both = policies(alpha)
-    start, direction = both.student, RESPONSES.random_table(seed=5)
-    on_policy = Policies(RESPONSES, start, both.teacher, alpha=0.0)
-    # Under q_old: the chance to reach each row, and the mean return after each of its tokens.
-    ahead = torch.zeros(RESPONSES.table_shape, dtype=torch.float64)
-    chance = torch.zeros_like(ahead)
-    place = (RESPONSES.rows.flatten(), RESPONSES.ids.flatten())
+    old_student, direction = both.student, RESPONSES.random_table(seed=5)
+    on_policy = Policies(RESPONSES, old_student, both.teacher, alpha=0.0)
+    # Under q_old: the probability of each row and token, and the mean return after the token.
+    mean_returns = torch.zeros(RESPONSES.table_shape, dtype=torch.float64)
+    probabilities = torch.zeros_like(mean_returns)
+    index = (RESPONSES.rows.flatten(), RESPONSES.ids.flatten())
     shares = on_policy.probabilities[:, None] * RESPONSES.mask
-    chance.index_put_(place, shares.flatten(), accumulate=True)
-    ahead.index_put_(place, (shares * on_policy.advantages(EXACT)).flatten(), accumulate=True)
-    ahead = ahead / chance
+    weighted_returns = shares * on_policy.advantages(EXACT)
+    probabilities.index_put_(index, shares.flatten(), accumulate=True)
+    mean_returns.index_put_(index, weighted_returns.flatten(), accumulate=True)
+    mean_returns = mean_returns / probabilities
 
-    def local_gradient(now: Tensor) -> Tensor:
-        now = now.clone().requires_grad_()
-        log_q, log_p = log_softmax(now), log_softmax(both.teacher)
-        by_row = kl(log_q, log_p) - (log_q.exp() * ahead).sum(-1)
-        return torch.autograd.grad((chance.sum(-1) * by_row).sum(), now)[0]
+    def local_gradient(student: Tensor) -> Tensor:
+        student = student.clone().requires_grad_()
+        log_q, log_p = log_softmax(student), log_softmax(both.teacher)
+        by_row = kl(log_q, log_p) - (log_q.exp() * mean_returns).sum(-1)
+        return torch.autograd.grad((probabilities.sum(-1) * by_row).sum(), student)[0]
 
     errors = []
     for size in (0.1, 0.05):
-        now = start + size * direction
-        assert_same(both.expected_gradient(EXACT, now), local_gradient(now))
-        exact = Policies(RESPONSES, now, both.teacher, alpha).exact_gradient()[1]
-        errors.append(distance(local_gradient(now), exact))
-    # Of first order in the drift: half the drift, half the error.
+        student = old_student + size * direction
+        assert_same(both.expected_gradient(EXACT, student), local_gradient(student))
+        exact = Policies(RESPONSES, student, both.teacher, alpha).exact_gradient()[1]
+        errors.append(distance(local_gradient(student), exact))
+    # The error is of first order in the drift: half the drift gives half the error.
     assert 1.6 < errors[0] / errors[1] < 2.4
 
 

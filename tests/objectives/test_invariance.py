@@ -1,7 +1,7 @@
-"""What must not change loss or gradient: padding, the order of rows, micro-batches, ranks.
+"""Padding, the order of rows, micro-batches and ranks do not change the loss and the gradient.
 
-The method itself runs here (weights and advantages of a mini-batch, cut into forward passes, each
-a share of the sums), with tiny GPT-2 models in float64. Ranks are threads that share one sum.
+The tests run the method (weights and advantages of a mini-batch, and the losses of its
+micro-batches) with tiny GPT-2 models in float64. Ranks are threads that exchange values.
 """
 
 from collections.abc import Callable
@@ -83,14 +83,14 @@ def step(rollout: Rollout, changes: dict, size: int | None = None) -> tuple[Tens
 
 def assert_same(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     assert expected[1].norm() > 0.01
-    for one, other in zip(actual, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
+    for actual_tensor, expected_tensor in zip(actual, expected, strict=True):
+        torch.testing.assert_close(actual_tensor, expected_tensor, atol=1e-9, rtol=0)
 
 
 @EVERY_SETTING
 @pytest.mark.parametrize("size", [1, 5])
 def test_micro_batches(rollout, changes, size):
-    """Of one row each, no row has padding on either side."""
+    """Micro-batches of one row have no padding."""
     assert_same(step(rollout, changes, size), step(rollout, changes))
 
 
@@ -126,27 +126,28 @@ def test_padding_of_the_forward_pass(rollout, changes):
 
 
 def with_padding(rollout: Rollout, columns: int) -> Rollout:
-    """The same responses, as if one longer had been among them."""
-    others = ("student_log_probs", "teacher_log_probs", "teacher_hidden", "mixture_log_probs")
-    values = {name: padded(getattr(rollout, name), right=columns) for name in others}
-    parts = rollout.sequences
-    ids, mask = (padded(x, right=columns) for x in (parts.response_ids, parts.response_mask))
+    """The same responses with more padding on the right."""
+    names = ("student_log_probs", "teacher_log_probs", "teacher_hidden", "mixture_log_probs")
+    values = {name: padded(getattr(rollout, name), right=columns) for name in names}
+    sequences = rollout.sequences
+    ids = padded(sequences.response_ids, right=columns)
+    mask = padded(sequences.response_mask, right=columns)
     return replace(
-        rollout, sequences=replace(parts, response_ids=ids, response_mask=mask), **values
+        rollout, sequences=replace(sequences, response_ids=ids, response_mask=mask), **values
     )
 
 
 @EVERY_SETTING
 def test_padding_of_the_rollout(rollout, changes):
     if changes == SETTINGS["official"]:
-        pytest.skip("counts padding by its nature: the next test says by how much")
+        pytest.skip("the official whitening includes padding: see the next test")
     assert_same(step(with_padding(rollout, 5), changes), step(rollout, changes))
 
 
 def test_how_much_padding_changes_the_official_whitening(rollout):
-    """k zeros beside n values of mean m and variance v: mean n m / (n + k), and variance
-    ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). One response twice as long as all of these, and
-    their gradient is another by a sixth of its norm."""
+    """n values of mean m and variance v, together with k zeros, have the mean n m / (n + k) and the
+    variance ((n - 1) v + m^2 n k / (n + k)) / (n + k - 1). If one response is twice as long as all
+    others, the gradient changes by a sixth of its norm."""
     plain, changes = {"variant": "official", "whitening": "none"}, SETTINGS["official"]
     values = cut(build(plain), rollout)[0].advantages
     n, width = values.numel(), values.shape[1]
@@ -165,7 +166,7 @@ def test_how_much_padding_changes_the_official_whitening(rollout):
 
 
 class Ranks:
-    """Stands in for what processes tell each other, among threads."""
+    """Exchanges values among threads, in place of communication among processes."""
 
     def __init__(self, world: int) -> None:
         self.world = world
@@ -173,7 +174,7 @@ class Ranks:
         self.values: dict[int, Any] = {}
 
     def all(self, value: Any) -> list[Any]:
-        """The value of every rank, on every rank."""
+        """Returns the values of all ranks, on every rank."""
         self.values[get_ident()] = value
         self.barrier.wait()
         result = list(self.values.values())
@@ -188,7 +189,7 @@ class Ranks:
 @EVERY_SETTING
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks(rollout, changes, world, monkeypatch):
-    """Each rank holds rows of its own, cut to its own longest."""
+    """Each rank has different rows, without columns that are padding in all rows of the rank."""
     ranks = Ranks(world)
     expected = step(rollout, changes)
     parts = [rollout.select(torch.arange(rank, len(rollout), world)) for rank in range(world)]

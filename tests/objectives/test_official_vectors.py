@@ -1,7 +1,7 @@
-"""`variant: official` against values computed with the official code (microsoft/LMOps, minillm).
+"""Compares `variant: official` with values of the official code (microsoft/LMOps, minillm).
 
-The file is not part of the repository: MINILLM_VECTORS names it, or it lies in ../shared. The
-case below, derived by hand, always runs.
+The file of values is not part of the repository: it is in ../shared, or MINILLM_VECTORS is its
+path. The case below, derived by hand, always runs.
 """
 
 import json
@@ -24,8 +24,9 @@ FILE = Path(os.environ.get("MINILLM_VECTORS", DEFAULT))
 CASES = json.loads(FILE.read_text()) if FILE.is_file() else []
 
 
-# Two responses over 8 tokens, the second one token long and then padded. All probabilities are
-# powers of two; L = ln 2, and a row below is the exponents e of a distribution 2^-e.
+# Two responses over a vocabulary of 8 tokens; the second has one token and one position of padding.
+# All probabilities are powers of two: L = ln 2, and a row below contains the exponents e of a
+# distribution 2^-e.
 L = log(2)
 P00, Q00 = (2, 2, 2, 3, 4, 5, 6, 6), (3, 2, 2, 2, 4, 5, 6, 6)
 P01, Q01 = (6, 2, 2, 2, 3, 4, 5, 6), (2, 2, 2, 3, 4, 5, 6, 6)
@@ -44,23 +45,24 @@ BY_HAND = {
     "old_student_logits": [-L * e for e in UNIFORM * 4],
     "new_student_logits": [-L * e for e in Q00 + Q01 + Q10 + UNIFORM],
     "teacher_logits": [-L * e for e in P00 + P01 + P10 + UNIFORM],
-    # p/q is 2, 1/8, 2: L, -3L, L, divided by 1/2 and clipped at 4L.
+    # p/q is 2, 1/8, 2; the logarithms L, -3L, L are divided by 1/2 and clipped at 4L.
     "rewards": [2 * L, -4 * L, 2 * L, 0],
     # q/p~ with p~ = (p + q) / 2: (1/8)/(3/16), (1/8)/(9/128), and 1 on padding.
     "importance_weights": [2 / 3, 16 / 9, 2 / 3, 1],
     # (2 - 4)/2, -4/1, 2/1.
     "returns_length_normalised": [-L, -4 * L, 2 * L, 0],
-    # Over all four positions: mean -3/4 L; deviations -1, -13, 11, 3 quarters of L, whose squares
-    # sum to 300/16 L^2; a third of it is (5/2 L)^2.
+    # The mean over all four positions is -3/4 L. The deviations are -1, -13, 11, 3 quarters of L.
+    # Their squares sum to 300/16 L^2, and a third of the sum is (5/2 L)^2.
     "advantages_whitened": [-0.1, -1.3, 1.1, 0.3],
-    # q_new is 1/4 at each token, twice q_old: ratios 4/3, 32/9, 4/3. -A ratio is 2/15 (the clipped
-    # 0.12 is less), 208/45 (clipped 1.56) and -22/15 (clipped -1.32 is more: no gradient there).
+    # q_new is 1/4 at each token, twice q_old, so the ratios are 4/3, 32/9, 4/3. -A ratio is 2/15
+    # (clipped: 0.12, which is less), 208/45 (clipped: 1.56) and -22/15 (clipped: -1.32, which is
+    # more, so that the gradient is 0).
     "policy_gradient_loss": (2 / 15 + 208 / 45 - 1.32) / 3,
     # KL[q_new || p]: (1/4 - 1/8) L; (4/4 - 1/8 - 1/16 - 1/32 - 1/64) L; 0.
     "single_step_loss": (1 / 8 + 49 / 64) * L / 3,
     "total_loss": (2 / 15 + 208 / 45 - 1.32 + 57 / 64 * L) / 3,
-    # A third of -A ratio (1[j is the token] - q_j) + q_j (ln(q_j / p_j) - KL) at logit j; nothing
-    # where clipped and q_new = p, nor on padding.
+    # The gradient at logit j is a third of -A ratio (1[j is the token] - q_j) +
+    # q_j (ln(q_j / p_j) - KL). It is 0 where the ratio is clipped and q_new = p, and on padding.
     "grad_new_student_logits": [
         x / 3
         for x in (
@@ -71,7 +73,7 @@ BY_HAND = {
              -13 / 180 - 113 / 4096 * L, -13 / 180 - 49 / 4096 * L] + [0.0] * 16
         )
     ],
-    # x - 1 - ln x of p/q_old: (1 - L) + (-7/8 + 3L), and 1 - L.
+    # x - 1 - ln x for x = p/q_old: (1 - L) + (-7/8 + 3L), and 1 - L.
     "reverse_kl_k3_per_sequence": [1 / 8 + 2 * L, 1 - L],
 }  # fmt: skip
 
@@ -80,14 +82,14 @@ def test_a_case_derived_by_hand():
     check_every_field(BY_HAND)
 
 
-@pytest.mark.skipif(not CASES, reason=f"{FILE} is absent: set MINILLM_VECTORS to the vectors' file")
+@pytest.mark.skipif(not CASES, reason=f"{FILE} does not exist: set MINILLM_VECTORS to its path")
 @pytest.mark.parametrize("case", CASES or [None], ids=lambda case: case and f"seed{case['seed']}")
 def test_every_field_of_the_official_code(case):
     check_every_field(case)
 
 
 def check_every_field(case: dict) -> None:
-    """Follow the objective from logits to the gradient, comparing each field of `case`."""
+    """Compute the objective from logits to the gradient, and compare each field of `case`."""
     batch, length = case["shape"]["batch"], case["shape"]["response"]
     vocab = case["shape"]["vocab"]
 
@@ -119,16 +121,18 @@ def check_every_field(case: dict) -> None:
     check(sequence_kl.k3(old, teacher, mask), "reverse_kl_k3_per_sequence")
     weights = importance_weights(old, mixture, settings)
     check(weights, "importance_weights")
-    plain = replace(settings, whitening="none")
-    check(advantages(old, teacher, mixture, mask, plain), "returns_length_normalised")
-    advantage = advantages(old, teacher, mixture, mask, settings)
+    not_whitened = replace(settings, whitening="none")
+    check(
+        advantages(old, teacher, mixture, mask, settings=not_whitened), "returns_length_normalised"
+    )
+    advantage = advantages(old, teacher, mixture, mask, settings=settings)
     check(advantage, "advantages_whitened")
 
     def mean(values: Tensor) -> Tensor:
         return (values * mask).sum() / mask.sum()
 
-    now = token_log_probs(log_q, ids), kl(log_q, log_p)
-    parts = losses(*now, old, weights, advantage, settings)
+    terms = token_log_probs(log_q, ids), kl(log_q, log_p)
+    parts = losses(*terms, old, weights, advantage, settings=settings)
     check(mean(parts.long), "policy_gradient_loss")
     check(mean(parts.reverse_kl), "single_step_loss")
     loss = mean(parts.total)

@@ -1,4 +1,4 @@
-"""What holds for any student and any teacher (hypothesis)."""
+"""Properties that hold for all students and teachers (hypothesis)."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ from minillm.objectives.minillm import VARIANTS, Settings, losses
 from minillm.sampling.sampler import mix
 from tests.objectives.tabular import Policies, Responses
 
-# The same examples each time: a failure here is one that anyone can repeat.
+# Each run uses the same examples, so that failures are reproducible.
 quick = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 RESPONSES = Responses.all(vocab=3, length=3)
 LOGIT = st.floats(-100, 100) | st.just(float("-inf"))
 SEEDS = st.integers(0, 2**31)
-SPREAD = st.sampled_from([0.01, 1.0, 5.0])  # from alike to far apart
+SPREAD = st.sampled_from([0.01, 1.0, 5.0])  # small: similar models; large: different models
 EVERY_CHOICE = {
     **VARIANTS,
     "masked whitening": Settings(whitening="masked"),
@@ -36,7 +36,7 @@ def distribution(logits: list[float]) -> Tensor:
 
 @quick
 @given(st.lists(st.tuples(LOGIT, LOGIT), min_size=1, max_size=8))
-def test_divergences_are_not_negative_and_0_between_equals(logits):
+def test_divergences_are_not_negative_and_are_0_for_equal_distributions(logits):
     log_q, log_p = (distribution(list(x)) for x in zip(*logits, strict=True))
     assert min(kl(log_q, log_p), kl(log_p, log_q)) >= -1e-12
     assert kl(log_q, log_q) == 0
@@ -47,8 +47,8 @@ def test_divergences_are_not_negative_and_0_between_equals(logits):
 @pytest.mark.parametrize("choice", EVERY_CHOICE.values(), ids=EVERY_CHOICE)
 @quick
 @given(seed=SEEDS, spread=SPREAD, alpha=st.sampled_from([0.0, 0.2, 1.0]), shift=st.floats(-9, 9))
-def test_a_student_that_equals_its_teacher_stays(choice, seed, spread, alpha, shift):
-    """On every response, not only on average; logits may differ by a constant."""
+def test_a_student_that_equals_its_teacher_has_no_gradient(choice, seed, spread, alpha, shift):
+    """The gradient of every response is 0, also if the logits differ by a constant."""
     teacher = spread * RESPONSES.random_table(seed)
     both = Policies(RESPONSES, teacher + shift, teacher, alpha)
     assert both.gradients(choice, both.weights(choice), both.advantages(choice)).abs().max() < 1e-9
@@ -67,8 +67,7 @@ def test_weights_are_bounded(seed, spread, alpha, bound):
     assert (product >= 0).all() and (product <= largest**steps * (1 + 1e-9)).all()
     truncated = weights.cumulative(*log_probs, bound=bound)
     torch.testing.assert_close(truncated, product.clamp(max=bound))
-    # A weight is an expectation over q written over p~: its mean is 1 where none is so large that
-    # it was cut (see precision.py).
+    # The mean of a weight over p~ is 1, if no weight was clamped (see precision.py).
     if product.max() < 1e8:
         assert abs(float((both.probabilities * product[:, -1]).sum()) - 1) < 1e-9
     torch.testing.assert_close(weights.step_ratios(product).cumprod(-1), product)
@@ -76,7 +75,7 @@ def test_weights_are_bounded(seed, spread, alpha, bound):
 
 @quick
 @given(seed=SEEDS, spread=SPREAD, alpha=st.floats(0, 1))
-def test_the_mixture_is_a_distribution_between_both(seed, spread, alpha):
+def test_the_mixture_is_a_distribution_between_student_and_teacher(seed, spread, alpha):
     log_q, log_p = (log_softmax(spread * RESPONSES.random_table(seed + i)) for i in (0, 1))
     mixture = mix(log_p, log_q, alpha)
     assert (mixture >= torch.minimum(log_q, log_p) - 1e-9).all()
@@ -86,7 +85,7 @@ def test_the_mixture_is_a_distribution_between_both(seed, spread, alpha):
 
 @quick
 @given(seed=SEEDS, spread=SPREAD)
-def test_the_sequence_kl_is_unbiased_whatever_the_models(seed, spread):
+def test_the_sequence_kl_is_unbiased_for_all_models(seed, spread):
     student, teacher = (spread * RESPONSES.random_table(seed + i) for i in (0, 1))
     both = Policies(RESPONSES, student, teacher, alpha=0.0)
     kl, _ = both.exact_gradient()
@@ -98,11 +97,14 @@ def test_the_sequence_kl_is_unbiased_whatever_the_models(seed, spread):
 
 @quick
 @given(seed=SEEDS, spread=SPREAD, weight=st.floats(0, 2), advantage=st.floats(-5, 5))
-def test_clipping_never_makes_the_loss_look_better(seed, spread, weight, advantage):
-    """The surrogate is a pessimistic bound: clipped >= not clipped."""
-    table, old = (log_softmax(spread * RESPONSES.random_table(seed + i)) for i in (0, 1))
-    constants = torch.full((1, len(table)), weight), torch.full((1, len(table)), advantage)
-    now, before = table[None, :, 0], old[None, :, 0]
-    inputs = now, torch.zeros_like(now), before, *constants
-    clipped, plain = (losses(*inputs, Settings(clip_range=eps)).long for eps in (0.2, None))
-    assert (clipped >= plain).all()
+def test_clipping_never_lowers_the_loss(seed, spread, weight, advantage):
+    """The surrogate is a pessimistic bound: the clipped loss is at least the loss."""
+    new_table, old_table = (log_softmax(spread * RESPONSES.random_table(seed + i)) for i in (0, 1))
+    shape = (1, len(new_table))
+    constants = torch.full(shape, weight), torch.full(shape, advantage)
+    new_log_probs, old_log_probs = new_table[None, :, 0], old_table[None, :, 0]
+    inputs = new_log_probs, torch.zeros_like(new_log_probs), old_log_probs, *constants
+    clipped, unclipped = (
+        losses(*inputs, settings=Settings(clip_range=eps)).long for eps in (0.2, None)
+    )
+    assert (clipped >= unclipped).all()

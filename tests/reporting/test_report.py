@@ -10,12 +10,29 @@ import pytest
 from PIL import Image
 
 from minillm.errors import InputError
-from minillm.reporting.groups import group_results
+from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.result import Result
+from minillm.reporting.differences import differences_table
+from minillm.reporting.figures import _COLORS, _styles
+from minillm.reporting.groups import Group, group_results, usual_reference
 from minillm.reporting.report import write_report
 from minillm.reporting.results import load_results
-from minillm.reporting.table import CSV_COLUMNS, csv_table, differences_table, markdown_table
+from minillm.reporting.table import csv_table, markdown_table
+from tests.evaluation.toy import Letters
+from tests.reporting.conftest import metric, spread
 
+ROUGE_L, REVERSE_KL, LENGTH = (METRICS[name] for name in ("rougeL", "reverse_kl", "length"))
 FILES = ["results.json", "rouge_l.png", "table.csv", "table.md", "training.png"]
+
+
+def grouped(*contents: dict) -> list[Group]:
+    return group_results([Result.from_json(content, "here") for content in contents])
+
+
+def cells(table: str, method: str) -> list[str]:
+    """The cells of a method's first row."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    return next(row for row in rows if method in row)
 
 
 def test_report_files_and_round_trip(runs, tmp_path):
@@ -41,64 +58,161 @@ def test_report_files_and_round_trip(runs, tmp_path):
 
 def test_csv_has_one_row_for_each_run(runs):
     rows = list(csv.DictReader(io.StringIO(csv_table(load_results([runs])))))
-    assert list(rows[0]) == list(CSV_COLUMNS)
-    assert (
-        rows[0]["method"] == "teacher" and rows[0]["reverse_kl"] == rows[0]["greedy_rougeL"] == ""
-    )
-    assert [row["training_seeds"] for row in rows if row["method"] == "minillm"] == ["1", "1", "2"]
-    assert (rows[-1]["data"], rows[-1]["rougeL_mean"], rows[-1]["run"]) == (
-        "e2e",
-        "48.1",
-        "minillm-2",
-    )
+    parts = ("mean", "std", "ci_low", "ci_high", "greedy")
+    columns = [f"{name}_{part}" for name in ("rougeL", "exact_match", "length", "reverse_kl")
+               for part in parts]  # fmt: skip
+    columns.remove("reverse_kl_greedy")  # no result has it
+    assert list(rows[0]) == ["data", "method", "model", "parameters", *columns, "train_seconds",
+                             "training_seeds", "inputs", "run"]  # fmt: skip
+    assert rows[0]["method"] == "teacher" and rows[0]["reverse_kl_mean"] == ""
+    minillm = [row for row in rows if row["method"] == "minillm"]
+    assert [row["training_seeds"] for row in minillm] == ["1", "1", "2"]
+    last = minillm[-1]
+    assert (last["data"], last["rougeL_mean"], last["run"]) == ("e2e", "48.1", "minillm-2")
+    assert (last["rougeL_ci_low"], last["length_greedy"]) == ("46.8654", "27.3")
 
 
 def test_markdown_marks_the_best_student(result):
     results = [result("teacher", 52), result("sft", 43), result("minillm", 47.1)]
-    lines = markdown_table(group_results(results)).splitlines()
+    table = markdown_table(grouped(*results), [ROUGE_L])
+    lines = table.splitlines()
     assert len({len(line) for line in lines[:5]}) == 1
-    assert "| 52.0 [50.8, 53.2] " in " ".join(lines[2].split())
+    assert cells(table, "teacher") == ["e2e", "teacher", "gpt2 128x4", "1.23M",
+                                       "52.0 [50.8, 53.2]", "57.0", "25.0", "–", "–"]  # fmt: skip
     assert [line.count("**") for line in lines[2:5]] == [0, 0, 2]
-    assert "1.23M" in lines[2] and "Inputs: e2e 40." in lines[-1]
+    assert "ROUGE-L (0 to 100): mean over 2 sampling seeds" in lines[-1]
+    assert "Inputs: e2e 40." in lines[-1]
     results.append(result("minillm", 48.1, training_seed=2))
-    assert "**47.6 ± 0.7 (2 runs)**" in markdown_table(group_results(results))
+    assert "**47.6 ± 0.7 (2 runs)**" in markdown_table(grouped(*results), [ROUGE_L])
+
+
+def test_markdown_of_metrics_in_their_directions(result):
+    groups = grouped(result("teacher", 52), result("sft", 43), result("kd", 40))
+    table = markdown_table(groups, [REVERSE_KL, LENGTH])
+    assert cells(table, "method")[4:] == ["reverse KL", "length", "length, greedy", "training (s)"]
+    # 20 / 43 is the lower; the teacher has none, and a length is neither good nor bad.
+    assert cells(table, "teacher")[4:6] == ["–", "25.0 [24.8, 25.2]"]
+    assert cells(table, "sft")[4:6] == ["**0.465 [0.455, 0.475]**", "25.0 [24.8, 25.2]"]
+    assert cells(table, "kd")[4] == "0.500 [0.490, 0.510]"
+    assert "Bold: best student of a data set (reverse KL: the lowest)." in table
 
 
 def test_differences_pair_the_same_inputs(result):
     results = [result("teacher", 52), result("sft", 43), result("minillm", 47)]
-    assert differences_table(group_results(results[:2])) is None
-    results[0]["per_input"].pop()
-    table = differences_table(group_results(results))
-    # Fabricated scores differ by a constant, so there is nothing for pairing to leave over.
-    assert "| minillm minus sft | +4.0 [+4.0, +4.0] |" in table
-    assert "not compared: minillm minus teacher (e2e)" in table
+    assert differences_table(grouped(*results[:1]), [ROUGE_L], "teacher") is None
+    assert differences_table(grouped(*results), [ROUGE_L], None) is None
+    results[0]["metrics"]["rougeL"]["per_input"].pop()
+    table = differences_table(grouped(*results), [ROUGE_L], "minillm")
+    # Fabricated scores differ by a constant, so pairing leaves no spread.
+    assert cells(table, "minillm minus sft")[-1] == "+4.0 [+4.0, +4.0]"
+    assert "Not compared in ROUGE-L" in table and "inputs: minillm minus teacher (e2e)." in table
+    table = differences_table(grouped(*results), [REVERSE_KL], "sft")
+    assert cells(table, "sft minus minillm")[-1] == "+0.040 [+0.040, +0.040]"  # 20/43 - 20/47
+    assert "A lower reverse KL is better." in table
 
 
-def test_one_result_without_history(result, tmp_path):
+def test_the_usual_reference(result):
+    groups = grouped(result("teacher", 52), result("sft", 43), result("kd", 40), result("init", 60))
+    assert usual_reference(groups, ROUGE_L) == "sft"
+    assert usual_reference(groups, REVERSE_KL) == "sft"
+    assert usual_reference(groups, LENGTH) == "kd"  # the last, for none is better
+    assert usual_reference(grouped(result("minillm", 9), result("sft", 43)), ROUGE_L) == "minillm"
+    assert usual_reference(grouped(result("teacher", 52)), ROUGE_L) is None
+
+
+def test_old_and_new_results_mix(result, old_result, write, tmp_path):
+    paths = [write("new.json", result("sft", 43)), write("old.json", old_result("kd", 40))]
+    table = write_report(paths, tmp_path / "report", metrics=["rougeL", "exact_match"])
+    assert cells(table, "kd")[4:7] == ["40.0 [38.8, 41.2]", "45.0", "–"]
+    assert cells(table, "sft minus kd") == ["e2e", "sft minus kd", "+3.0 [+3.0, +3.0]", "–"]
+    table = write_report(paths, tmp_path / "report", metrics=["length"])
+    assert cells(table, "sft")[4] == "25.0 [24.8, 25.2]" and cells(table, "kd")[4] == "28.1"
+    assert "lack values of the same inputs: all." in table
+
+
+def test_a_new_metric_is_shown_everywhere(result, write, tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "letterCount", Letters())
+    paths = []
+    for method, mean in (("sft", 30.0), ("gkd", 20.0)):
+        content = result(method, 40)
+        content["metrics"]["letterCount"] = metric(mean, spread(mean, 1), 1.0, greedy=9.0)
+        content["run"]["history"] = [{"step": 1, "seconds": 2.0, "letterCount": mean}]
+        paths.append(write(f"{method}.json", content))
+    output = tmp_path / "report"
+    table = write_report(paths, output, metrics=["letterCount"])
+    assert cells(table, "gkd")[4:6] == ["**20.00 [19.00, 21.00]**", "9.00"]
+    assert cells(table, "gkd minus sft")[-1] == "-10.00 [-10.00, -10.00]"  # the best against others
+    assert "Letters: letters of a response, weighed by its tokens." in table
+    assert sorted(f.name for f in output.iterdir()) == [
+        "letter_count.png", "results.json", "table.csv", "table.md", "training.png"
+    ]  # fmt: skip
+    assert "![letter_count](letter_count.png)" in (output / "table.md").read_text()
+    assert "letterCount_mean,letterCount_std" in (output / "table.csv").read_text()
+
+
+def test_names_of_a_report_are_checked(runs, tmp_path):
+    for options, message in (
+        ({"metrics": ["rouge"]}, r"--metric 'rouge'. Did you mean 'rougeL'"),
+        ({"metrics": ["empty"]}, r"--metric empty: no result has .* have rougeL, exact_match, le"),
+        ({"curves": ["losss"]}, r"--curve 'losss'. Did you mean 'loss'"),
+        ({"against": "minilm"}, r"--against 'minilm'. Did you mean 'minillm'\? Allowed: gkd, init"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write_report([runs], tmp_path / "report", **options)
+    assert not (tmp_path / "report").exists()
+
+
+def test_curves_and_reference_that_are_named(result, write, tmp_path):
+    paths = [write(f"{name}.json", result(name, 40)) for name in ("teacher", "minillm")]
+    output = tmp_path / "report"
+    table = write_report(paths, output, curves=["loss"], against="teacher")
+    assert "## teacher against the others" in table
+    assert "teacher minus minillm" in table and "minillm minus" not in table
+    loss = Image.open(output / "training.png").size
+    write_report([output], output, curves=["loss", "rougeL"])
+    assert Image.open(output / "training.png").width > loss[0]
+    write_report([output], output, curves=["length"])  # no history has it
+    assert not (output / "training.png").exists()
+
+
+def test_a_method_keeps_its_color(result):
+    """In whatever company; colours come again with another line style only when all are used."""
+    usual = _styles(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))
+    more = [f"method {i}" for i in range(12)]
+    crowd = _styles(grouped(*(result(name, 40) for name in ["zkd", "minillm", *more])))
+    assert crowd["minillm"]["color"] == usual["minillm"]["color"]
+    looks = [(style["color"], style["linestyle"]) for style in crowd.values()]
+    assert len(set(looks)) == len(looks) == 14
+    assert {color for color, _ in looks} == set(_COLORS)
+    assert usual["teacher"]["color"] not in _COLORS and usual["init"]["color"] not in _COLORS
+
+
+def test_one_result_without_history(result, write, tmp_path):
     only = result("minillm", 47)
-    only |= {"run": None, "training": None, "greedy": None, "reverse_kl": None, "provenance": {}}
-    only["rougeL"]["std"] = None
-    (tmp_path / "only.json").write_text(json.dumps(only))
+    only |= {"run": None, "training": None, "provenance": {}}
+    only["metrics"] = {"rougeL": only["metrics"]["rougeL"] | {"std": None, "greedy": None}}
     output = tmp_path / "report"
     output.mkdir()
     (output / "notes.txt").write_text("mine")
-    write_report([tmp_path / "only.json"], output)
+    write_report([write("only.json", only)], output)
     assert sorted(f.name for f in output.iterdir()) == ["notes.txt", *FILES[:-1]]
     assert "- commands: unknown" in (output / "table.md").read_text()
 
 
-def test_replaces_only_what_a_report_wrote(result, runs, tmp_path):
+def test_replaces_only_what_a_report_wrote(result, runs, write, tmp_path):
     output = tmp_path / "report"
-    write_report([runs], output)
-    only = result("teacher", 50)
-    (tmp_path / "only.json").write_text(json.dumps(only))
-    write_report([tmp_path / "only.json"], output)
-    assert not (output / "training.png").exists()  # it showed runs that are no longer in the report
+    write_report([runs], output, metrics=["rougeL", "exact_match"])
+    (output / "length.png").write_bytes(b"mine")
+    only = write("only.json", result("teacher", 50))
+    write_report([only], output)
+    # They showed runs that are no longer in the report.
+    names = sorted(file.name for file in output.iterdir())
+    assert names == ["length.png", *FILES[:-1]]
     (output / "results.json").unlink()
-    with pytest.raises(InputError, match=r"holds rouge_l.png|holds table.md"):
+    with pytest.raises(InputError, match=r"holds table.md"):
         write_report([runs], output)
     with pytest.raises(InputError, match="is a file"):
-        write_report([runs], tmp_path / "only.json")
+        write_report([runs], only)
 
 
 def test_needs_no_model_library():

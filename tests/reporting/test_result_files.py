@@ -1,47 +1,147 @@
 """Result files: found wherever they are said to be, and refused with a reason."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from minillm.errors import InputError
+from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.result import Result, to_text
+from minillm.reporting.differences import differences_table
 from minillm.reporting.groups import group_results
 from minillm.reporting.results import load_results, rounded
+from minillm.reporting.table import markdown_table
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def read(content: dict) -> Result:
+    return Result.from_json(content, "here")
 
 
 def test_finds_and_orders_results(runs):
     results = load_results([runs])
-    order = ["teacher", "init", "sft", "seqkd", "gkd", "minillm"]
-    assert [(r["data"], r["method"]) for r in results] == [
+    order = ["teacher", "init", "gkd", "minillm", "seqkd", "sft"]  # roles first, then as found
+    assert [(r.data, r.method) for r in results] == [
         *(("dolly", method) for method in order),
-        *(("e2e", method) for method in [*order, "minillm"]),
+        *(("e2e", method) for method in [*order[:4], *order[3:]]),
     ]
     one_file = runs / "sft-1" / "evaluation" / "e2e.json"
-    assert load_results([one_file, one_file.parent, runs]) == results  # each is taken once
+    first = load_results([one_file, one_file.parent, runs])  # each is taken once
+    assert [r.method for r in first[:4]] == ["teacher", "init", "sft", "gkd"]
+    assert len(first) == len(results)
     assert len(load_results([one_file.parent])) == 2
+
+
+def test_the_reference_comes_last(runs):
+    groups = group_results(load_results([runs]), reference="minillm")
+    assert [g.label for g in groups if g.data == "e2e"] == [
+        "teacher", "init", "gkd", "seqkd", "sft", "minillm"
+    ]  # fmt: skip
 
 
 def test_training_seeds_are_grouped_but_models_and_runs_are_not(result):
     seeds = [result("sft", 40), result("sft", 41, training_seed=2)]
-    assert [(g.label, len(g.results)) for g in group_results(seeds)] == [("sft", 2)]
+    grouped = group_results([*map(read, seeds)])
+    assert [(g.label, len(g.results)) for g in grouped] == [("sft", 2)]
     seeds[1]["model"] = "gpt2 128x2"
-    assert [g.label for g in group_results(seeds)] == ["sft (gpt2 64x2)", "sft (gpt2 128x2)"]
+    labels = [g.label for g in group_results([*map(read, seeds)])]
+    assert labels == ["sft (gpt2 64x2)", "sft (gpt2 128x2)"]
     same_seed = [result("sft", 40), result("sft", 41)]
     same_seed[1]["run"]["name"] = "sft-low-lr"
-    assert [g.label for g in group_results(same_seed)] == ["sft (sft-1)", "sft (sft-low-lr)"]
+    labels = [g.label for g in group_results([*map(read, same_seed)])]
+    assert labels == ["sft (sft-1)", "sft (sft-low-lr)"]
+
+
+def test_a_result_survives_its_file(result):
+    content = result("sft", 40) | {"of another program": {"kept": True}}
+    assert read(content).to_json() == content
+    text = to_text(content)
+    assert json.loads(text) == content
+    per_input = [line for line in text.splitlines() if '"per_input": [' in line]
+    assert len(per_input) == 4 and per_input[0].endswith("],")  # one line for each metric
+
+
+def test_the_old_format_is_read(old_result):
+    old = old_result("sft", 40.0)
+    new = read(old)
+    rouge = new.metric("rougeL")
+    assert (rouge.mean, rouge.std, rouge.ci_low, rouge.ci_high) == (40.0, 0.3, 38.75, 41.25)
+    assert rouge.greedy == 45.0 and rouge.per_seed == {"10": 39.9, "20": 40.1}
+    assert rouge.per_input == old["per_input"]
+    means = {name: metric.mean for name, metric in new.metrics.items()}
+    assert means == {"rougeL": 40.0, "length": 28.1, "unfinished": 0.001, "empty": 0.0,
+                     "reverse_kl": 0.4}  # fmt: skip
+    assert new.metric("length").greedy == 27.3 and new.metric("length").per_input is None
+    assert new.metric("exact_match") is None
+    assert (new.training_seed, new.training.best_step, new.run_name) == (1, 200, "sft-1")
+    again = new.to_json()
+    assert again["format"] == 2 and read(again) == new
+    old["reverse_kl"], old["greedy"] = None, None
+    assert read(old).metric("reverse_kl") is read(old).metric("rougeL").greedy is None
+
+
+@pytest.mark.parametrize("report", sorted(RESULTS.rglob("results.json")), ids=str)
+def test_the_reports_of_this_project_keep_their_numbers(report):
+    """A report from the stored results has the rows of the stored tables."""
+
+    def rows(text: str) -> list[list[str]]:
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+        return [row for row in cells if not set("".join(row)) <= set("-:| ")]
+
+    groups = group_results(load_results([report]), "minillm")
+    metrics = [METRICS["rougeL"]]
+    tables = markdown_table(groups, metrics), differences_table(groups, metrics, "minillm")
+    assert rows("\n".join(tables)) == rows(report.with_name("table.md").read_text())
 
 
 def test_rounds_results_but_not_what_made_them(result):
     small = rounded(result("sft", 40))
-    assert small["rougeL"]["ci_low"] == 38.7654
+    assert small["metrics"]["rougeL"]["ci_low"] == 38.7654
     assert small["config"]["lr"] == 0.0000051234
     assert rounded(0.0000512345) == 0.00005123
     assert rounded(small) == small
 
 
-def _write(path, content):
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.pop("inputs"), "r.json: key 'inputs' is missing"),
+        (lambda r: r.pop("metrics"), "r.json: key 'metrics' is missing"),
+        (lambda r: r["metrics"]["rougeL"].pop("ci_low"), "'metrics.rougeL.ci_low' is missing"),
+        (
+            lambda r: r["metrics"].update(length=[1]),
+            r"'metrics.length' is \[1\]; an object or null",
+        ),
+        (lambda r: r.update(format=3), "format 3 is unknown, 1 or 2 is allowed"),
+        (lambda r: r.pop("format"), "no key 'format'"),
+        (
+            lambda r: r["metrics"]["rougeL"].update(mean=float("nan")),
+            "'metrics.rougeL.mean' is None; a number is",
+        ),
+        (lambda r: r.update(training={"seed": 1}), "key 'training.seconds' is missing"),
+        (lambda r: r["run"]["history"].append({"rougeL": 1.0}), "'run.history' lacks a 'step'"),
+        (
+            lambda r: r["metrics"]["rougeL"].update(per_input=[1.0, float("inf")]),
+            "'metrics.rougeL.per_input' must hold one number for each input",
+        ),
+        (
+            lambda r: r["metrics"]["reverse_kl"].update(weights=[]),
+            "'metrics.reverse_kl.weights' must hold one number",
+        ),
+        (
+            lambda r: r["metrics"]["reverse_kl"].update(weights=[1.0]),
+            "'metrics.reverse_kl.weights' has 1 numbers for the 40 of 'per_input'",
+        ),
+    ],
+)
+def test_refuses_bad_results(result, write, change, message):
+    bad = result("sft", 40)
+    change(bad)
+    with pytest.raises(InputError, match=message):
+        load_results([write("r.json", bad)])
 
 
 @pytest.mark.parametrize(
@@ -49,22 +149,18 @@ def _write(path, content):
     [
         (lambda r: r.pop("length"), "r.json: key 'length' is missing"),
         (lambda r: r["rougeL"].pop("ci_low"), "key 'rougeL.ci_low' is missing"),
-        (lambda r: r.update(format=2), "format 2 is unknown, 1 is allowed"),
-        (lambda r: r.pop("format"), "no key 'format'"),
         (lambda r: r["rougeL"].update(mean=float("nan")), "'rougeL.mean' is None; a number is"),
-        (lambda r: r.update(training={"seed": 1}), "key 'training.seconds' is missing"),
-        (lambda r: r["run"]["history"].append({"rougeL": 1.0}), "'run.history' lacks a 'step'"),
         (lambda r: r.update(per_input=[1.0, None]), "one number for each input"),
     ],
 )
-def test_refuses_bad_results(result, tmp_path, change, message):
-    bad = result("sft", 40)
+def test_refuses_bad_results_of_the_old_format(old_result, write, change, message):
+    bad = old_result("sft", 40)
     change(bad)
     with pytest.raises(InputError, match=message):
-        load_results([_write(tmp_path / "r.json", bad)])
+        load_results([write("r.json", bad)])
 
 
-def test_refuses_what_holds_no_results(result, tmp_path):
+def test_refuses_what_holds_no_results(write, tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         load_results([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="holds no results"):
@@ -72,12 +168,12 @@ def test_refuses_what_holds_no_results(result, tmp_path):
     with pytest.raises(InputError, match="no results were given"):
         load_results([])
     with pytest.raises(InputError, match="its list is empty"):
-        load_results([_write(tmp_path / "empty.json", [])])
+        load_results([write("empty.json", [])])
     with pytest.raises(InputError, match=r"bad.json, line 2, column 1: not valid json"):
-        load_results([_write(tmp_path / "bad.json", '{"format": 1,\n"data}')])
+        load_results([write("bad.json", '{"format": 2,\n"data}')])
 
 
-def test_refuses_two_results_for_the_same_thing(result, tmp_path):
-    files = [_write(tmp_path / f"{n}.json", result("sft", n)) for n in (40, 41)]
+def test_refuses_two_results_for_the_same_thing(result, write):
+    files = [write(f"{n}.json", result("sft", n)) for n in (40, 41)]
     with pytest.raises(InputError, match=r"two different results for data 'e2e'.*40.json.*41.json"):
         load_results(files)

@@ -92,7 +92,7 @@ def test_drawn_sequences_follow_the_models_that_the_coins_select(monkeypatch):
     ("coin_group", "decoding"), [(1, Decoding(3, 0.7, top_k=3, top_p=0.95)), (2, Decoding(3))]
 )
 def test_two_hundred_thousand_responses_follow_the_mixture(coin_group, decoding, monkeypatch):
-    """Case 1: one coin per row; rows leave and join. Case 2: one coin per pair; no row leaves."""
+    """Case 1: a coin per row; rows leave and join. Case 2: a coin per pair; no row leaves early."""
     if coin_group > 1:
         monkeypatch.setattr(sampler, "ENDED_SHARE", 1)
     monkeypatch.setattr(cache, "ROOM", 4)

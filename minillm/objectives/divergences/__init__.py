@@ -23,6 +23,7 @@ DIVERGENCES: dict[str, type[Divergence]] = {
 
 __all__ = [
     "DIVERGENCES",
+    "JSD",
     "Divergence",
     "ForwardKL",
     "ReverseKL",

@@ -3,8 +3,8 @@
 import pytest
 
 from minillm.config import DataConfig
+from minillm.data.loaders import load_records
 from minillm.data.records import Record
-from minillm.data.sources import load_records
 from minillm.errors import InputError
 from tests.conftest import BUILT, rows, write_jsonl
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from minillm import cpu
+from minillm.compat import onednn
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
@@ -13,7 +13,7 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.fixture
 def everything(monkeypatch):
-    monkeypatch.setattr(cpu, "SMALLEST", 1)
+    monkeypatch.setattr(onednn, "SMALLEST", 1)
 
 
 def layouts(rows: int, columns: int) -> dict[str, torch.Tensor]:
@@ -40,7 +40,7 @@ def test_products_of_all_layouts(everything, bias):
                 continue
             vector = torch.randn(right.shape[1])
             expected = left.double() @ right.double() + (vector.double() if bias else 0)
-            found = cpu._addmm(vector, left, right) if bias else cpu._mm(left, right)
+            found = onednn._addmm(vector, left, right) if bias else onednn._mm(left, right)
             where = f"{left_name} x {right_name}"
             torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5, msg=where)
 
@@ -48,12 +48,12 @@ def test_products_of_all_layouts(everything, bias):
 def test_other_types_and_factors_are_left_to_torch(everything):
     left, right, bias = torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)
     torch.testing.assert_close(
-        cpu._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
+        onednn._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
     )
     whole = torch.randn(4, 5)
-    torch.testing.assert_close(cpu._addmm(whole, left, right), whole + left @ right)
-    assert torch.equal(cpu._mm(left.long(), right.long()), left.long() @ right.long())
-    double = cpu._mm(left.double(), right.double())
+    torch.testing.assert_close(onednn._addmm(whole, left, right), whole + left @ right)
+    assert torch.equal(onednn._mm(left.long(), right.long()), left.long() @ right.long())
+    double = onednn._mm(left.double(), right.double())
     assert torch.equal(double, left.double() @ right.double())
 
 
@@ -61,7 +61,7 @@ def test_other_types_and_factors_are_left_to_torch(everything):
 def test_what_torch_refuses_is_refused_in_its_words(everything, shapes):
     left, right = (torch.randn(shape) for shape in shapes)
     messages = []
-    for product in (torch.mm, cpu._mm):
+    for product in (torch.mm, onednn._mm):
         with pytest.raises(RuntimeError) as error:
             product(left, right)
         messages.append(str(error.value))
@@ -74,13 +74,13 @@ def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
     inputs = [torch.randn(3, 64, 96), torch.randn(160, 96), torch.randn(160)]
     expected = layer([x.double() for x in inputs])
     products = []
-    monkeypatch.setattr(cpu, "product", lambda *x, f=cpu.product: products.append(x) or f(*x))
-    library = cpu.use_onednn()
+    monkeypatch.setattr(onednn, "product", lambda *x, f=onednn.product: products.append(x) or f(*x))
+    library = onednn.enable()
     try:
         found = layer(inputs)
     finally:
         library._destroy()  # torch's own from here on
-        cpu.use_onednn.cache_clear()
+        onednn.enable.cache_clear()
     assert len(products) == 3
     for one, other in zip(found, expected, strict=True):
         assert (one - other).abs().max() <= 1e-5 * other.abs().max()

@@ -1,9 +1,9 @@
 """Bias and variance of each choice in MiniLLM's gradient, exactly: docs/estimators.md.
 
-    python -m benchmarks.estimators
+    python -m studies.estimators
 
 writes the tables of docs/estimators.md in their place, and docs/estimators.png. Nothing is sampled
-(benchmarks/estimator_study.py), so every run gives the same figures. Half a minute on one core.
+(studies/estimator_quality.py), so every run gives the same figures. Half a minute on one core.
 """
 
 import io
@@ -17,7 +17,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.estimator_study import (
+from benchmarks.documents import fill, table
+from minillm.objectives import sequence_kl
+from minillm.objectives.distributions import log_softmax
+from minillm.sampling.sampler import mix
+from studies.estimator_quality import (
     ALPHA,
     EXACT,
     LENGTH,
@@ -29,9 +33,6 @@ from benchmarks.estimator_study import (
     pair,
     study,
 )
-from minillm.objectives import sequence_kl
-from minillm.objectives.distributions import log_softmax
-from minillm.sampling.sampler import mix
 from tests.objectives.tabular import Policies, Responses
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "estimators.md"
@@ -59,11 +60,6 @@ def number(value: float) -> str:
 
 def count(value: float) -> str:
     return f"{float(f'{value:.2g}'):.0f}" if value < 1e6 else "never"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def choices_table(alpha: float) -> str:
@@ -187,13 +183,6 @@ def figure() -> Figure:
             ax.set_title(f"{quantity}, relative to the exact gradient", loc="left", fontsize=10)
         drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return drawn
-
-
-def fill(text: str, name: str, content: str) -> str:
-    """Put `content` between the marks of `name`."""
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, rest = text.split(start)
-    return before + start + "\n" + content + "\n\n" + end + rest.split(end)[1]
 
 
 def main() -> None:

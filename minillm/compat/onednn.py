@@ -1,8 +1,9 @@
-"""What makes a CPU fast: float32 products by oneDNN.
+"""torch's matrix products on CPUs: float32 by oneDNN.
 
-torch takes MKL for its products, and MKL keeps to AVX2 on processors that are not Intel's. oneDNN,
-which torch ships too but calls for other types only, takes AVX-512: on a Zen 5 core a linear
-layer is 1.5 to 1.9 times as fast (`python -m benchmarks.matmul`).
+torch calls MKL for them, and MKL uses only AVX2 on processors that are not Intel's. torch also
+ships oneDNN, which uses AVX-512, but calls it for other types only. On a Zen 5 core oneDNN makes a
+linear layer 1.5 to 1.9 times as fast (`python -m benchmarks.matmul`). torch has no setting for this
+choice, so its kernels of `mm` and `addmm` are replaced here; a private operator calls oneDNN.
 """
 
 import functools
@@ -16,8 +17,8 @@ from torch import Tensor
 SMALLEST = 2**24
 
 
-def onednn_helps() -> bool:
-    """Whether this processor has AVX-512 that MKL does not use."""
+def is_faster() -> bool:
+    """Whether this processor has AVX-512 and MKL does not use it."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
     processor = Path("/proc/cpuinfo")
@@ -27,10 +28,10 @@ def onednn_helps() -> bool:
 
 
 @functools.cache
-def use_onednn() -> torch.library.Library:
-    """Have torch's `mm` and `addmm` on CPUs computed so, in this process from now on.
+def enable() -> torch.library.Library:
+    """Replace torch's `mm` and `addmm` on CPUs, in this process from now on.
 
-    All that reduces to them follows: `linear`, `matmul`, and what autograd makes of either.
+    `linear`, `matmul` and their gradients call these two.
     """
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():

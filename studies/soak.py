@@ -1,7 +1,7 @@
 """A run of MiniLLM that is killed again and again, and must end as one that was never killed.
 
-    python -m benchmarks.soak --kills 100 --seed 1
-    python -m benchmarks.soak --kills 100 --seed 1 --processes 2
+    python -m studies.soak --kills 100 --seed 1
+    python -m studies.soak --kills 100 --seed 1 --processes 2
 
 Every second SIGKILL comes after a random time, which finds the run anywhere from its start-up to
 some steps on; the others come before a random file operation, where a half-written file would do
@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 
 from minillm.files import write_json
-from minillm.runs import git_state, machine
+from minillm.runs import machine
+from minillm.version import git_state
 from tests.conftest import BUILT, rows, write_jsonl
 from tests.training.interrupting import (
     free_port,
@@ -143,7 +144,7 @@ def main() -> None:
         found = soak(Path(folder), options.kills, options.processes, options.seed)
     file = options.output / f"soak_{options.processes}.json"
     write_json(file, {
-        "command": shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "studies.soak", *sys.argv[1:]]),
         "seed": options.seed, "processes": options.processes,
         "tolerance": 0.0 if options.processes == 1 else 1e-6, "steps": STEPS, **found,
         "minutes": round((time.monotonic() - begin) / 60, 1),

@@ -1,22 +1,12 @@
-"""What the commands share: device, tokenizer, data and models, ready for use."""
+"""What the commands load as the settings say: data, tokenizer and models."""
 
 import logging
-import os
-import warnings
 from collections.abc import Iterable
-from datetime import timedelta
 
-import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, ProjectConfiguration
-from transformers.integrations import unset_hf_deepspeed_config
-from transformers.utils import logging as transformers_logging
-
-from minillm import cpu
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
+from minillm.data.loaders import load_records
 from minillm.data.records import Record
-from minillm.data.sources import load_records
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
@@ -28,61 +18,8 @@ from minillm.models.language_model import (
     check_length,
     load_model,
 )
-from minillm.runs import LOGS
 
 log = logging.getLogger(__name__)
-
-
-def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
-    """Processes, device and precision as `runtime` asks; trackers where there is an output."""
-    if config.runtime.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
-    if config.runtime.threads:
-        torch.set_num_threads(config.runtime.threads)
-    transformers_logging.disable_progress_bar()  # one bar for the run is ours
-    start_processes(config)
-    accelerator = Accelerator(
-        mixed_precision=config.runtime.mixed_precision,
-        log_with=(config.runtime.trackers or None) if output else None,
-        project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
-    )
-    if accelerator.device.type == "cpu" and config.runtime.onednn and cpu.onednn_helps():
-        cpu.use_onednn()
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        unset_hf_deepspeed_config()  # or ZeRO-3 cuts up each model that is loaded, the teacher too
-        # DeepSpeed calls functions by names that torch would rather have replaced, at every layer.
-        warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
-    if not accelerator.is_main_process:
-        logging.getLogger("minillm").setLevel(logging.WARNING)  # one line, not one a process
-        warnings.simplefilter("ignore")
-    return accelerator
-
-
-def start_processes(config: Config) -> None:
-    """Join the processes that a launcher started, before Accelerate does without our settings.
-
-    Raises:
-        InputError: DeepSpeed is asked for float16 on a CPU.
-    """
-    on_cpu = config.runtime.device == "cpu" or not torch.cuda.is_available()
-    if on_cpu:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
-    state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=config.runtime.timeout))
-    if state.distributed_type != DistributedType.MULTI_CPU:
-        return
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        # Accelerate knows FSDP2 on GPUs alone and would take DDP instead. torch has it on CPU too.
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        import deepspeed.ops
-
-        if config.runtime.mixed_precision == "fp16":
-            raise InputError(
-                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU: take "
-                "runtime=bf16 or runtime=auto there, or RUNTIME=ddp."
-            )
-        # DeepSpeed would compile an all-reduce of its own for minutes, to do as gloo does.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def encode_splits(
@@ -105,7 +42,8 @@ def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record
 
 def make_tokenizer(config: Config, train: list[Record]):
     """The student's tokenizer: named, its own, the teacher's, or trained on the text."""
-    for path in (config.student.tokenizer, config.student.path, config.teacher.path):
+    members = [member.path for member in config.teacher.members]
+    for path in (config.student.tokenizer, config.student.path, config.teacher.path, *members):
         if path is not None:
             return load_tokenizer(path)
     if config.data.template == "chat":

@@ -86,8 +86,8 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
         if path.is_dir():
             if name is None:
                 raise InputError(
-                    f"data.{split} is not set, and data.path={path} is a folder. Set "
-                    f"data.{split} to the file of that folder that holds the {split} split."
+                    f"data.{split} is not set, and data.path={path} is a folder. Name the file of "
+                    f"that folder with the {split} split: data.{split}=FILE."
                 )
             path = path / name
         rows = _jsonl_rows(path) if config.kind == "jsonl" else _csv_rows(path)

@@ -1,0 +1,1 @@
+"""From data sets to text, tokens and batches."""

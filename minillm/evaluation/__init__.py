@@ -1,0 +1,1 @@
+"""Scores of a model: responses, metrics and their statistics."""

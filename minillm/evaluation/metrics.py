@@ -1,0 +1,229 @@
+"""The metrics: each one a small class that scores the responses of one decoding pass.
+
+To add a metric, write a class below and add an object of this class to `METRICS`. Result files, the
+csv, validation during training, `training.select_by`, `evaluation.metrics` and
+`minillm report --metric NAME` find the metric there by its name.
+
+The mean over inputs is `sum of weights * values / sum of weights`. So a metric per token (reverse
+KL) and a metric of all responses together (distinct n-grams) have values for each input too, and
+every metric gets its interval and its paired differences in the same way (`statistics.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minillm.errors import InputError, unknown_name
+from minillm.evaluation.ngrams import distinct_shares, ngram_counts
+from minillm.evaluation.responses import Responses
+from minillm.evaluation.rouge import rouge_l
+
+if TYPE_CHECKING:  # a report must not import transformers
+    from minillm.data.encoding import Example
+
+
+class Metric:
+    """What a metric is called, how it is shown, and how it scores responses.
+
+    Attributes:
+        name: in settings, result files, the csv and `metrics.jsonl` (there as `validation/NAME`).
+        label: in tables and figures.
+        unit: of the values.
+        description: what the number is, for the legend of a table.
+        form: format of the number in tables and figures.
+        higher_is_better: None for a metric that describes responses without judging them. Such a
+            metric cannot select a checkpoint, and tables mark no best value.
+        needs_teacher: whether the metric is None without a teacher that shares the tokenizer.
+        is_cheap: whether validation and evaluation compute the metric without being asked. An
+            expensive metric is computed only where `evaluation.metrics` names it.
+        always_shown: whether the table of a report shows the mean beside the chosen metrics.
+        looks_at_all: whether the value of a response depends on the other responses, so that one
+            process must see all of them.
+    """
+
+    name: str
+    label: str
+    unit: str
+    description: str
+    form: str = ".1f"
+    higher_is_better: bool | None = None
+    needs_teacher: bool = False
+    is_cheap: bool = True
+    always_shown: bool = False
+    looks_at_all: bool = False
+
+    @property
+    def axis_label(self) -> str:
+        """The label with the unit, for the axis of a figure."""
+        return f"{self.label} ({self.unit})"
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
+        """Value of each response `[N]`, or None where the metric cannot be computed."""
+        raise NotImplementedError
+
+    def weights(self, responses: Responses) -> np.ndarray | None:
+        """Weight of each response `[N]` in the mean; None weighs all alike."""
+        return None
+
+
+class RougeL(Metric):
+    """The paper's score (section 3.1), see `rouge.py`."""
+
+    name = "rougeL"
+    label = "ROUGE-L"
+    unit = "0 to 100"
+    description = "F-measure of the longest common subsequence with the closest reference"
+    higher_is_better = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        return rouge_l(responses.texts, [example.references for example in examples])
+
+
+class ExactMatch(Metric):
+    """100 for a response that equals one of its references, else 0.
+
+    White space at both ends is removed from response and references. Nothing else is normalised:
+    case, punctuation and inner white space count.
+    """
+
+    name = "exact_match"
+    label = "exact match"
+    unit = "%"
+    description = "share of responses that equal a reference, white space at the ends aside"
+    higher_is_better = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        matches = [
+            text.strip() in {reference.strip() for reference in example.references}
+            for text, example in zip(responses.texts, examples, strict=True)
+        ]
+        return 100.0 * np.array(matches, dtype=np.float64)
+
+
+class DistinctNgrams(Metric):
+    """Share of distinct n-grams among all n-grams of all responses (paper, table 3, n = 4).
+
+    The value of a response is the mean of 1/c over its n-grams, where c counts the n-gram among all
+    responses. Weighed by the numbers of n-grams, the mean is the share of all responses. The
+    bootstrap resamples these values, with c as it is among all responses.
+    """
+
+    unit = "%"
+    higher_is_better = True
+    looks_at_all = True
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.name = f"distinct_{n}"
+        self.label = f"distinct {n}-grams"
+        self.description = f"share of different {n}-grams of words among those of all responses"
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        return 100.0 * distinct_shares(responses.texts, self.n)
+
+    def weights(self, responses: Responses) -> np.ndarray:
+        return ngram_counts(responses.texts, self.n)
+
+
+class Length(Metric):
+    """Tokens of a response, the EOS included."""
+
+    name = "length"
+    label = "length"
+    unit = "tokens"
+    description = "mean tokens of a response"
+    always_shown = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        return responses.lengths.astype(np.float64)
+
+
+class Unfinished(Metric):
+    """1 for a response that reached the length limit without EOS, else 0."""
+
+    name = "unfinished"
+    label = "unfinished"
+    unit = "share"
+    description = "share of responses that reach the length limit without an end"
+    form = ".3f"
+    higher_is_better = False
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        return 1.0 - responses.finished.astype(np.float64)
+
+
+class Empty(Metric):
+    """1 for a response of at most one token, which is the EOS, else 0."""
+
+    name = "empty"
+    label = "empty"
+    unit = "share"
+    description = "share of responses without a token before their end"
+    form = ".3f"
+    higher_is_better = False
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
+        return (responses.lengths <= 1).astype(np.float64)
+
+
+class ReverseKL(Metric):
+    """Exact KL[q || p] over the vocabulary, per token of the response.
+
+    Over responses that the student samples, the mean weighed by length estimates the reverse KL of
+    whole sequences, divided by their mean length.
+    """
+
+    name = "reverse_kl"
+    label = "reverse KL"
+    unit = "nats per token"
+    description = "from the teacher, nats per token"
+    form = ".3f"
+    higher_is_better = False
+    needs_teacher = True
+    always_shown = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
+        if responses.reverse_kl is None:
+            return None
+        return responses.reverse_kl / responses.lengths
+
+    def weights(self, responses: Responses) -> np.ndarray:
+        return responses.lengths.astype(np.float64)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        RougeL(),
+        ExactMatch(),
+        *(DistinctNgrams(n) for n in (1, 2, 3, 4)),
+        Length(),
+        Unfinished(),
+        Empty(),
+        ReverseKL(),
+    )
+}
+
+
+def cheap_metrics() -> list[str]:
+    """Names of the metrics that are computed without being asked."""
+    return [name for name, metric in METRICS.items() if metric.is_cheap]
+
+
+def check_metrics(names: Iterable[str] | None, setting: str) -> None:
+    """Refuse names that are no metric; None stands for the default and is allowed.
+
+    Raises:
+        InputError: naming the setting, the unknown name and all metrics; or nothing is named.
+    """
+    if names is None:
+        return
+    names = list(names)
+    if not names:
+        raise InputError(f"{setting} is empty: name at least one of {', '.join(METRICS)}.")
+    for name in names:
+        if name not in METRICS:
+            raise unknown_name(setting, name, METRICS)

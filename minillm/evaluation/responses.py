@@ -1,0 +1,34 @@
+"""The responses of one decoding pass, which is all that the metrics see of a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The responses to N inputs, in the order of the inputs.
+
+    Attributes:
+        texts: N texts without special tokens and surrounding white space.
+        lengths: number of tokens with EOS, `[N]`.
+        finished: whether the response ended in EOS before the length limit, `[N]`.
+        reverse_kl: exact KL[q || p] summed over the tokens of each response, in nats, `[N]`. None
+            without a teacher, and with a teacher of another tokenizer.
+    """
+
+    texts: Sequence[str]
+    lengths: np.ndarray
+    finished: np.ndarray
+    reverse_kl: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, indices: Sequence[int]) -> "Responses":
+        """The responses to some of the inputs."""
+        indices = np.asarray(indices, dtype=np.int64)
+        reverse_kl = None if self.reverse_kl is None else self.reverse_kl[indices]
+        texts = [self.texts[i] for i in indices]
+        return Responses(texts, self.lengths[indices], self.finished[indices], reverse_kl)

@@ -1,0 +1,113 @@
+"""Which checkpoint is the best: `training.select_by` names a validation score."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from minillm.errors import InputError, unknown_name
+from minillm.evaluation.metrics import METRICS, Metric
+
+LAST = "last"
+
+
+class Loss(Metric):
+    """Cross-entropy of the gold responses, which validation computes without responses."""
+
+    name = "loss"
+    label = "loss"
+    unit = "nats per token"
+    description = "cross-entropy of the gold responses, nats per token"
+    form = ".3f"
+    higher_is_better = False
+
+
+LOSS = Loss()
+
+
+def validation_metrics() -> dict[str, Metric]:
+    """All scores of a validation by name: the loss, and every cheap metric."""
+    return {LOSS.name: LOSS} | {name: m for name, m in METRICS.items() if m.is_cheap}
+
+
+def check_select_by(name: str, has_teacher: bool = True) -> None:
+    """Refuse a `training.select_by` that cannot select.
+
+    Args:
+        name: a validation score, or `last` for the newest checkpoint.
+        has_teacher: whether validation has a teacher that shares the student's tokenizer.
+
+    Raises:
+        InputError: the name is unknown, or a metric that validation does not compute, that is
+            neither better high nor better low, or that needs a teacher where there is none.
+    """
+    if name == LAST:
+        return
+    scores = validation_metrics()
+    usable = [key for key, metric in scores.items() if metric.higher_is_better is not None]
+    allowed = f"Take one of {', '.join([*usable, LAST])}."
+    refused = f"training.select_by={name} is not allowed"
+    if name in METRICS and name not in scores:
+        raise InputError(f"{refused}: this metric is too expensive for validations. {allowed}")
+    if name not in scores:
+        raise unknown_name("training.select_by", name, [*usable, LAST])
+    if name not in usable:
+        raise InputError(
+            f"{refused}: neither a higher nor a lower {scores[name].label} is better. {allowed}"
+        )
+    if scores[name].needs_teacher and not has_teacher:
+        raise InputError(
+            f"training.select_by={name} needs a teacher with the student's tokenizer, and there is "
+            f"none. Add teacher.path=FOLDER_OR_HUB_NAME, or take another score."
+        )
+
+
+def is_best(history: Sequence[Mapping[str, float]], select_by: str) -> bool:
+    """Whether the last validation of a history is better than all before.
+
+    Args:
+        history: scores of each validation by name, in the order of the steps.
+        select_by: a validation score, or `last`.
+
+    Raises:
+        InputError: the last validation lacks the score.
+    """
+    return best(history, select_by) is history[-1]
+
+
+def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str, float]:
+    """The best validation of a history; the earliest of several that are equal.
+
+    Scores that are not finite or missing are worse than all others.
+
+    Raises:
+        InputError: the last validation lacks the score.
+    """
+    if select_by == LAST:
+        return history[-1]
+    if select_by not in history[-1]:
+        check_select_by(select_by, has_teacher=False)
+        raise InputError(
+            f"training.select_by={select_by}: this validation has only "
+            f"{', '.join(name for name in history[-1] if name not in ('step', 'seconds'))}."
+        )
+    sign = 1 if validation_metrics()[select_by].higher_is_better else -1
+
+    def goodness(scores: Mapping[str, float]) -> float:
+        value = scores.get(select_by, math.nan)
+        return sign * value if math.isfinite(value) else -math.inf
+
+    return max(history, key=goodness)
+
+
+def shown_score(select_by: str) -> Metric:
+    """The validation score for the progress bar: the selecting one, or ROUGE-L."""
+    return validation_metrics().get(select_by, METRICS["rougeL"])
+
+
+def score_line(scores: Mapping[str, float], select_by: str) -> str:
+    """The scores of a validation for the log: loss, the selecting score, those always shown."""
+    names = (LOSS.name, shown_score(select_by).name)
+    return ", ".join(
+        f"{metric.label} {scores[name]:{metric.form}}"
+        for name, metric in validation_metrics().items()
+        if name in scores and (name in names or metric.always_shown)
+    )

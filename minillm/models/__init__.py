@@ -1,0 +1,1 @@
+"""Language models: loading, building, forward passes, output heads and caches."""

@@ -1,0 +1,84 @@
+"""One method against the others: paired differences on the same inputs, as Markdown."""
+
+from collections.abc import Sequence
+
+from minillm.evaluation.metrics import Metric
+from minillm.evaluation.statistics import Interval, paired_bootstrap
+from minillm.reporting.groups import TEACHER, Group
+from minillm.reporting.markdown import NOTHING, escape, in_words, table
+
+
+def differences_table(
+    groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None
+) -> str | None:
+    """The reference minus every other method on the same inputs; None without any comparison.
+
+    If the reference has several models, each is compared with the methods of the same model and
+    with the teacher.
+    """
+    pairs = _pairs(groups, reference)
+    if not pairs:
+        return None
+    names = [f"{ours.label} minus {other.label}" for ours, other in pairs]
+    differences = [[_difference(*pair, metric) for metric in metrics] for pair in pairs]
+    rows = [
+        [ours.data, name, *map(_difference_cell, row, metrics)]
+        for (ours, _), name, row in zip(pairs, names, differences, strict=True)
+        if any(row)
+    ]
+    legend = [
+        f"Difference in {in_words(metric.label for metric in metrics)} with the 95% paired "
+        "bootstrap interval over inputs; the score of each input is averaged over sampling seeds "
+        "and training runs."
+    ]
+    legend += [f"A lower {m.label} is better." for m in metrics if m.higher_is_better is False]
+    for metric, column in zip(metrics, zip(*differences, strict=True), strict=True):
+        missing = [
+            f"{name} ({ours.data})"
+            for (ours, _), name, difference in zip(pairs, names, column, strict=True)
+            if difference is None
+        ]
+        if missing:
+            pairs_missing = "all" if len(missing) == len(pairs) else ", ".join(missing)
+            legend.append(
+                f"Not compared in {metric.label}, because the results lack values of the same "
+                f"inputs: {pairs_missing}."
+            )
+    text = escape(" ".join(legend))
+    if not rows:
+        return text
+    columns = [metric.label for metric in metrics] if len(metrics) > 1 else ["difference"]
+    return f"{table(['data', 'methods', *columns], rows, texts=2)}\n\n{text}"
+
+
+def _pairs(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
+    """Each group of the reference with each group that it is compared with."""
+    pairs = []
+    for ours in (group for group in groups if group.method == reference):
+        same_data = [group for group in groups if group.data == ours.data]
+        is_alone = sum(group.method == reference for group in same_data) == 1
+        pairs += [
+            (ours, other)
+            for other in same_data
+            if other.method != reference
+            and (is_alone or other.model == ours.model or other.method == TEACHER)
+        ]
+    return pairs
+
+
+def _difference(ours: Group, other: Group, metric: Metric) -> Interval | None:
+    """None if one of them lacks values of the inputs, or has those of other inputs."""
+    values = [group.per_input(metric.name) for group in (ours, other)]
+    if any(value is None for value in values):
+        return None
+    (scores, weights), (baseline, baseline_weights) = values
+    if len(scores) != len(baseline):
+        return None
+    return paired_bootstrap(scores, baseline, weights, baseline_weights)
+
+
+def _difference_cell(difference: Interval | None, metric: Metric) -> str:
+    if difference is None:
+        return NOTHING
+    form = f"+{metric.form}"
+    return f"{difference.mean:{form}} [{difference.low:{form}}, {difference.high:{form}}]"

@@ -1,0 +1,73 @@
+"""Starts what the `runtime` settings ask for: processes, device, precision and trackers."""
+
+import logging
+import os
+import warnings
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, ProjectConfiguration
+from transformers.integrations import unset_hf_deepspeed_config
+from transformers.utils import logging as transformers_logging
+
+from minillm.compat import onednn
+from minillm.compat.accelerate import allow_fsdp_on_cpu
+from minillm.compat.deepspeed import use_gloo_for_all_reduce
+from minillm.config import Config
+from minillm.errors import InputError
+from minillm.runs import LOGS
+
+
+def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
+    """Processes, device and precision as `runtime` asks; trackers if there is an output folder.
+
+    Raises:
+        InputError: the device or the precision is not available here.
+    """
+    if config.runtime.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
+    if config.runtime.threads:
+        torch.set_num_threads(config.runtime.threads)
+    transformers_logging.disable_progress_bar()  # the run has one progress bar of its own
+    start_processes(config)
+    accelerator = Accelerator(
+        mixed_precision=config.runtime.mixed_precision,
+        log_with=(config.runtime.trackers or None) if output else None,
+        project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
+    )
+    if accelerator.device.type == "cpu" and config.runtime.onednn and onednn.is_faster():
+        onednn.enable()
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        # Otherwise ZeRO-3 cuts up every model that transformers loads, the teacher included.
+        unset_hf_deepspeed_config()
+        # DeepSpeed calls functions by names that torch has deprecated, in every layer.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
+    if not accelerator.is_main_process:
+        # One process writes each message, not all of them.
+        logging.getLogger("minillm").setLevel(logging.WARNING)
+        warnings.simplefilter("ignore")
+    return accelerator
+
+
+def start_processes(config: Config) -> None:
+    """Join the processes of a launcher with our settings, before Accelerate joins them without.
+
+    Raises:
+        InputError: DeepSpeed is asked for float16 on a CPU.
+    """
+    on_cpu = config.runtime.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
+    state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=config.runtime.timeout))
+    if state.distributed_type != DistributedType.MULTI_CPU:
+        return
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        allow_fsdp_on_cpu()
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        if config.runtime.mixed_precision == "fp16":
+            raise InputError(
+                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU: take "
+                "runtime=bf16 or runtime=auto there, or RUNTIME=ddp."
+            )
+        use_gloo_for_all_reduce()

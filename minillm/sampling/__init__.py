@@ -1,0 +1,1 @@
+"""Responses drawn from a student, a teacher, or the mixture of both."""
