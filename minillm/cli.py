@@ -92,6 +92,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line. Settings may follow options, which argparse alone refuses."""
+    top = parser()
+    parsed, rest = top.parse_known_args(arguments)
+    settings = [text for text in rest if "=" in text and not text.startswith("-")]
+    if len(settings) < len(rest) or (rest and not hasattr(parsed, "overrides")):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if settings:
+        parsed.overrides += settings
+    return parsed
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run one verb."""
     if arguments.verb == "report":
@@ -154,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
-        run(parser().parse_args(arguments))
+        run(parse(arguments))
     except (InputError, TrainingError) as error:
         print_error(error)
         sys.exit(2 if isinstance(error, InputError) else 3)
