@@ -32,8 +32,9 @@ class Rules:
         multiple_of_processes: whether the processes of a run divide this number evenly among them.
         may_change: whether a run may go on from a checkpoint with another value, because the value
             alters no result. For a section, this holds for all settings in it.
-        only_with: a setting of the same section, or `setting=value`. This one is used only if that
-            one is set (not null, empty, 0 or false), or has that value.
+        only_with: a setting of the same section, or `setting=value`; several are joined by ` or `.
+            This one is used only if that one is set (not null, empty, 0 or false), or has that
+            value.
     """
 
     at_least: float | None = None
@@ -121,8 +122,11 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
 def _is_used(section: Any, only_with: str | None) -> bool:
     if only_with is None:
         return True
-    name, _, value = only_with.partition("=")
-    return getattr(section, name) == value if value else bool(getattr(section, name))
+    conditions = (condition.partition("=") for condition in only_with.split(" or "))
+    return any(
+        getattr(section, name) == value if value else bool(getattr(section, name))
+        for name, _, value in conditions
+    )
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -160,10 +164,12 @@ def check_used(config: Any, keys: Iterable[str]) -> None:
     """
     keys = set(keys)
     for each in settings_of(config):
-        if each.key in keys and not each.is_used:
+        # An entry of a mapping is given by a longer key, such as `method.parameters.beta`.
+        is_given = each.key in keys or any(key.startswith(f"{each.key}.") for key in keys)
+        if is_given and not each.is_used:
             section = each.key.rpartition(".")[0]
-            name, _, value = each.rules.only_with.partition("=")
-            needed = f"{section}.{name}={value}" if value else f"{section}.{name}"
+            conditions = each.rules.only_with.split(" or ")
+            needed = " or ".join(f"{section}.{condition}" for condition in conditions)
             raise InputError(
                 f"{each.key}={each.value} has no effect here: it is used with {needed} only. Set "
                 f"{needed}, or leave {each.key} out."
