@@ -57,6 +57,13 @@ REFUSED = {
     "training.select_by=reverse_kl": ["training.select_by=reverse_kl", "teacher.path="],
     "teacher.members=[{path: a}, {path: b, weight: 0}]": ["teacher.members[1].weight=0", "above 0"],
     "teacher.members=[{path: a, dtype: half}]": ["teacher.members[0].dtype 'half'", "float16"],
+    # Settings without effect.
+    "method.parameters.beta=0.1": ["method.parameters={'beta': 0.1}", "no effect", "kd_ratio"],
+    "method.temperature=0.5": ["method.temperature=0.5", "no effect", "method.student_share or "],
+    "method.sampling_batch_size=2": ["method.sampling_batch_size=2", "no effect"],
+    "method.replay_size=5": ["method.replay_size=5", "no effect", "method.student_share_end"],
+    "teacher.rate=0.5": ["teacher.rate=0.5", "no effect", "teacher.kind=average"],
+    "teacher.mixture=geometric": ["teacher.mixture=geometric", "no effect", "kind=ensemble"],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
@@ -92,6 +99,21 @@ def test_settings_of_minillm_are_refused(refused, override, allowed):
     message = refused(*BUILT, "method=minillm", "teacher.path=gpt2", override)
     key, _, value = override.partition("=")
     assert key in message and value in message and allowed in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["method.divergence={}"], ["method.divergence={}", "such as jsd"]),
+        (["method.divergence=[jsd]"], ["method.divergence=['jsd']", "such as jsd"]),
+        (["method.divergence={jsd: -1}"], ["method.divergence={'jsd': -1}", "above 0"]),
+        (["method.divergence={jsd: null}"], ["method.divergence={'jsd': None}", "above 0"]),
+        (["method.kd_ratio=0", "method.layers=[[1,1]]", "teacher.top_k=5"], ["teacher.top_k=5"]),
+    ],
+)
+def test_token_losses_that_cannot_be_built_are_refused(refused, overrides, parts):
+    message = refused(*BUILT, "method=kd", "teacher.path=gpt2", *overrides)
+    assert [part for part in parts if part not in message] == [], message
 
 
 def test_a_setting_of_another_method_is_refused_and_the_message_names_that_method(refused):

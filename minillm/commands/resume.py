@@ -18,7 +18,7 @@ from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
-from minillm.settings import flatten, settings_of
+from minillm.settings import dotted, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import FORMAT, newest_whole, read_progress
 
@@ -193,13 +193,19 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
 
     A setting that only one side has belongs to another version of the code. It is left out.
     """
-    may_change = {each.key for each in settings_of(config) if each.rules.may_change}
     old, new = (_comparable(settings) for settings in (saved, asdict(config)))
-    keys = [key for key in old if key in new and key not in may_change]
+    keys = [
+        each.key
+        for each in settings_of(config)
+        if each.key in old and each.key in new and not each.rules.may_change
+    ]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted keys; tuples are lists, as they are in a saved file."""
-    flat = flatten(settings)
-    return {key: list(x) if isinstance(x, tuple) else x for key, x in flat.items()}
+    """Settings by dotted keys; tuples are lists, as they are in a saved file.
+
+    The value of a setting may be a mapping, such as `method.parameters`: it is compared as a whole.
+    """
+    entries = dotted(settings)
+    return {key: list(x) if isinstance(x, tuple) else x for key, x in entries.items()}
