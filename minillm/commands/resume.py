@@ -114,7 +114,8 @@ def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator)
     """What must be the same for a run to go on, in the words of the checkpoint."""
     checksum = hashlib.sha256()
     for example in data:
-        for ids in (example.prompt_ids, *example.response_ids):
+        views = [example.teacher_prompt_ids] if example.teacher_prompt_ids else []
+        for ids in (example.prompt_ids, *example.response_ids, *views):
             checksum.update(array("q", [len(ids), *ids]).tobytes())
     return {
         "settings": asdict(config),
