@@ -81,13 +81,26 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
                     f"method.name={override.value()} sets only the name of the method in tables. "
                     f"To select the method, write method={override.value()}."
                 )
-            OmegaConf.update(config, key, override.value())
+            _set_value(config, override)
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error
     validate(typed)
     check_used(typed, (override.key_or_group for override in values))
     return typed
+
+
+def _set_value(config: DictConfig, override: Override) -> None:
+    """Set one value. The message of a wrong type names the whole override."""
+    key = override.key_or_group
+    try:
+        OmegaConf.update(config, key, override.value())
+    except OmegaConfBaseException as error:
+        text = _message(error)
+        where = "" if text.startswith(key) else f"{override.input_line}: "
+        raise InputError(
+            f"{where}{text}. The types of all settings are in minillm/config.py."
+        ) from error
 
 
 def _compose(selections: Sequence[str]) -> DictConfig:

@@ -6,8 +6,8 @@ from minillm.config import (
     Config,
     DataConfig,
     MethodConfig,
-    ModelConfig,
     TeacherConfig,
+    TokenLossConfig,
     TrainingConfig,
 )
 from minillm.errors import InputError
@@ -28,8 +28,11 @@ def _validate_models(config: Config) -> None:
         )
     divides = student.hidden_size % student.heads == 0
     require(divides, "student.heads", student.heads, f"a divisor of {student.hidden_size}")
-    _validate_paths("student", student)
-    _validate_paths("teacher", teacher)
+    for section, model in (("student", student), ("teacher", teacher)):
+        _validate_path(f"{section}.path", model.path)
+        _validate_path(f"{section}.tokenizer", model.tokenizer)
+    for number, member in enumerate(teacher.members):
+        _validate_path(f"teacher.members[{number}].path", member.path)
 
 
 def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
@@ -58,12 +61,38 @@ def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
         )
 
 
-def _validate_paths(section: str, model: ModelConfig) -> None:
-    for name, path in (("path", model.path), ("tokenizer", model.tokenizer)):
-        if path and _names_a_folder(path) and not Path(path).is_dir():
-            raise InputError(
-                f"{section}.{name}={path}: there is no such folder. Give another folder, or null."
-            )
+def _validate_layers(config: Config) -> None:
+    method = config.method
+    if not isinstance(method, TokenLossConfig) or method.layers is None:
+        return
+    if not method.layers or not all(len(pair) == 2 and all(pair) for pair in method.layers):
+        raise InputError(
+            f"method.layers={method.layers} is not allowed: give pairs of layers [student's, "
+            f"teacher's], counted from 1 or, with a minus, from the last, such as "
+            f"method.layers=[[1,2],[-1,-1]], or give null."
+        )
+    if config.teacher.kind == "ensemble":
+        raise InputError(
+            f"method.layers={method.layers} needs one teacher with hidden states, but "
+            f"teacher.kind=ensemble mixes only distributions. Set teacher.kind=local, or "
+            f"method.layers=null."
+        )
+
+
+def _validate_path(key: str, path: str | None) -> None:
+    """Refuse a folder that does not exist, and the folder of a run where a model is needed."""
+    if not path:
+        return
+    folder = Path(path)
+    if _names_a_folder(path) and not folder.is_dir():
+        raise InputError(
+            f"{key}={path}: there is no such folder. Give the folder of a model, or a Hub name."
+        )
+    if (folder / "best").is_dir() and not (folder / "config.json").is_file():
+        raise InputError(
+            f"{key}={path} is the folder of a run, not of a model. Give the model in the run: "
+            f"{key}={folder / 'best'}."
+        )
 
 
 def _names_a_folder(path: str) -> bool:
@@ -124,6 +153,7 @@ def validate(config: Config) -> None:
     check_rules(config)
     _validate_teacher(config.teacher, config.method)
     _validate_models(config)
+    _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)

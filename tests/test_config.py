@@ -56,6 +56,8 @@ REFUSED = {
     "training.select_by=length": ["training.select_by=length", "neither", "distinct_4", "last"],
     "training.select_by=reverse_kl": ["training.select_by=reverse_kl", "teacher.path="],
     "teacher.members=[{path: a}, {path: b, weight: 0}]": ["teacher.members[1].weight=0", "above 0"],
+    "teacher.members=[{path: a, wieght: 2}]": ["teacher.members=[{path", "wieght", "config.py"],
+    "teacher.members=[{path: null}]": ["teacher.members=[{path", "None"],
     "teacher.members=[{path: a, dtype: half}]": ["teacher.members[0].dtype 'half'", "float16"],
     # Settings without effect.
     "method.parameters.beta=0.1": ["method.parameters={'beta': 0.1}", "no effect", "kd_ratio"],
@@ -136,3 +138,47 @@ def test_other_unknown_arguments_are_refused(unknown, capsys):
     with pytest.raises(SystemExit):
         parse(["generate", "runs/a", "data=e2e", "--prompt", "Hi", unknown, "runtime.seed=2"])
     assert f"unrecognized arguments: {unknown}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["method.layers=[1,1]"], ["method.layers=[1,1]", "list"]),
+        (["method.layers=[[1,1,1]]"], ["method.layers=[[1, 1, 1]]", "pairs", "[[1,2],[-1,-1]]"]),
+        (["method.layers=[[]]"], ["method.layers=[[]]", "pairs"]),
+        (["method.layers=[]"], ["method.layers=[]", "pairs", "null"]),
+        (["method.layers=[[0,1]]"], ["method.layers=[[0, 1]]", "counted from 1"]),
+        (
+            ["teacher.path=null", "teacher.kind=ensemble", "teacher.members=[{path: gpt2}]"],
+            ["method.layers=[[-1, -1]]", "teacher.kind=ensemble", "teacher.kind=local"],
+        ),
+    ],
+)
+def test_layers_that_cannot_be_matched_are_refused(refused, overrides, parts):
+    message = refused(*BUILT, "method=hidden_states", "teacher.path=gpt2", *overrides)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_a_path_must_be_the_folder_of_a_model(refused, tmp_path):
+    missing, run = tmp_path / "missing", tmp_path / "run"
+    (run / "best").mkdir(parents=True)
+    message = refused(*BUILT, "method=kd", f"teacher.path={run}")
+    assert f"Give the model in the run: teacher.path={run / 'best'}" in message
+    members = f"teacher.members=[{{path: {missing}}}]"
+    message = refused(*BUILT, "method=kd", "teacher.kind=ensemble", members)
+    assert f"teacher.members[0].path={missing}: there is no such folder" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("method.layers=[[1,7]]", ["method.layers, teacher: layer 7", "layers 1 to 1"]),
+        ("teacher.top_k=999", ["teacher.top_k=999", "more than the", "Give at most"]),
+    ],
+)
+def test_settings_that_do_not_fit_the_models_are_refused(refused, teacher, override, parts):
+    message = refused(
+        f"student.path={teacher}/best", "method=hidden_states", f"teacher.path={teacher}/best",
+        override,
+    )  # fmt: skip
+    assert [part for part in parts if part not in message] == [], message

@@ -54,7 +54,8 @@ def write_records(records: dict[str, list[Record]], folder: Path) -> None:
             for record in rows:
                 line = {"topic": record.topic, "instruction": record.instruction,
                         "input": record.input, "output": list(record.references)}  # fmt: skip
-                if record.prompt is not None:
-                    line["prompt"] = record.prompt
+                for name in ("prompt", "teacher_prompt", "id"):
+                    if getattr(record, name):
+                        line[name] = getattr(record, name)
                 print(json.dumps(line, ensure_ascii=False), file=file)
     print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")

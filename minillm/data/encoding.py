@@ -51,7 +51,10 @@ class Encoded:
         responses = sum(len(example.response_ids) for example in self.examples)
         text = f"{len(self.examples)} inputs, {responses} references"
         if self.dropped_prompts:
-            text += f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped"
+            text += (
+                f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped (or the "
+                f"teacher's over data.max_teacher_prompt_length)"
+            )
         if self.cut_responses:
             text += f"; {self.cut_responses} responses cut to data.max_response_length"
         return text

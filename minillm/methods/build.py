@@ -171,12 +171,6 @@ def _is_positive(weight: object) -> bool:
 def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | None:
     if not settings.layers:
         return None
-    if len(setup.teacher.models) != 1:
-        raise InputError(
-            f"method.layers={settings.layers} needs one teacher with hidden states, but "
-            f"teacher.kind={setup.config.teacher.kind} has {len(setup.teacher.models)} models. Set "
-            f"teacher.kind=local, or method.layers=null."
-        )
     return LayerMatching.build(
         setup.student,
         setup.teacher.models[0],
