@@ -126,7 +126,9 @@ def _respond(
     """A row of the file for each of these prompts."""
     decoding = Decoding(setup.config.data.max_response_length, setup.config.method.temperature)
     rows = {}
-    for some, rollout in generate(teacher, prompts, decoding, len(indices), seed, indices):
+    for some, rollout in generate(
+        teacher, prompts, decoding, batch_size=len(indices), seed=seed, indices=indices
+    ):
         texts = response_texts(teacher, rollout)
         masks, responses = rollout.mask.bool(), rollout.sequences.response_ids
         for i, ids, mask, text in zip(some, responses, masks, texts, strict=True):
