@@ -140,6 +140,6 @@ def test_the_export_keeps_the_names_and_the_teachers_prompts_of_rows(command, se
     write_jsonl(tmp_path / "train.jsonl", lines)
     overrides = [*settings, *BUILT, "data.path=.", "data.test=train.jsonl"]
     assert command("data", *overrides, "--export", "copy").status == 0
-    exported = read("copy/train.jsonl", "train", kind="jsonl")
-    assert {record.id for record in exported} < {line["id"] for line in lines}
+    exported = read("copy/test.jsonl", "test", kind="jsonl")
+    assert [record.id for record in exported] == [line["id"] for line in lines]
     assert all(record.teacher_prompt == f"{record.references[0]}!" for record in exported)
