@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from minillm.commands import loading
-from minillm.commands.resume import made_with
+from minillm.commands.resume import run_identity
 from minillm.config import Config, DataConfig
 from minillm.data.batches import PromptBatch
 from minillm.data.encoding import encode
@@ -74,7 +74,7 @@ def test_another_tokenizer_of_the_teacher_drops_no_input_of_the_test_split(monke
 def test_the_checksum_of_the_training_data_has_all_views():
     tokenizer = train_tokenizer(["Name a colour red blue"], 300)
     checksums = {
-        made_with(Config(), encode([RECORDS[0]], tokenizer, data).examples, Accelerator(cpu=True))[
+        run_identity(Config(), encode([RECORDS[0]], tokenizer, data).examples, Accelerator(cpu=True))[
             "training_data"
         ]
         for data in (config(), config(teacher_template="demonstration"))
