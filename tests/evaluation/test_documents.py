@@ -1,4 +1,4 @@
-"""docs/results.md shows the metrics as they are."""
+"""docs/results.md agrees with the metrics of the code."""
 
 import inspect
 import re
