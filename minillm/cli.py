@@ -18,9 +18,10 @@ from minillm.version import version_text
 OVERRIDES = """\
 A setting is key=value. group=file selects a file of configs/:
   experiment=embedded/minillm   all settings of a run; further settings change some of them
-  method=sft|kd|seqkd|minillm   data=embedded|e2e|...
-  teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
-  method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
+  method=sft|kd|seqkd|gkd|imitkd|hidden_states|minillm
+  data=embedded|jsonl|e2e|...   teacher.path=FOLDER  student.path=FOLDER
+  method.divergence=jsd  method.parameters.beta=0.1  method.alpha=0.1  training.lr=1e-4
+  output=FOLDER                 the folder of the run; overwrite=true replaces another run
   resume=auto                   continue from the newest checkpoint; or resume=CHECKPOINT
 On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="minillm",
-        description="Distil language models: MiniLLM (arXiv 2306.08543), KD, SeqKD, SFT.",
+        description="Distil language models: MiniLLM (arXiv 2306.08543), GKD, KD, SeqKD, SFT.",
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` explains a verb.",
         formatter_class=raw,
     )
@@ -89,6 +90,18 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--against", metavar="METHOD", help="the method to compare with all others;"
                         " by default minillm, or the best student without it")  # fmt: skip
     return top
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line. Settings may follow options, which argparse alone refuses."""
+    top = parser()
+    parsed, rest = top.parse_known_args(arguments)
+    settings = [text for text in rest if "=" in text and not text.startswith("-")]
+    if len(settings) < len(rest) or (rest and not hasattr(parsed, "overrides")):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if settings:
+        parsed.overrides += settings
+    return parsed
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -153,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
-        run(parser().parse_args(arguments))
+        run(parse(arguments))
     except (InputError, TrainingError) as error:
         print_error(error)
         sys.exit(2 if isinstance(error, InputError) else 3)

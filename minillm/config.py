@@ -15,6 +15,8 @@ from minillm.settings import setting
 
 # The rules of a seed: torch, NumPy and Python accept these numbers.
 SEED = {"at_least": 0, "at_most": 2**32 - 1}
+# The settings of a token loss that let the student write responses.
+STUDENT_WRITES = "student_share or student_share_end"
 
 
 @dataclass
@@ -54,9 +56,12 @@ class TeacherConfig(ModelConfig):
     # The teacher's distributions keep the k most likely tokens and a tail; null: all tokens.
     top_k: int | None = setting(None, at_least=1)
     members: list[MemberConfig] = setting([])
-    mixture: str = setting("arithmetic", choices=("arithmetic", "geometric"))
-    rate: float = setting(0.01, above=0, at_most=1)  # the student's share in an update of `average`
-    update_every: int = setting(1, at_least=1)  # optimiser steps per update of `average`
+    mixture: str = setting(
+        "arithmetic", choices=("arithmetic", "geometric"), only_with="kind=ensemble"
+    )
+    # The student's share in an update of `average`, and the optimiser steps per update.
+    rate: float = setting(0.01, above=0, at_most=1, only_with="kind=average")
+    update_every: int = setting(1, at_least=1, only_with="kind=average")
 
 
 @dataclass
@@ -103,9 +108,14 @@ class MethodConfig:
     lm_length: int = setting(512, at_least=1, only_with="lm_coef")
 
     @property
+    def reads_distributions(self) -> bool:
+        """Whether a loss compares distributions that the teacher computes in every step."""
+        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+
+    @property
     def reads_teacher_each_step(self) -> bool:
         """Whether the teacher makes forward passes in every optimiser step."""
-        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+        return self.reads_distributions
 
     @property
     def scores_tokens(self) -> bool:
@@ -149,11 +159,12 @@ class TokenLossConfig(MethodConfig):
     student_share_end: float | None = setting(None, at_least=0, at_most=1)
     # Student-written responses that each process stores. With probability `replay_share`, a stored
     # response replaces a new one.
-    replay_size: int = setting(0, at_least=0)
+    replay_size: int = setting(0, at_least=0, only_with=STUDENT_WRITES)
     replay_share: float = setting(0.0, at_least=0, at_most=1, only_with="replay_size")
-    temperature: float = setting(1.0, above=0)  # of sampling
+    # Temperature at which responses are sampled.
+    temperature: float = setting(1.0, above=0, only_with=f"{STUDENT_WRITES} or source=teacher")
     # Rows that a process decodes at once; new prompts replace ended rows. null: all rows.
-    sampling_batch_size: int | None = setting(None, at_least=1)
+    sampling_batch_size: int | None = setting(None, at_least=1, only_with=STUDENT_WRITES)
     # Weight of the divergence in the loss; the cross-entropy has the weight 1 - kd_ratio.
     kd_ratio: float = setting(0.0, at_least=0, at_most=1)
     # A name of objectives/divergences/, or names with weights: {forward_kl: 1, reverse_kl: 2}.
@@ -172,8 +183,12 @@ class TokenLossConfig(MethodConfig):
     layer_weight: float = setting(1.0, above=0, only_with="layers")
 
     @property
+    def reads_distributions(self) -> bool:
+        return self.kd_ratio > 0 or super().reads_distributions
+
+    @property
     def reads_teacher_each_step(self) -> bool:
-        return self.kd_ratio > 0 or bool(self.layers) or super().reads_teacher_each_step
+        return bool(self.layers) or super().reads_teacher_each_step
 
     @property
     def samples_teacher(self) -> bool:

@@ -32,8 +32,9 @@ class Rules:
         multiple_of_processes: whether the number must be a multiple of the number of processes.
         may_change: whether a run may continue with another value, because the value alters no
             result. For a section, this applies to all settings in it.
-        only_with: the name of another setting in the same section, or `name=value`. The setting is
-            used only if the other setting is set (not null, empty, 0 or false) or has this value.
+        only_with: the name of another setting in the same section, or `name=value`; several are
+            joined by ` or `. The setting is used only if one of them is set (not null, empty, 0 or
+            false) or has this value.
     """
 
     at_least: float | None = None
@@ -123,8 +124,11 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
 def _is_used(section: Any, only_with: str | None) -> bool:
     if only_with is None:
         return True
-    name, _, value = only_with.partition("=")
-    return getattr(section, name) == value if value else bool(getattr(section, name))
+    conditions = (condition.partition("=") for condition in only_with.split(" or "))
+    return any(
+        getattr(section, name) == value if value else bool(getattr(section, name))
+        for name, _, value in conditions
+    )
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -162,10 +166,12 @@ def check_used(config: Any, keys: Iterable[str]) -> None:
     """
     keys = set(keys)
     for each in settings_of(config):
-        if each.key in keys and not each.is_used:
+        # An entry of a mapping is given by a longer key, such as `method.parameters.beta`.
+        is_given = each.key in keys or any(key.startswith(f"{each.key}.") for key in keys)
+        if is_given and not each.is_used:
             section = each.key.rpartition(".")[0]
-            name, _, value = each.rules.only_with.partition("=")
-            needed = f"{section}.{name}={value}" if value else f"{section}.{name}"
+            conditions = each.rules.only_with.split(" or ")
+            needed = " or ".join(f"{section}.{condition}" for condition in conditions)
             raise InputError(
                 f"{each.key}={each.value} has no effect here: it is used only with {needed}. Set "
                 f"{needed}, or leave {each.key} out."

@@ -25,11 +25,16 @@ log = logging.getLogger(__name__)
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
 ) -> dict[str, Encoded]:
-    """Encode every split for student and teacher, and log one line per split."""
+    """Encode every split for student and teacher, and log one line per split.
+
+    A teacher with another tokenizer reads only the training split, because the inputs of the other
+    splits must not depend on its tokens.
+    """
     encoded = {}
     tokenizer_of_teacher = teacher_tokenizer(config, model_tokenizer)
     for split, rows in records.items():
-        encoded[split] = encode(rows, model_tokenizer, config.data, tokenizer_of_teacher)
+        reader = tokenizer_of_teacher if split == "train" else None
+        encoded[split] = encode(rows, model_tokenizer, config.data, reader)
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
     return encoded
 

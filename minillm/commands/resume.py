@@ -18,7 +18,7 @@ from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
-from minillm.settings import flatten, settings_of
+from minillm.settings import dotted, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import FORMAT, newest_whole, read_progress
 
@@ -116,7 +116,8 @@ def run_identity(
     """What a checkpoint stores about its run, to be compared when the run continues."""
     checksum = hashlib.sha256()
     for example in data:
-        for ids in (example.prompt_ids, *example.response_ids):
+        views = [example.teacher_prompt_ids] if example.teacher_prompt_ids else []
+        for ids in (example.prompt_ids, *example.response_ids, *views):
             checksum.update(array("q", [len(ids), *ids]).tobytes())
     return {
         "settings": asdict(config),
@@ -205,15 +206,21 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
 
     Settings of another version of the code, which only one side has, are left out.
     """
-    may_change = {each.key for each in settings_of(config) if each.rules.may_change}
     old, new = (_comparable(settings) for settings in (saved, asdict(config)))
-    keys = [key for key in old if key in new and key not in may_change]
+    keys = [
+        each.key
+        for each in settings_of(config)
+        if each.key in old and each.key in new and not each.rules.may_change
+    ]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted keys; tuples become lists, as in a saved file."""
+    """Settings by dotted keys; tuples become lists, as in a saved file.
+
+    A setting whose value is a mapping, such as `method.parameters`, is compared as a whole.
+    """
     return {
         key: list(value) if isinstance(value, tuple) else value
-        for key, value in flatten(settings).items()
+        for key, value in dotted(settings).items()
     }
