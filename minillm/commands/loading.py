@@ -27,8 +27,8 @@ def encode_splits(
 ) -> dict[str, Encoded]:
     """Encode every split for student and teacher, and log one line per split.
 
-    A teacher with another tokenizer reads the training split only: the inputs of the other splits
-    must not depend on its tokens.
+    A teacher with another tokenizer reads only the training split, because the inputs of the other
+    splits must not depend on its tokens.
     """
     encoded = {}
     tokenizer_of_teacher = teacher_tokenizer(config, model_tokenizer)

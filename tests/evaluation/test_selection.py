@@ -1,4 +1,4 @@
-"""`training.select_by`: each score in its direction, and names that cannot select are refused."""
+"""`training.select_by`: every score selects in its direction; names that cannot are refused."""
 
 import math
 
@@ -20,9 +20,9 @@ HISTORY = [
 @pytest.mark.parametrize(
     ("name", "steps"),
     {
-        "rougeL": [0, 1, 1, 1],  # the earliest of several that are equal
+        "rougeL": [0, 1, 1, 1],  # the earliest of equal scores
         "loss": [0, 1, 1, 1],
-        "reverse_kl": [0, 1, 2, 2],  # a number is better than none
+        "reverse_kl": [0, 1, 2, 2],  # a number is better than nan
         "last": [0, 1, 2, 3],
     }.items(),
 )
@@ -49,7 +49,7 @@ def test_every_metric_with_a_direction_selects(monkeypatch):
     ("name", "message"),
     {
         "rouge": r"'rouge'. Did you mean 'rougeL'\? Allowed: .*exact_match.*last, loss",
-        "length": r"=length .*neither a higher nor a lower length is better. Take one of loss, rou",
+        "length": r"=length .*neither a higher nor a lower length is better. Use one of loss, rou",
         "letterCount": r"=letterCount .*too expensive",
     }.items(),
 )
