@@ -86,10 +86,17 @@ def respond(
 ) -> Responses:
     """Respond to every input once; with a teacher, add the reverse KL of each response."""
     prompts = [example.prompt_ids for example in examples]
-    indices_here = share(by_length(prompts))
+    batches = generate(
+        model,
+        prompts,
+        decoding,
+        batch_size=batch_size,
+        seed=seed,
+        indices=share(by_length(prompts)),
+    )
     rows = []
     with failing_together(FloatingPointError):
-        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, indices_here):
+        for indices, rollout in batches:
             divergences = torch.zeros(len(indices))
             if teacher:
                 views = [examples[i] for i in indices]

@@ -53,7 +53,10 @@ class LayerMatching:
             InputError: a model has no such layer.
         """
         numbers = tuple(
-            (layer_number(student.module, of_student), layer_number(teacher.module, of_teacher))
+            (
+                layer_number(student.module, of_student, "method.layers, student: "),
+                layer_number(teacher.module, of_teacher, "method.layers, teacher: "),
+            )
             for of_student, of_teacher in pairs
         )
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
