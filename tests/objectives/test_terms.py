@@ -96,6 +96,8 @@ SEVERAL = {
     "hard": TokenLogProb(),
     "soft": DivergenceTerm(ForwardKL(), 2.0),
     "reverse": DivergenceTerm(ReverseKL(), 3.0, 1.0),
+    "other teacher temperature": DivergenceTerm(ReverseKL(), 3.0),
+    "other student temperature": DivergenceTerm(ReverseKL(), 2.0, 1.0),
     "at one": DivergenceTerm(ReverseKL()),
     "jsd": DivergenceTerm(build_divergence("jsd", {"beta": 0.3}), 0.5, 2.0, squared=False),
     "entropy": Entropy(),
