@@ -25,10 +25,15 @@ log = logging.getLogger(__name__)
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
 ) -> dict[str, Encoded]:
-    """Encode every split for student and teacher, with a line in the log for each."""
+    """Encode every split for student and teacher, with a line in the log for each.
+
+    A teacher with another tokenizer reads the training split only: the inputs of the other splits
+    must not depend on its tokens.
+    """
     encoded, other = {}, teacher_tokenizer(config, model_tokenizer)
     for split, rows in records.items():
-        encoded[split] = encode(rows, model_tokenizer, config.data, other)
+        reader = other if split == "train" else None
+        encoded[split] = encode(rows, model_tokenizer, config.data, reader)
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
     return encoded
 
@@ -42,7 +47,8 @@ def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record
 
 def make_tokenizer(config: Config, train: list[Record]):
     """The student's tokenizer: named, its own, the teacher's, or trained on the text."""
-    for path in (config.student.tokenizer, config.student.path, config.teacher.path):
+    members = [member.path for member in config.teacher.members]
+    for path in (config.student.tokenizer, config.student.path, config.teacher.path, *members):
         if path is not None:
             return load_tokenizer(path)
     if config.data.template == "chat":

@@ -17,14 +17,14 @@ from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
-from minillm.runs import CONFIG, SUMMARY
-from minillm.settings import flatten, settings_of
+from minillm.runs import CONFIG, PROVENANCE, SUMMARY
+from minillm.settings import dotted, settings_of
 from minillm.training.files import fault, read_manifest
-from minillm.training.run_state import newest_whole, read_progress
+from minillm.training.run_state import FORMAT, newest_whole, read_progress
 
 log = logging.getLogger(__name__)
 
-# Settings that may change as well where the schedule is constant.
+# Settings that may change as well if nothing in the training follows a schedule.
 LENGTH = {"training.steps", "training.epochs"}
 # Backends that keep whole weights on every process; the others cut them up by their number.
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
@@ -58,7 +58,8 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     """The checkpoint to go on from, the same for all processes; None: from the beginning.
 
     Raises:
-        InputError: the named checkpoint is damaged or none.
+        InputError: the named checkpoint is damaged or none, or the checkpoint was written by
+            another version of this package.
     """
     if config.resume is None:
         return None
@@ -66,6 +67,8 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     with failing_together(InputError):
         if accelerator.is_main_process:
             folder = _choose(config)
+            if folder is not None:
+                check_format(folder)
     return broadcast_object_list([folder])[0]
 
 
@@ -83,6 +86,22 @@ def _choose(config: Config) -> Path | None:
     return folder
 
 
+def check_format(folder: Path) -> None:
+    """Refuse a checkpoint that this version cannot read.
+
+    Raises:
+        InputError: naming both formats, and what to do.
+    """
+    saved = read_progress(folder).get("format", 1)
+    if saved != FORMAT:
+        raise InputError(
+            f"{folder} was written by another version of minillm: the checkpoint has format "
+            f"{saved}, and this version reads format {FORMAT}. Go on with the version that wrote "
+            f"the checkpoint (git_revision in {PROVENANCE} of the run), or begin a new run with "
+            f"this version in another output=FOLDER (or here with overwrite=true)."
+        )
+
+
 def no_checkpoint(folder: Path, reason: str) -> InputError:
     """The error of a named checkpoint that is none, or not whole."""
     return InputError(
@@ -95,7 +114,8 @@ def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator)
     """What must be the same for a run to go on, in the words of the checkpoint."""
     checksum = hashlib.sha256()
     for example in data:
-        for ids in (example.prompt_ids, *example.response_ids):
+        views = [example.teacher_prompt_ids] if example.teacher_prompt_ids else []
+        for ids in (example.prompt_ids, *example.response_ids, *views):
             checksum.update(array("q", [len(ids), *ids]).tobytes())
     return {
         "settings": asdict(config),
@@ -139,7 +159,9 @@ def check_checkpoint(
         raise InputError(f"{folder} was written by {progress['backend']}, this is "
                          f"{now['backend']}: launch it as before.")  # fmt: skip
     if saved != world and not (backends <= WHOLE and method.state_is_shared):
-        why = "each has rollouts of its own" if backends <= WHOLE else "each has a part of all"
+        why = "each process has responses of its own"
+        if not backends <= WHOLE:
+            why = "each process has a part of the weights"
         raise InputError(
             f"{folder} was written by {saved} processes, these are {world}: for "
             f"method={config.method.name} under {now['backend']} the number must stay ({why}). "
@@ -153,7 +175,8 @@ def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
     Raises:
         InputError: listing them with their old and new values.
     """
-    free = LENGTH if config.training.schedule == "constant" else set()
+    is_constant = config.training.schedule == "constant" and not config.method.follows_a_schedule
+    free = LENGTH if is_constant else set()
     changed = [
         f"{key} (was {old}, now {new})"
         for key, old, new in differences(saved, config)
@@ -171,13 +194,19 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
 
     A setting that only one side has belongs to another version of the code. It is left out.
     """
-    may_change = {each.key for each in settings_of(config) if each.rules.may_change}
     old, new = (_comparable(settings) for settings in (saved, asdict(config)))
-    keys = [key for key in old if key in new and key not in may_change]
+    keys = [
+        each.key
+        for each in settings_of(config)
+        if each.key in old and each.key in new and not each.rules.may_change
+    ]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted keys; tuples are lists, as they are in a saved file."""
-    flat = flatten(settings)
-    return {key: list(x) if isinstance(x, tuple) else x for key, x in flat.items()}
+    """Settings by dotted keys; tuples are lists, as they are in a saved file.
+
+    The value of a setting may be a mapping, such as `method.parameters`: it is compared as a whole.
+    """
+    entries = dotted(settings)
+    return {key: list(x) if isinstance(x, tuple) else x for key, x in entries.items()}

@@ -135,6 +135,11 @@ def _teacher_prompt_ids(
     texts = [teacher_prompt_text(record, config.teacher_template, reader) for record in records]
     if not teacher_tokenizer and not any(texts):
         return [None] * len(records)
+    if teacher_tokenizer:  # a chat template of the student would be nonsense to the teacher
+        prompts = [
+            text or prompt_text(record, config.template, reader)
+            for text, record in zip(texts, records, strict=True)
+        ]
     texts = [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
     return _prompt_ids(texts, reader, config.teacher_template or config.template)
 

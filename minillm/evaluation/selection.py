@@ -99,5 +99,15 @@ def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str,
 
 
 def shown_score(select_by: str) -> Metric:
-    """The validation score for the progress bar: what selects, or ROUGE-L."""
+    """The validation score for the progress bar: the selecting one, or ROUGE-L."""
     return validation_metrics().get(select_by, METRICS["rougeL"])
+
+
+def score_line(scores: Mapping[str, float], select_by: str) -> str:
+    """The scores of a validation for the log: loss, the selecting score, those always shown."""
+    names = (LOSS.name, shown_score(select_by).name)
+    return ", ".join(
+        f"{metric.label} {scores[name]:{metric.form}}"
+        for name, metric in validation_metrics().items()
+        if name in scores and (name in names or metric.always_shown)
+    )

@@ -12,6 +12,7 @@ from minillm.methods.policy_gradient import PolicyGradient, objective_settings
 from minillm.methods.token_loss import TokenLoss
 from minillm.models.fit import check_tokenizers
 from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
+from minillm.objectives.divergences.base import is_number
 from minillm.objectives.terms import DivergenceTerm
 from minillm.sources.pairs import PairSource, gold_pairs
 from minillm.sources.plain_text import plain_text_source
@@ -19,6 +20,7 @@ from minillm.sources.rollouts import Rollouts
 from minillm.sources.source import Source
 from minillm.sources.student_written import StudentWritten
 from minillm.sources.teacher_written import teacher_pairs
+from minillm.teachers.build import teacher_temperature
 from minillm.training.setup import Setup
 
 
@@ -52,15 +54,36 @@ def check_method(config: Config) -> None:
     """Refuse a method that cannot be built, before any model is loaded.
 
     Raises:
-        InputError: the teacher is missing, or a divergence or one of its parameters is not allowed.
+        InputError: the teacher is missing or cannot give what the method needs, or a divergence or
+            one of its parameters is not allowed.
     """
     settings, teacher = config.method, config.teacher
+    if teacher.top_k:
+        _check_top_k(config)
     if settings.needs_teacher and teacher.kind == "local" and teacher.path is None:
         raise InputError(
             f"method={settings.name} needs a teacher: add teacher.path=FOLDER_OR_HUB_NAME."
         )
     if isinstance(settings, TokenLossConfig):
         divergences(settings)
+
+
+def _check_top_k(config: Config) -> None:
+    """Refuse `teacher.top_k` if the method cannot use the k most likely tokens."""
+    settings = config.method
+    given = f"teacher.top_k={config.teacher.top_k} is not allowed here:"
+    if isinstance(settings, MiniLLMConfig) or not settings.reads_distributions:
+        raise InputError(
+            f"{given} method={settings.name} does not read what the teacher says about given "
+            f"tokens, or needs the whole distribution. Set teacher.top_k=null."
+        )
+    temperature = teacher_temperature(config)
+    if settings.lm_coef and settings.lm_kd_ratio and temperature != 1:
+        raise InputError(
+            f"{given} the k most likely tokens are stored for one temperature, but the divergence "
+            f"reads the teacher at {temperature} and L_PT at 1. Set teacher.top_k=null, "
+            f"method.lm_kd_ratio=0, or the temperature to 1."
+        )
 
 
 def check_tokenizer(setup: Setup) -> None:
@@ -106,9 +129,7 @@ def divergences(settings: TokenLossConfig) -> dict:
     """
     if not settings.kd_ratio:
         return {}
-    weights = settings.divergence
-    if isinstance(weights, str):
-        weights = {weights: 1.0}
+    weights = _divergence_weights(settings.divergence)
     chosen, unused = {}, dict(settings.parameters)
     try:
         for name, weight in weights.items():
@@ -126,6 +147,25 @@ def divergences(settings: TokenLossConfig) -> dict:
             f"parameter. Remove it."
         )
     return chosen
+
+
+def _divergence_weights(divergence: object) -> dict[str, float]:
+    """The weights of `method.divergence`, which is one name or several names with weights.
+
+    Raises:
+        InputError: the setting is neither, or a weight is not above 0.
+    """
+    weights = {divergence: 1.0} if isinstance(divergence, str) else divergence
+    if not (isinstance(weights, dict) and weights and all(map(_is_positive, weights.values()))):
+        raise InputError(
+            f"method.divergence={divergence} is not allowed: give one name, such as jsd, or "
+            f"several names with weights above 0, such as {{forward_kl:0.7,reverse_kl:0.3}}."
+        )
+    return weights
+
+
+def _is_positive(weight: object) -> bool:
+    return is_number(weight) and weight > 0
 
 
 def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | None:

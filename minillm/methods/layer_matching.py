@@ -100,5 +100,5 @@ def _distance(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
     predicted, target = predicted.to(dtype), target.to(dtype)
     if kind == "cosine":
         return 1 - functional.cosine_similarity(predicted, target, dim=-1)
-    size = target.square().mean(-1).clamp(min=torch.finfo(dtype).tiny)
+    size = target.square().mean(-1).clamp(min=torch.finfo(dtype).eps ** 2)
     return (predicted - target).square().mean(-1) / size

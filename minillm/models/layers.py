@@ -34,7 +34,7 @@ def layer_number(module: PreTrainedModel, layer: int) -> int:
     """
     count = len(decoder_layers(module))
     number = layer if layer > 0 else count + 1 + layer
-    if not 1 <= number <= count or layer == 0:
+    if not 1 <= number <= count:
         raise InputError(
             f"layer {layer} does not exist: {type(module).__name__} has the layers 1 to {count} "
             f"(or -{count} to -1)."

@@ -19,8 +19,8 @@ from minillm.teachers.local import LocalTeacher
 class AveragedTeacher(LocalTeacher):
     """Scores with the average of the student.
 
-    Every process holds the whole average. Where the student's weights are sharded, each update
-    gathers them once.
+    Every process holds the whole average, in float32 or better. Where the student's weights are
+    sharded, each update gathers them once.
 
     Attributes:
         rate: tau, the student's share in an update.
@@ -39,6 +39,8 @@ class AveragedTeacher(LocalTeacher):
     def of(student: LanguageModel, **settings: Any) -> "AveragedTeacher":
         """The teacher at the start of a training, before the student is wrapped or sharded."""
         module = copy.deepcopy(student.module).requires_grad_(False).eval()
+        if module.dtype.itemsize < 4:
+            module.float()  # half precision rounds an update by a small rate to no update
         model = LanguageModel(module, student.tokenizer, student.vocab_size, student.eos_ids)
         return AveragedTeacher(model, **settings)
 

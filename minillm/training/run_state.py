@@ -7,7 +7,7 @@ RUN/checkpoints/step-000123/
   rank-0.pt, rank-1.pt, ...   what a method knows (place in the data, rollouts, generators) and
                               metrics not logged yet, of each process
   shared.pt                   what a method knows on all processes alike (an averaged teacher)
-  progress.json               step, history of scores, seconds, settings
+  progress.json               format, step, history of scores, seconds, settings
   metrics.jsonl, best, last   as they were in the run's folder
   manifest.json               number of processes; bytes and SHA-256 of every file
 
@@ -49,6 +49,9 @@ from minillm.training.files import (
 
 log = logging.getLogger(__name__)
 
+# The layout above and the keys of its files. Raise the number when an older checkpoint cannot be
+# loaded any more. Checkpoints of format 1 have no number.
+FORMAT = 2
 PROGRESS = "progress.json"
 SHARED = "shared.pt"
 MODELS = ("best", "last")
@@ -168,7 +171,8 @@ class RunState:
         torch.save(own, aside / f"rank-{self.accelerator.process_index}.pt")
         if not self.accelerator.is_main_process:
             return
-        write_json(aside / PROGRESS, {"step": step} | progress | self.made_with)
+        head = {"format": FORMAT, "step": step}
+        write_json(aside / PROGRESS, head | progress | self.made_with)
         shutil.copyfile(self.output / METRICS, aside / METRICS)
         for name in MODELS:
             if (self.output / name).exists():

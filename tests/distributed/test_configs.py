@@ -49,6 +49,15 @@ def test_a_teacher_is_sharded_or_elsewhere(placed):
         load_config(["runtime.shard_teacher=true", placed])
 
 
+@pytest.mark.parametrize(
+    "placed",
+    ["runtime.shard_teacher=true", "runtime.teacher_offload=true", "runtime.teacher_device=cuda:1"],
+)
+def test_an_average_is_whole_beside_the_student(placed):
+    with pytest.raises(InputError, match=r"teacher\.kind=average is whole"):
+        load_config(["teacher.kind=average", placed])
+
+
 def test_one_device_does_not_take_the_teachers_of_all_processes():
     config = load_config(["runtime.teacher_device=cuda:1"])
     check_processes(config, 1)

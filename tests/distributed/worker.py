@@ -16,31 +16,46 @@ import torch
 import yaml
 from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
-from minillm.methods.minillm import MiniLLM
-from minillm.methods.supervised import Supervised
 
+from minillm.commands import train as commands
 from minillm.commands.evaluate import evaluate_model
 from minillm.commands.train import train
+from minillm.compat.gloo import settle
 from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError, TrainingError
-from minillm.methods import minillm as minillm_method
+from minillm.methods.token_loss import TokenLoss
 from minillm.sampling.sampler import Decoding, sample
+from minillm.sources import rollouts
+from minillm.sources.rollouts import Rollouts
 from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held
 
 RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
 FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
+MINILLM = ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"]
 METHODS = {
     "sft": ["method=sft"],
     "kd": ["method=kd"],
-    "minillm": ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"],
-}
-# Whitening over all positions and plain text, on one backend of each kind.
-METHODS["official"] = [*METHODS["minillm"], "method.variant=official", "method.lm_coef=1",
-                       "method.lm_kd_ratio=0.5", "method.lm_batch_size=4", "method.lm_length=8",
-                       "data.plain_text=text.txt"]  # fmt: skip
+    "minillm": MINILLM,
+    # Whitening over all positions and plain text.
+    "official": [*MINILLM, "method.variant=official", "method.lm_coef=1", "method.lm_kd_ratio=0.5",
+                 "method.lm_batch_size=4", "method.lm_length=8", "data.plain_text=text.txt"],
+    "gkd": ["method=gkd"],
+    # Two checkpoints: the projection must differ between them.
+    "hidden_states": ["method=hidden_states", "training.checkpoint_every=4"],
+    # The cross-entropy moves the student away from its average.
+    "average": ["method=gkd", "method.kd_ratio=0.5", "teacher.kind=average", "teacher.path=null",
+                "teacher.rate=0.3", "student.tokenizer=sft_ddp/last",
+                "runtime.shard_teacher=false"],
+    "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null"],
+    "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
+}  # fmt: skip
+# Methods that need nothing else of a backend than the other methods run on two of them.
+TWO = {"official": ("ddp", "zero3"), "gkd": ("ddp", "fsdp2"), "ensemble": ("ddp", "fsdp2"),
+       "top_k": ("ddp", "zero3")}  # fmt: skip
+CASES = [(method, runtime) for method in METHODS for runtime in TWO.get(method, RUNTIMES)]
 
 
 def environment(runtime: str) -> dict[str, str]:
@@ -69,32 +84,36 @@ def backend(runtime: str):
     with (
         patch.dict(os.environ, environment(runtime)),
         patch.object(PartialState, "destroy_process_group"),
+        patch.object(commands, "settle"),  # needed before the group is left: see `main`
+        patch.object(os, "fsync"),  # this machine does not lose its power here
     ):
         yield
 
 
-def fixed_collection(self: MiniLLM):
+def fixed_collection(self: Rollouts):
     """Responses that are the same however many processes there are, each with its part of them."""
     prompts = [example.prompt_ids for example in self.setup.train[:8]]
-    with self.setup.student.whole() as student, self.setup.teacher.whole() as teacher:
+    with self.setup.student.whole() as student, self.setup.teacher.sampler.whole() as teacher:
         batch = PromptBatch.pad(prompts, student.pad_id)
         generator = torch.Generator().manual_seed(3)
-        rollout = sample(student, batch, Decoding(8), generator, teacher, alpha=0.2)
+        rollout = sample(
+            student, batch, Decoding(8), generator=generator, teacher=teacher, alpha=0.2
+        )
     return rollout.select(torch.arange(8)[self.setup.rank :: self.setup.world]), {}
 
 
 def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
     shard = runtime in ("fsdp2", "zero3")
     # Micro-batches of 3 among 4 sequences of a process: gradients add up over uneven ones.
-    return [*settings, *METHODS[method], "training.batch_size=8", "training.micro_batch_size=3",
+    return [*settings, "training.batch_size=8", "training.micro_batch_size=3",
             "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=3",
             "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
-            f"runtime.shard_teacher={shard}", f"output={output}"]  # fmt: skip
+            f"runtime.shard_teacher={shard}", *METHODS[method], f"output={output}"]  # fmt: skip
 
 
 def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
     """The message of a run that could not go on."""
-    with backend(runtime), patch.object(MiniLLM, "collect", fixed_collection):
+    with backend(runtime), patch.object(Rollouts, "collect", fixed_collection):
         try:
             train(load_config([*options(settings, method, runtime, output), *more]))
         except (TrainingError, InputError) as error:
@@ -107,13 +126,13 @@ def loss_that_is_nan_on_rank_1(self, *arguments):
     return loss * (float("nan") if self.setup.rank == 1 else 1), metrics
 
 
-plain_loss, plain_collect = Supervised.loss, MiniLLM.collect
+plain_loss = TokenLoss.__call__
 
 
-def sample_that_fails_on_rank_1(*arguments):
+def sample_that_fails_on_rank_1(*arguments, **options):
     if PartialState().process_index == 1:
         raise FloatingPointError("the logits are not finite")
-    return sample(*arguments)
+    return sample(*arguments, **options)
 
 
 @contextmanager
@@ -157,9 +176,9 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     """How all processes end where one of them cannot go on."""
     found = {}
     for runtime in STOPPED:
-        with patch.object(Supervised, "loss", loss_that_is_nan_on_rank_1):
+        with patch.object(TokenLoss, "__call__", loss_that_is_nan_on_rank_1):
             found[runtime] = trained(settings, "sft", runtime, f"nan_{runtime}")
-    with backend("ddp"), patch.object(minillm_method, "sample", sample_that_fails_on_rank_1):
+    with backend("ddp"), patch.object(rollouts, "sample", sample_that_fails_on_rank_1):
         try:
             train(load_config(options(settings, "minillm", "ddp", "nan_sample")))
         except TrainingError as error:
@@ -167,14 +186,21 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     return found
 
 
+def members(settings: list[str]) -> str:
+    """The teacher of the settings and a model of another architecture, as an ensemble."""
+    (path,) = (x.partition("=")[2] for x in settings if x.startswith("teacher.path="))
+    return f"teacher.members=[{{path:{path},weight:0.7}},{{path:sft_ddp/last,weight:0.3}}]"
+
+
 def main(settings: list[str], rank: int, world: int) -> None:
     torch.set_num_threads(1)
     found: dict = {}
-    for runtime in RUNTIMES if world > 1 else ("ddp",):
-        for method in METHODS:
-            if method != "official" or runtime in ("ddp", "zero3"):
-                found[f"{method} {runtime}"] = trained(settings, method, runtime,
-                                                       f"{method}_{runtime}")  # fmt: skip
+    METHODS["ensemble"].append(members(settings))
+    runtimes = RUNTIMES if world > 1 else ("ddp",)
+    for method, runtime in CASES:
+        if runtime in runtimes:
+            found[f"{method} {runtime}"] = trained(settings, method, runtime, f"{method}_{runtime}")
+    for runtime in runtimes:
         with backend(runtime):
             found[f"memory {runtime}"] = bytes_held(load_config(settings))
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
@@ -191,6 +217,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)
     Path(f"{rank}.json").write_text(json.dumps(found))
+    settle()
 
 
 if __name__ == "__main__":

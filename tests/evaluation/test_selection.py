@@ -6,7 +6,7 @@ import pytest
 
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
-from minillm.evaluation.selection import best, check_select_by, is_best, shown_score
+from minillm.evaluation.selection import best, check_select_by, is_best, score_line, shown_score
 from tests.evaluation.toy import Letters
 
 HISTORY = [
@@ -73,3 +73,9 @@ def test_the_reverse_kl_needs_a_teacher():
             refuse()
     with pytest.raises(InputError, match="this validation has only loss"):
         best([{"step": 0, "loss": 1.0}], "rougeL")
+
+
+def test_the_log_shows_a_few_scores():
+    scores = {"loss": 1.5, "rougeL": 20.04, "length": 7.0, "distinct_4": 90.0, "exact_match": 3.0}
+    assert score_line(scores, "last") == "loss 1.500, ROUGE-L 20.0, length 7.0"
+    assert score_line(scores, "exact_match") == "loss 1.500, exact match 3.0, length 7.0"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from minillm.training.files import fault
+from minillm.training.files import MANIFEST, fault, files_below, listing
+from minillm.training.run_state import FORMAT
 from tests.conftest import BUILT
 from tests.training.interrupting import (
     hang,
@@ -81,6 +82,56 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(train, unfinishe
     assert not [path for path in Path("out/checkpoints").iterdir() if fault(path)]
 
 
+def make_old(folder):
+    """A checkpoint as it was before its format had a number."""
+    progress = json.loads((folder / "progress.json").read_text())
+    assert progress.pop("format") == FORMAT == 2
+    (folder / "progress.json").write_text(json.dumps(progress))
+    (folder / "shared.pt").unlink()
+    torch.save({"method": {"place": 3}, "metrics": {}}, folder / "rank-0.pt")
+    rewrite_manifest(folder)
+
+
+def rewrite_manifest(folder, processes=1):
+    names = [name for name in files_below(folder) if name != MANIFEST]
+    manifest = {"processes": processes, "files": listing(folder, names)}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert fault(folder) is None
+
+
+@pytest.mark.parametrize("resume", ["auto", "out/checkpoints/step-000005"])
+def test_a_checkpoint_of_another_version_is_refused(train, unfinished, resume):
+    for path in Path("out/checkpoints").iterdir():
+        make_old(path)
+    before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")}
+    refused = train(f"resume={resume}")
+    assert refused.status == 2, refused.err
+    assert "out/checkpoints/step-000005 was written by another version of minillm" in refused.err
+    assert "has format 1, and this version reads format 2" in refused.err
+    assert "git_revision in provenance.json" in refused.err and "overwrite=true" in refused.err
+    assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")} == before
+    assert train("overwrite=true").status == 0
+
+
+OWN_RESPONSES = {
+    "minillm": ["method=minillm", "method.rollouts_per_collection=4"],
+    "gkd": ["method=gkd", "method.replay_size=4", "method.replay_share=0.5"],
+}
+
+
+@pytest.mark.parametrize("method", OWN_RESPONSES)
+def test_processes_with_responses_of_their_own_keep_their_number(train, teacher, method):
+    models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best",
+              "student.architecture=null"]  # fmt: skip
+    assert train(*models, *OWN_RESPONSES[method], "training.steps=2").status == 0
+    rewrite_manifest(Path("out/checkpoints/step-000002"), processes=2)
+    refused = train(*models, *OWN_RESPONSES[method], "resume=auto")
+    assert refused.status == 2, refused.err
+    assert "written by 2 processes, these are 1" in refused.err
+    assert "each process has responses of its own" in refused.err
+    assert "Launch 2 processes" in refused.err
+
+
 def checkpoints():
     return sorted(path.name for path in Path("out/checkpoints").iterdir())
 
@@ -124,6 +175,20 @@ def test_changed_settings_are_refused_by_name_with_both_values(train, unfinished
     assert Path("out/metrics.jsonl").read_bytes() == before
 
 
+def test_a_changed_mapping_is_refused_as_a_whole(train, teacher):
+    """One name or several with weights; parameters that were, or are, the defaults."""
+    kd = ["method=gkd", f"teacher.path={teacher}/best", "student.vocab_size=300"]
+    assert train(*kd).status == 0
+    shutil.rmtree("out/checkpoints/step-000006")
+    Path("out/summary.json").unlink()
+    for change, words in (
+        ("method.parameters.beta=0.1", "method.parameters (was {}, now {'beta': 0.1})"),
+        ("method.divergence={jsd: 1, tvd: 1}", "method.divergence (was jsd, now {'jsd': 1, 'tvd'"),
+    ):
+        outcome = train(*kd, change, "resume=auto")
+        assert outcome.status == 2 and words in outcome.err, outcome.err
+
+
 def test_changed_data_is_refused(train, unfinished, data_folder, tmp_path):
     file = data_folder / "train.jsonl"
     before = file.read_text()
@@ -159,6 +224,13 @@ def test_a_finished_run_is_left_or_goes_on_for_longer(train, caplog):
     assert shorter.status == 2 and "past the 4 steps" in shorter.err
     decay = train("training.schedule=linear", "resume=auto", "training.steps=9")
     assert decay.status == 2 and "training.steps (was 6, now 9)" in decay.err
+
+
+def test_a_share_that_follows_a_schedule_keeps_the_number_of_steps(train, teacher):
+    run = ["method=imitkd", f"teacher.path={teacher}/best"]
+    assert train(*run).status == 0
+    longer = train(*run, "resume=auto", "training.steps=9")
+    assert longer.status == 2 and "training.steps (was 6, now 9)" in longer.err
 
 
 def test_a_run_without_a_checkpoint_begins_anew_and_says_so(train, caplog):

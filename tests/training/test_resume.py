@@ -12,25 +12,36 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import BUILT
 from tests.training.interrupting import kill_before_operation, outcome, same_outcome, start, stop_at
 
-METHODS = {
-    "sft": [],
-    "kd": [],
-    "seqkd": ["method.file=responses.jsonl"],
-    "minillm": ["method.rollouts_per_collection=8", "method.inner_epochs=2", "method.lm_coef=1",
-                "method.lm_kd_ratio=0.5", "method.lm_length=16", "method.lm_batch_size=2",
-                "data.plain_text=text.txt"],
+RUNS = {
+    "sft": ["method=sft"],
+    "kd": ["method=kd"],
+    "seqkd": ["method=seqkd", "method.file=responses.jsonl"],
+    "minillm": ["method=minillm", "method.rollouts_per_collection=8", "method.inner_epochs=2",
+                "method.lm_coef=1", "method.lm_kd_ratio=0.5", "method.lm_length=16",
+                "method.lm_batch_size=2", "data.plain_text=text.txt"],
+    # Half of the student's responses come from the last 8 that it wrote, some before the stop.
+    "gkd with replay": ["method=gkd", "method.student_share=0.7", "method.replay_size=8",
+                        "method.replay_share=0.5"],
+    "imitkd": ["method=imitkd"],
+    "hidden states": ["method=hidden_states"],
+    # The cross-entropy moves the student away from its average.
+    "average": ["method=gkd", "method.kd_ratio=0.5", "teacher.kind=average", "teacher.path=null",
+                "teacher.rate=0.3", "teacher.update_every=2"],
+    "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null",
+                 "teacher.members=[{path:TEACHER,weight:2},{path:TEACHER/../last}]"],
 }  # fmt: skip
 
 
 @pytest.fixture
 def options(settings, teacher, tmp_path):
-    """The arguments of a tiny run by a method: 7 steps, scored every 4, a collection every 4."""
+    """The arguments of a tiny run: 7 steps, scored every 4, a collection every 4."""
 
-    def of(method, *more):
+    def of(name, *more):
         (tmp_path / "text.txt").write_text("some words of plain text\n" * 20)
         models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
         often = ["training.steps=7", "training.evaluate_every=4", "training.log_every=2"]
-        return ["train", *settings, f"method={method}", *models, *METHODS[method], *often, *more]
+        run = [text.replace("TEACHER", f"{teacher}/best") for text in RUNS[name]]
+        return ["train", *settings, *models, *run, *often, *more]
 
     return of
 
@@ -41,20 +52,21 @@ def stopping():
     stop_at(None)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(method, options, command, stopping):
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(name, options, command, stopping, teacher):
     # Dropout draws from the global random state.
-    hard = ["student.path=null", *BUILT[:-1], "student.dropout=0.1", "training.schedule=linear"]
-    assert command(*options(method, *hard), "output=whole").status == 0
+    hard = ["student.path=null", f"student.tokenizer={teacher}/best", *BUILT[:-1],
+            "student.dropout=0.1", "training.schedule=linear"]  # fmt: skip
+    assert command(*options(name, *hard), "output=whole").status == 0
     for step in (3, 6):  # in the first collection between two logs, and in the second
         stopping(step)
-        stopped = command(*options(method, *hard), "output=out", "resume=auto")
+        stopped = command(*options(name, *hard), "output=out", "resume=auto")
         assert stopped.status == 75, stopped.err
         assert f"SIGTERM at step {step} of 7" in stopped.err
         assert f"out/checkpoints/step-{step:06d}" in stopped.err and "resume=auto" in stopped.err
         assert not Path("out/summary.json").exists()
     stopping(None)
-    assert command(*options(method, *hard), "output=out", "resume=auto").status == 0
+    assert command(*options(name, *hard), "output=out", "resume=auto").status == 0
     assert same_outcome(outcome(Path("out")), outcome(Path("whole")))
     resumed = json.loads(Path("out/provenance.json").read_text())["resumed"]
     assert [one["checkpoint"][-6:] for one in resumed] == ["000003", "000006"]

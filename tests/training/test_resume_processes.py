@@ -21,6 +21,9 @@ from tests.training.interrupting import (
 
 MINILLM = ["method=minillm", "method.rollouts_per_collection=8", "method.inner_epochs=2"]
 SFT = ["method=sft", "student.dropout=0"]
+# Responses of the student, a projection that is trained beside it, and a teacher that changes.
+PARTS = ["method=gkd", "method.kd_ratio=0.5", "method.layers=[[-1,-1]]", "teacher.kind=average",
+         "teacher.path=null", "teacher.rate=0.3"]  # fmt: skip
 
 
 @pytest.fixture
@@ -62,9 +65,9 @@ def test_a_signal_to_one_process_stops_all_and_they_go_on(launch):
     assert same_outcome(outcome(Path("out")), outcome(Path("whole")), 1e-6)
 
 
-@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
-def test_another_number_of_processes_goes_on_with_the_same_batches(launch, first, second):
-    run = [*SFT, "training.steps=7", "training.log_every=2"]
+@pytest.mark.parametrize(("method", "first", "second"), [(SFT, 1, 2), (SFT, 2, 1), (PARTS, 1, 2)])
+def test_another_number_of_processes_goes_on_with_the_same_batches(launch, method, first, second):
+    run = [*method, "training.steps=7", "training.log_every=2"]
     finish(launch(1, *run, "output=whole"))
     stopped = launch(first, *run, "output=out", prepare=(partial(stop_at, 3), None))
     assert statuses(stopped) == [75] * first, Path("errors.txt").read_text()
@@ -82,9 +85,10 @@ def trained(line):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", [MINILLM, PARTS], ids=["minillm", "parts"])
 @pytest.mark.parametrize("runtime", ["fsdp2", "zero1", "zero2", "zero3"])
-def test_shares_of_weights_and_moments_go_on(launch, runtime):
-    run = [*MINILLM, "training.steps=7"]
+def test_shares_of_weights_and_moments_go_on(launch, runtime, method):
+    run = [*method, "training.steps=7"]
     backend = partial(stop_on, environment(runtime), None)
     finish(launch(2, *run, "output=whole", prepare=(backend, backend)))
     stop = partial(stop_on, environment(runtime), 3)

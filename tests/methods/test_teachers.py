@@ -1,0 +1,52 @@
+"""Teachers that a method cannot use are refused; an average moves at every precision."""
+
+import pytest
+import torch
+
+from minillm.compose import load_config
+from minillm.errors import InputError
+from minillm.methods.build import check_method
+from minillm.teachers import AveragedTeacher
+from tests.tiny import tiny_model
+
+TEXT = ["data.plain_text=x", "method.lm_coef=1", "method.lm_kd_ratio=0.5"]
+REFUSED = {
+    "needs the whole distribution of every member": [
+        "method=kd", "teacher.kind=ensemble", "teacher.members=[{path:gpt2}]"],
+    "method=minillm does not read": ["method=minillm", "teacher.path=gpt2", *TEXT],
+    "method=sft does not read": ["method=sft", "teacher.path=gpt2"],
+    "reads the teacher at 2.0 and L_PT at 1": [
+        "method=kd", "teacher.path=gpt2", "method.student_temperature=2", *TEXT],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_the_top_k_are_refused_where_they_are_not_enough(words):
+    with pytest.raises(InputError, match=words):
+        check_method(load_config([*REFUSED[words], "teacher.top_k=5"]))
+
+
+def test_a_run_with_the_top_k_can_be_evaluated():
+    """The commands that score a model take the teacher of its run, and no method."""
+    config = load_config(["method=kd", "teacher.path=gpt2", "teacher.top_k=5"])
+    check_method(config)
+    saved = {"data": {}, "teacher": {"path": "gpt2", "top_k": 5}, "evaluation": {}, "runtime": {}}
+    assert load_config([], saved).teacher.top_k == 5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_small_rate_moves_the_average_of_a_student_of_any_precision(dtype):
+    student = tiny_model(1)
+    student.module.to(dtype)
+    teacher = AveragedTeacher.of(student, rate=0.01)
+    start = [weight.clone() for weight in teacher.model.module.parameters()]
+    with torch.no_grad():
+        for weight in student.module.parameters():
+            weight.mul_(1.05)
+    for step in range(1, 101):
+        teacher.after_step(student, step)
+    share = 1 - 0.99**100
+    weights = zip(start, teacher.model.module.parameters(), student.module.parameters(),
+                  strict=True)  # fmt: skip
+    for first, average, last in weights:
+        torch.testing.assert_close(average, first + share * (last - first), rtol=1e-5, atol=1e-6)
