@@ -218,8 +218,8 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings by dotted keys; tuples become lists, as in a saved file.
 
-            A setting whose value is a mapping, such as `method.parameters`, is compared as a whole.
-        """
+    A setting whose value is a mapping, such as `method.parameters`, is compared as a whole.
+    """
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dotted(settings).items()
