@@ -1,7 +1,7 @@
-"""What docs/estimators.md compares, and how: estimators of the gradient, measured exactly.
+"""Exact quality of estimators of the gradient, which docs/estimators.md compares.
 
-Every response of small random students and teachers is enumerated
-(tests/objectives/tabular.py), so means and variances carry no chance.
+All responses of small random students and teachers are enumerated (tests/objectives/tabular.py), so
+means and variances are exact.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from minillm.objectives.minillm import VARIANTS, Settings
 from minillm.objectives.returns import whiten
 from tests.objectives.tabular import EOS, Policies, Responses
 
-PAIRS = 20  # random pairs of student and teacher; every figure is the mean over them
+PAIRS = 20  # random pairs of student and teacher; every number is the mean over the pairs
 VOCAB, LENGTH, ALPHA = 4, 6, 0.2
 USUAL_DISTANCE = 0.5
-BATCH = 1e9  # whitening sees so many responses: its mean and deviation carry no chance
+BATCH = 1e9  # responses in whitening, so that their mean and deviation are exact
 
 EXACT = Settings(clip_range=None, length_normalization=False, importance_weights="product")
 PER_STEP = replace(EXACT, importance_weights="per_step")
@@ -28,7 +28,7 @@ Gradients = Callable[[Policies], Tensor]
 
 
 def usual(settings: Settings) -> Gradients:
-    """The loss as training has it."""
+    """Gradients of the loss that training uses."""
 
     def gradients(policies: Policies) -> Tensor:
         return policies.gradients(
@@ -39,22 +39,22 @@ def usual(settings: Settings) -> Gradients:
 
 
 def rewards_ahead_not_weighted(policies: Policies) -> Tensor:
-    """The product of eq. 5 in front of the plain R_{t+1}."""
+    """The product of eq. 5 times R_{t+1} without weights."""
     return policies.gradients(EXACT, policies.weights(EXACT), policies.advantages(NONE))
 
 
 def single_step_weighted_by_steps_before(policies: Policies) -> Tensor:
-    """w_{t-1} in place of w_t in front of the single-step term."""
+    """The weight of the single-step term is w_{t-1} instead of w_t."""
     weights = policies.weights(EXACT)
-    before = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
+    previous_weights = torch.cat([torch.ones_like(weights[:, :1]), weights[:, :-1]], dim=1)
     long = policies.gradients(
         replace(EXACT, single_step=False), weights, policies.advantages(EXACT)
     )
-    return long + policies.gradients(EXACT, before, torch.zeros_like(weights))
+    return long + policies.gradients(EXACT, previous_weights, torch.zeros_like(weights))
 
 
 def official(policies: Policies) -> Tensor:
-    """Whitened over all positions of a batch so large that chance plays no part."""
+    """Whitened over all positions of a batch so large that its mean and deviation are exact."""
     settings = VARIANTS["official"]
     values = policies.advantages(replace(settings, whitening="none"))
     counts = BATCH * policies.probabilities[:, None].expand_as(values)
@@ -89,14 +89,14 @@ ESTIMATORS: dict[str, Gradients] = {
 
 @dataclass(frozen=True)
 class Quality:
-    """Of an estimator of the gradient g.
+    """The quality of an estimator of the gradient g.
 
     Attributes:
         bias: |E[estimate] - g| / |g|.
-        cosine: between E[estimate] and g.
+        cosine: cosine between E[estimate] and g.
         noise: standard deviation of the estimate from one response, relative to |g|.
-        scaled_bias: the bias at the best scale (learning rate), the sine between E[estimate] and g.
-        scaled_noise: the noise at that scale.
+        scaled_bias: bias at the best scale (learning rate), the sine between E[estimate] and g.
+        scaled_noise: noise at the best scale.
     """
 
     bias: float
@@ -107,14 +107,14 @@ class Quality:
 
     @property
     def break_even(self) -> float:
-        """Responses in a batch from which on the bias is larger than the noise, at best scale."""
+        """The batch size above which the bias is larger than the noise, at the best scale."""
         if self.scaled_bias < 1e-6:
             return float("inf")
         return (self.scaled_noise / self.scaled_bias) ** 2
 
 
 def measure(policies: Policies, gradients: Tensor, exact: Tensor) -> Quality:
-    """Quality of per-response gradients `[N, T, V]`; a response meets each row at most once."""
+    """Quality of per-response gradients `[N, T, V]`; a response uses each row at most once."""
     mean = policies.expectation(gradients)
     square = (policies.probabilities * gradients.square().sum((1, 2))).sum()
     noise = (square - mean.square().sum()).clamp(min=0).sqrt() / exact.norm()
@@ -129,17 +129,18 @@ def measure(policies: Policies, gradients: Tensor, exact: Tensor) -> Quality:
 
 
 def average(qualities: Sequence[Quality]) -> Quality:
-    """Each figure's mean over pairs."""
+    """The mean of each number over the pairs."""
     names = [field.name for field in fields(Quality)]
-    return Quality(*(sum(getattr(x, n) for x in qualities) / len(qualities) for n in names))
+    sums = [sum(getattr(quality, name) for quality in qualities) for name in names]
+    return Quality(*(total / len(qualities) for total in sums))
 
 
 def pair(
     responses: Responses, distance: float, alpha: float, seed: int, eos_logit: float = -2.0
 ) -> Policies:
-    """A peaked teacher, and a student whose logits are `distance` (standard deviation) away.
+    """A peaked teacher, and a student whose logits differ by the standard deviation `distance`.
 
-    EOS is made unlikely so that most responses are long.
+    EOS is unlikely, so that most responses are long.
     """
     teacher = 1.5 * responses.random_table(2 * seed)
     teacher[:, EOS] += eos_logit
@@ -155,9 +156,9 @@ def study(
     length: int = LENGTH,
     eos_logit: float = -2.0,
 ) -> tuple[dict[str, Quality], float, float]:
-    """Quality of every estimator, KL[q || p] of a response, and its mean tokens under q."""
+    """Quality of every estimator, KL[q || p] of a response, and mean tokens of a response of q."""
     responses = Responses.all(vocab, length)
-    found: dict[str, list[Quality]] = {name: [] for name in ESTIMATORS}
+    of_pairs: dict[str, list[Quality]] = {name: [] for name in ESTIMATORS}
     kls, tokens = [], []
     for seed in range(PAIRS):
         policies = pair(responses, distance, alpha, seed, eos_logit)
@@ -166,6 +167,6 @@ def study(
         student = policies.student_log_probs.sum(-1).exp()
         tokens.append(float((student * responses.mask.sum(-1)).sum()))
         for name, gradients in ESTIMATORS.items():
-            found[name].append(measure(policies, gradients(policies), exact))
-    qualities = {name: average(values) for name, values in found.items()}
+            of_pairs[name].append(measure(policies, gradients(policies), exact))
+    qualities = {name: average(values) for name, values in of_pairs.items()}
     return qualities, sum(kls) / PAIRS, sum(tokens) / PAIRS

@@ -1,9 +1,10 @@
-"""Bias and variance of each choice in MiniLLM's gradient, exactly: docs/estimators.md.
+"""Exact bias and variance of each choice in MiniLLM's gradient, for docs/estimators.md.
 
     python -m studies.estimators
 
-writes the tables of docs/estimators.md in their place, and docs/estimators.png. Nothing is sampled
-(studies/estimator_quality.py), so every run gives the same figures. Half a minute on one core.
+replaces the tables in docs/estimators.md and writes docs/estimators.png. Nothing is sampled
+(studies/estimator_quality.py), so every run gives the same numbers. It takes half a minute on one
+core.
 """
 
 import io
@@ -20,6 +21,7 @@ from torch import Tensor
 from benchmarks.documents import fill, table
 from minillm.objectives import sequence_kl
 from minillm.objectives.distributions import log_softmax
+from minillm.objectives.divergences import ReverseKL
 from minillm.sampling.sampler import mix
 from studies.estimator_quality import (
     ALPHA,
@@ -37,7 +39,7 @@ from tests.objectives.tabular import Policies, Responses
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "estimators.md"
 DISTANCES = (0.25, 0.5, 1.0, 2.0)
-LENGTHS = (2, 4, 6, 8, 10)  # with a vocabulary of 3, to be enumerable
+LENGTHS = (2, 4, 6, 8, 10)  # with a vocabulary of 3, so that all responses can be enumerated
 DRAWN = {  # in the figure: colour (Okabe and Ito), line style, marker
     "product": ("#000000", "-", "o"),
     "truncated_product, bound 1": ("#0072B2", "-", "v"),
@@ -50,7 +52,7 @@ DRAWN = {  # in the figure: colour (Okabe and Ito), line style, marker
 
 
 def number(value: float) -> str:
-    """Two significant digits, no exponents; 0 only where it is rounding that is left."""
+    """Two significant digits without exponent; 0 only for rounding errors."""
     if value < 5e-10:
         return "0"
     if value < 5e-4:
@@ -73,20 +75,20 @@ def choices_table(alpha: float) -> str:
 
 
 def distance_table(names: Sequence[str]) -> str:
-    """Bias / noise by distance."""
-    studies = [study(distance=x) for x in DISTANCES]
+    """Bias and noise by distance."""
+    studies = [study(distance=distance) for distance in DISTANCES]
     header = ["", *(f"{kl:.2f} nats" for _, kl, _ in studies)]
     rows = []
     for name in names:
-        qualities = [found[name] for found, _, _ in studies]
-        rows.append([name, *(f"{number(q.bias)} / {number(q.noise)}" for q in qualities)])
+        of_distances = [qualities[name] for qualities, _, _ in studies]
+        rows.append([name, *(f"{number(q.bias)} / {number(q.noise)}" for q in of_distances)])
     return table(header, rows)
 
 
 def weights_table() -> str:
-    """Effective share of responses, 1 / E[w_T^2], by length, were all steps alike.
+    """Effective share of responses, 1 / E[w_T^2], by length, if all steps are alike.
 
-    The weight of independent steps has E[w_T^2] = E[(q / p~)^2]^T.
+    For independent steps, E[w_T^2] = E[(q / p~)^2]^T.
     """
     lengths = (10, 50, 200, 512)
     rows = []
@@ -97,13 +99,17 @@ def weights_table() -> str:
             log_q, log_p = log_softmax(policies.student), log_softmax(policies.teacher)
             ratios = (log_q - mix(log_p, log_q, ALPHA)).exp()
             square += float((log_q.exp() * ratios).sum(-1).mean()) / PAIRS
-            kl += float(kl(log_q, log_p).mean()) / PAIRS
-        rows.append([f"{kl:.3f} nats a token", *(number(square**-x) for x in lengths)])
-    return table(["", *(f"{x} tokens" for x in lengths)], rows)
+            kl += float(ReverseKL().value(log_q, log_p).mean()) / PAIRS
+        shares = [number(square**-length) for length in lengths]
+        rows.append([f"{kl:.3f} nats per token", *shares])
+    return table(["", *(f"{length} tokens" for length in lengths)], rows)
 
 
 def drift_table() -> str:
-    """Bias against the gradient of the student as it is, some way from the one that sampled."""
+    """Bias against the gradient of the current student, which another student's samples estimate.
+
+    The current student has moved from the sampling student towards the teacher.
+    """
     responses = Responses.all(VOCAB, LENGTH)
     choices = {"product": EXACT, "per_step": PER_STEP, "`variant: paper`": PAPER}
     shares = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -114,9 +120,9 @@ def drift_table() -> str:
             total = 0.0
             for seed in range(PAIRS):
                 policies = pair(responses, USUAL_DISTANCE, ALPHA, seed)
-                now = policies.student + share * (policies.teacher - policies.student)
-                _, exact = replace(policies, student=now).exact_gradient()
-                mean = policies.expected_gradient(settings, now)
+                current = policies.student + share * (policies.teacher - policies.student)
+                _, exact = replace(policies, student=current).exact_gradient()
+                mean = policies.expected_gradient(settings, current)
                 total += float((mean - exact).norm() / exact.norm())
             biases.append(number(total / PAIRS))
         rows.append([name, *biases])
@@ -124,12 +130,14 @@ def drift_table() -> str:
 
 
 def kl_table() -> str:
-    """Estimators of KL[q || p] itself, over the student's samples and over the mixture's."""
+    """Estimators of KL[q || p], from samples of the student and from samples of the mixture."""
     responses = Responses.all(VOCAB, LENGTH)
 
     def exact_steps(policies: Policies) -> Tensor:
-        tables = (log_softmax(x)[responses.rows] for x in (policies.student, policies.teacher))
-        return (kl(*tables) * responses.mask).sum(-1)
+        log_q, log_p = (
+            log_softmax(logits)[responses.rows] for logits in (policies.student, policies.teacher)
+        )
+        return (ReverseKL().value(log_q, log_p) * responses.mask).sum(-1)
 
     def tokens(estimator: Callable) -> Callable[[Policies], Tensor]:
         return lambda p: estimator(p.student_log_probs, p.teacher_log_probs, responses.mask)
@@ -144,10 +152,10 @@ def kl_table() -> str:
             for seed in range(PAIRS):
                 policies = pair(responses, USUAL_DISTANCE, alpha, seed)
                 kl, _ = policies.exact_gradient()
-                values, chance = estimator(policies), policies.probabilities
-                mean = (chance * values).sum()
+                values, probabilities = estimator(policies), policies.probabilities
+                mean = (probabilities * values).sum()
                 bias += float((mean - kl) / kl) / PAIRS
-                noise += float((chance * (values - mean) ** 2).sum().sqrt() / kl) / PAIRS
+                noise += float((probabilities * (values - mean) ** 2).sum().sqrt() / kl) / PAIRS
             row += [f"{0.0 if abs(bias) < 5e-4 else bias:+.3f}", number(noise)]
         rows.append(row)
     header = ["", "bias, α = 0", "noise, α = 0", f"bias, α = {ALPHA}", f"noise, α = {ALPHA}"]
@@ -155,9 +163,9 @@ def kl_table() -> str:
 
 
 def figure() -> Figure:
-    """Bias and noise by distance, and both by length."""
-    by_distance = [study(distance=x) for x in DISTANCES]
-    by_length = [study(vocab=3, length=x, eos_logit=-5.0) for x in LENGTHS]
+    """Bias and noise by distance, and bias and noise by length."""
+    by_distance = [study(distance=distance) for distance in DISTANCES]
+    by_length = [study(vocab=3, length=length, eos_logit=-5.0) for length in LENGTHS]
     panels = (
         ("bias", by_distance, 1, "KL[q || p] of a response (nats)"),
         ("noise", by_distance, 1, "KL[q || p] of a response (nats)"),
@@ -169,13 +177,13 @@ def figure() -> Figure:
     with rc_context(look):
         drawn = Figure(figsize=(9, 7.4), layout="constrained")
         axes = drawn.subplots(2, 2).flatten()
-        for ax, (quantity, studies, place, label) in zip(axes, panels, strict=True):
+        for ax, (quantity, studies, x_index, label) in zip(axes, panels, strict=True):
             for name, (color, dashes, marker) in DRAWN.items():
-                x = [found[place] for found in studies]
-                y = [getattr(found[0][name], quantity) for found in studies]
+                x = [result[x_index] for result in studies]
+                y = [getattr(result[0][name], quantity) for result in studies]
                 label_of = name.replace("`", "")
                 ax.plot(x, y, dashes, color=color, marker=marker, markersize=5, label=label_of)
-            if place == 1:
+            if x_index == 1:
                 ax.set_xscale("log")
                 ax.xaxis.set_major_formatter("{x:g}")
             ax.set_ylim(bottom=-0.01 if quantity == "bias" else 0)
@@ -196,7 +204,7 @@ def main() -> None:
         "sequence KL": kl_table(),
     }
     _, kl, tokens = study()
-    print(f"KL {kl:.3f} nats a response of {tokens:.2f} tokens")
+    print(f"KL {kl:.3f} nats per response of {tokens:.2f} tokens")
     text = DOCUMENT.read_text(encoding="utf-8")
     for name, content in tables.items():
         print(f"\n{name}\n{content}")

@@ -1,12 +1,12 @@
-"""A run of MiniLLM that is killed again and again, and must end as one that was never killed.
+"""Kills a run of MiniLLM many times; the run must end like a run that was never killed.
 
     python -m studies.soak --kills 100 --seed 1
     python -m studies.soak --kills 100 --seed 1 --processes 2
 
-Every second SIGKILL comes after a random time, which finds the run anywhere from its start-up to
-some steps on; the others come before a random file operation, where a half-written file would do
-harm. A run that reaches its end is compared and the next one begun, until there were as many kills
-as asked for. Writes results/reliability/soak_PROCESSES.json.
+Every second SIGKILL comes after a random time, at any moment from the start-up of the run to some
+of its steps. The other SIGKILLs come before a random file operation, where a half-written file
+would do harm. When a run reaches its end, it is compared, and the next run begins. The study ends
+after `--kills` kills and writes results/reliability/soak_PROCESSES.json.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tests.training.interrupting import (
 )
 
 STEPS = 60
-OPERATIONS = 500  # going on takes about 100 file operations, each checkpoint 80
+OPERATIONS = 500  # a continued run makes about 100 file operations, and 80 per checkpoint
 TRAINING = [
     "training.batch_size=4", "training.lr=1e-3", "training.warmup_steps=0", "training.log_every=2",
     "training.evaluate_every=4", "training.checkpoint_every=3", "runtime.threads=1",
@@ -53,7 +53,7 @@ MINILLM = [
 
 
 def launch(folder: Path, processes: int, *options: str, kill_at: int | None = None) -> list:
-    """The run in so many processes; the first is killed before a file operation where asked."""
+    """Start a run; if `kill_at` is set, process 0 is killed before this file operation."""
     port = free_port()
     kill = None if kill_at is None else partial(kill_before_operation, kill_at)
     arguments = ["train", *TRAINING, *options]
@@ -66,7 +66,7 @@ def launch(folder: Path, processes: int, *options: str, kill_at: int | None = No
 
 
 def finish(group: list[BaseProcess], folder: Path) -> None:
-    """Wait for a run that nothing kills."""
+    """Wait for the end of a run that is not killed."""
     for process in group:
         process.join()
     if any(process.exitcode for process in group):
@@ -74,7 +74,7 @@ def finish(group: list[BaseProcess], folder: Path) -> None:
 
 
 def kill_once(group: list[BaseProcess], seconds: float | None) -> bool:
-    """Kill after some seconds, or wait for it to happen; whether the run had not ended by then."""
+    """Kill a run after some seconds, or wait for its kill; return whether it had not ended yet."""
     group[0].join(seconds)
     for process in group:
         process.kill()
@@ -85,46 +85,48 @@ def kill_once(group: list[BaseProcess], seconds: float | None) -> bool:
 
 
 def soak(folder: Path, kills: int, processes: int, seed: int) -> dict:
-    """Kill until there were so many; what was seen."""
+    """Kill runs until the number of kills is reached; return the counts."""
     write_jsonl(folder / "train.jsonl", rows(30))
     (folder / "text.txt").write_text("some words of plain text\n" * 20)
     finish(launch(folder, 1, *BUILT, "training.steps=3", "output=teacher"), folder)
     begin = time.monotonic()
     finish(launch(folder, processes, *MINILLM, "output=whole"), folder)
     duration = time.monotonic() - begin
-    whole = outcome(folder / "whole")
-    chance, places, runs, same = random.Random(seed), [], 0, 0
+    reference = outcome(folder / "whole")
+    generator, checkpoints, runs, same = random.Random(seed), [], 0, 0
     run = [*MINILLM, "output=out", "resume=auto"]
-    while len(places) < kills:
+    while len(checkpoints) < kills:
         seconds = kill_at = None
-        if len(places) % 2:
-            seconds = chance.uniform(0, duration)
+        if len(checkpoints) % 2:
+            seconds = generator.uniform(0, duration)
         else:
-            kill_at = chance.randrange(OPERATIONS)
+            kill_at = generator.randrange(OPERATIONS)
         if kill_once(launch(folder, processes, *run, kill_at=kill_at), seconds):
-            places.append(newest(folder / "out"))
-            print(f"kill {len(places)}: newest checkpoint {places[-1]}", flush=True)
+            checkpoints.append(newest(folder / "out"))
+            print(f"kill {len(checkpoints)}: newest checkpoint {checkpoints[-1]}", flush=True)
         else:
-            runs, same = runs + 1, same + compare(folder, whole, processes)
+            runs, same = runs + 1, same + compare(folder, reference, processes)
     finish(launch(folder, processes, *run), folder)
-    runs, same = runs + 1, same + compare(folder, whole, processes)
+    runs, same = runs + 1, same + compare(folder, reference, processes)
     return {
         "kills": kills,
         "runs": runs,
         "runs_that_ended_the_same": same,
-        "kills_by_newest_checkpoint": {str(x): places.count(x) for x in sorted(set(places))},
+        "kills_by_newest_checkpoint": {
+            str(step): checkpoints.count(step) for step in sorted(set(checkpoints))
+        },
     }
 
 
 def newest(run: Path) -> int:
-    """Steps of the newest checkpoint; 0 where there is none."""
+    """Step of the newest checkpoint; 0 if there is none."""
     return max((int(path.name[5:]) for path in run.glob("checkpoints/step-*")), default=0)
 
 
-def compare(folder: Path, whole: dict, processes: int) -> bool:
-    """Whether the run has ended as the one that was never killed; it goes out of the way."""
+def compare(folder: Path, reference: dict, processes: int) -> bool:
+    """Whether a run has ended like the run that was never killed. Renames the folder `out`."""
     tolerance = 0.0 if processes == 1 else 1e-6
-    same = same_outcome(outcome(folder / "out"), whole, tolerance)
+    same = same_outcome(outcome(folder / "out"), reference, tolerance)
     (folder / "out").rename(folder / f"done-{time.monotonic_ns()}")
     print("the same" if same else "NOT THE SAME", flush=True)
     return same
@@ -141,18 +143,18 @@ def main() -> None:
     revision, dirty = git_state()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = soak(Path(folder), options.kills, options.processes, options.seed)
+        counts = soak(Path(folder), options.kills, options.processes, options.seed)
     file = options.output / f"soak_{options.processes}.json"
     write_json(file, {
         "command": shlex.join(["python", "-m", "studies.soak", *sys.argv[1:]]),
         "seed": options.seed, "processes": options.processes,
-        "tolerance": 0.0 if options.processes == 1 else 1e-6, "steps": STEPS, **found,
+        "tolerance": 0.0 if options.processes == 1 else 1e-6, "steps": STEPS, **counts,
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "machine": machine(), "git_revision": revision, "git_dirty": dirty,
     })  # fmt: skip
     print(file.read_text())
-    if found["runs_that_ended_the_same"] < found["runs"]:
-        sys.exit("a run did not end as the one that was never killed")
+    if counts["runs_that_ended_the_same"] < counts["runs"]:
+        sys.exit("a run did not end like the run that was never killed")
 
 
 if __name__ == "__main__":

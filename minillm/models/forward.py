@@ -1,7 +1,7 @@
-"""Passes over left-padded prompts and right-padded responses, with position ids that are right.
+"""Forward passes over left-padded prompts and right-padded responses, with correct position ids.
 
-Positions count real tokens only. Without explicit ids, a model with absolute positions (GPT-2)
-reads left-padded prompts at shifted positions.
+Position ids count only real tokens. Without explicit position ids, a model with absolute positions
+(GPT-2) reads left-padded prompts at shifted positions.
 """
 
 import inspect
@@ -29,12 +29,12 @@ def position_ids(mask: Tensor) -> Tensor:
 
 
 def _takes(module: nn.Module, argument: str) -> bool:
-    """Whether the model's forward pass has an argument of that name."""
+    """Whether the forward method of the model has this argument."""
     return argument in inspect.signature(type(module).forward).parameters
 
 
 def _takes_positions(module: nn.Module) -> bool:
-    """Models that derive positions from the mask alone (ALiBi) have no such argument."""
+    """Whether the model takes position ids. Models that use the mask alone (ALiBi) do not."""
     return _takes(module, "position_ids")
 
 
@@ -70,7 +70,7 @@ def response_terms(
 ) -> Values:
     """The terms `[B, T]` of each response token without gradient; 0 on padding.
 
-    Padding costs no computation.
+    Nothing is computed for padding.
 
     Args:
         model: reads the batch.
@@ -109,14 +109,14 @@ def response_loss(
     Args:
         module: the model as the training engine wraps it (DDP, FSDP2, DeepSpeed).
         batch: prompts and responses.
-        model: describes the model.
+        model: the model without the wrapper, and its tokenizer.
         terms: the terms by name.
-        loss: `loss(values, *given)` of n tokens is their loss `[n]`.
+        loss: `loss(values, *given)` returns the losses `[n]` of n tokens.
         given: further inputs of `loss`, `[B, T]` each.
         targets: of the B * T tokens, row by row; needed if a term compares with a teacher.
-        state_loss: a further loss per token, of the outputs of some decoder layers. Its values are
-            returned under the name "states".
-        chunk_size: tokens per chunk of logits; None for as many as the device should take.
+        state_loss: a further loss per token, computed from the outputs of some decoder layers. Its
+            values are returned under the name "states".
+        chunk_size: tokens per chunk of logits; None for a number that suits the device.
     """
     real = _RealTokens(batch)
     names = [*terms, *(["states"] if state_loss else [])]
@@ -129,12 +129,12 @@ def response_loss(
             targets=targets and targets.select(real.tokens), chunk_size=chunk_size,
         )  # fmt: skip
         if state_loss:
-            # All layers have run: the head is the last module of the forward pass.
+            # The head is the last module of the forward pass, so all outputs of layers exist.
             selected = {i: real.select(state[:, columns]) for i, state in states.items()}
             distances = state_loss(selected, real.tokens)
             total = total + distances.sum().to(total.dtype)
             values["states"] = distances.detach().to(total.dtype)
-        # One tensor, because the model returns it in the place of the logits.
+        # The result is one tensor, because the model returns it instead of the logits.
         return torch.cat([total[None], real.scatter(values).flatten()])
 
     with captured_layers(model.module, state_loss.layers if state_loss else ()) as states:
@@ -147,8 +147,8 @@ class _RealTokens:
     """The N response tokens of a batch that are not padding.
 
     Attributes:
-        tokens: their indices `[N]` in the batch `[B * T]`.
-        ids: `[N]`.
+        tokens: indices `[N]` of the tokens in the batch `[B * T]`.
+        ids: token ids `[N]`.
     """
 
     def __init__(self, batch: SequenceBatch) -> None:
@@ -157,14 +157,14 @@ class _RealTokens:
         self.ids = self.select(batch.response_ids)
 
     def select(self, values: Tensor) -> Tensor:
-        """The values `[N, ...]` of the real tokens, from those of all positions `[B, T, ...]`."""
+        """The values `[N, ...]` of the real tokens, from values of all positions `[B, T, ...]`."""
         return values.flatten(0, 1).index_select(0, self.tokens)
 
     def scatter(self, values: Values) -> Tensor:
         """The values of K terms at all positions, `[K, B, T]`; 0 on padding."""
         columns = torch.stack([*values.values()])
-        everywhere = columns.new_zeros(len(columns), self.shape.numel())
-        return everywhere.index_copy(1, self.tokens, columns).unflatten(1, self.shape)
+        all_positions = columns.new_zeros(len(columns), self.shape.numel())
+        return all_positions.index_copy(1, self.tokens, columns).unflatten(1, self.shape)
 
 
 def _through_head(
@@ -173,7 +173,7 @@ def _through_head(
     model: LanguageModel,
     function: Callable[[Tensor, Head], Tensor],
 ) -> Tensor:
-    """What `function` makes of the hidden states `[B, T + 1, d]` from the last prompt token on."""
+    """`function(hidden, head)` for hidden states `[B, T + 1, d]`, from the last prompt token on."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
     positions = {"position_ids": position_ids(mask)} if _takes_positions(model.module) else {}
     with head_replaced(model, function):
@@ -189,8 +189,9 @@ def _through_head(
 class CachedReader:
     """Reads a batch of growing sequences piece by piece, each token once.
 
-    Holds the key-value cache and the mask `[B, L]` of all that was read. Each row's tokens are next
-    to each other; only rows that are at their end may be padded on the right.
+    Holds the key-value cache, and the mask `[B, L]` of all columns that were read. There is no
+    padding between the tokens of a row. Only rows that get no more tokens may have padding on the
+    right.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -204,17 +205,17 @@ class CachedReader:
         self.lengths: Tensor | int = 0  # [B] real tokens read
 
     def read(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Read `ids` `[B, S]` next to all before; the last hidden states `[B, S, d]`.
+        """Read the next `ids` `[B, S]` of each row; return the last hidden states `[B, S, d]`.
 
-        These are where the ids are, wherever the model is.
+        The hidden states are on the device of `ids`, also if the model is on another device.
         """
-        device, own = ids.device, self.model.device
-        ids, mask = ids.to(own), mask.to(own)
+        device, model_device = ids.device, self.model.device
+        ids, mask = ids.to(model_device), mask.to(model_device)
         counts = mask.cumsum(-1)
         arguments = {self.cache_argument: self.cache}
         if self.takes_positions:
-            before = self.lengths[:, None] if self.mask is not None else 0
-            arguments["position_ids"] = (before + counts - 1).clamp(min=0)
+            lengths_before = self.lengths[:, None] if self.mask is not None else 0
+            arguments["position_ids"] = (lengths_before + counts - 1).clamp(min=0)
         self.lengths = self.lengths + counts[:, -1]
         self.mask = mask if self.mask is None else torch.cat([self.mask, mask], dim=1)
         return self.body(
@@ -225,24 +226,26 @@ class CachedReader:
         ).last_hidden_state.to(device)
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all rows but these (indices), and the leading columns that none of them uses."""
+        """Keep the rows with these indices, without leading columns that no kept row uses."""
         rows = rows.to(self.mask.device)
         mask = self.mask[rows]
-        first = int(mask.any(0).int().argmax())
-        self.mask, self.lengths = mask[:, first:], self.lengths[rows]
-        keep_rows(self.cache, rows, first)
+        first_column = int(mask.any(0).int().argmax())
+        self.mask, self.lengths = mask[:, first_column:], self.lengths[rows]
+        keep_rows(self.cache, rows, first_column)
 
     def join(self, other: "CachedReader") -> None:
-        """Take over the rows of another reader of the same model, behind those here."""
+        """Append the rows of another reader of the same model to the rows of this reader."""
         width = max(self.mask.shape[1], other.mask.shape[1])
-        masks = [functional.pad(x, (width - x.shape[1], 0)) for x in (self.mask, other.mask)]
+        masks = [
+            functional.pad(mask, (width - mask.shape[1], 0)) for mask in (self.mask, other.mask)
+        ]
         self.mask = torch.cat(masks)
         self.lengths = torch.cat([self.lengths, other.lengths])
         join(self.cache, other.cache)
 
 
 def column_limit(model: LanguageModel) -> float:
-    """How many columns, padding and all, the model's cache may have."""
-    # GPT-Neo looks up what a column may see in a table of that size; others compute it.
+    """Maximum number of columns of the model's cache, including padding."""
+    # GPT-Neo has a table of this size for the attention mask. Other models compute the mask.
     config = model.module.config
     return config.max_position_embeddings if config.model_type == "gpt_neo" else math.inf

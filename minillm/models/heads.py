@@ -1,7 +1,7 @@
-"""Output heads: from last hidden states to logits, as the model itself does it.
+"""Output heads: compute logits from last hidden states as the model does.
 
-What a teacher knew at a token is kept as its last hidden state, `[d]` numbers in place of `[V]`;
-its distribution over the whole vocabulary is rebuilt from there whenever it is needed.
+The teacher's distribution at a token is stored as the teacher's last hidden state: `[d]` numbers
+instead of `[V]`. The head computes the distribution over the vocabulary again when it is needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +16,15 @@ from minillm.errors import InputError
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.head import Head
 
-# What models do to logits after the head, by the names they give it in their config or on
-# themselves, and the value at which it does nothing.
+# Attributes by which models or their configs change the logits after the head, and the values that
+# change nothing.
 AFTER_THE_HEAD = {"logit_scale": 1.0, "logits_scaling": 1.0, "final_logit_softcapping": None}
 
 
 def output_head(model: LanguageModel) -> Head:
-    """The head's parameters with the scaling and soft-capping that follow it; copies only where
-    the model is elsewhere than what it is used with.
+    """The parameters of the head, and the scaling and soft-capping after the head.
+
+    The parameters are copies only if the model is not on the student's device.
     """
     if model.head is not None:
         return model.head
@@ -38,10 +39,10 @@ def output_head(model: LanguageModel) -> Head:
 
 @torch.no_grad()
 def check_head(model: LanguageModel) -> None:
-    """Refuse a model that does to its logits what `output_head` knows nothing of.
+    """Refuse a model that changes its logits in a way that `output_head` does not support.
 
     Raises:
-        InputError: the logits of one token are others than those of `output_head`.
+        InputError: the logits of one token differ from the logits of `output_head`.
     """
     ids = torch.tensor([[model.eos_ids[0]]], device=model.device)
     with captured_hidden(model.module) as captured:
@@ -51,14 +52,14 @@ def check_head(model: LanguageModel) -> None:
     if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
         raise InputError(
             f"{type(model.module).__name__} changes its logits after the output head in a way that "
-            f"is not known here (known: {', '.join(AFTER_THE_HEAD)}). Use another model, or add it "
-            f"to minillm/models/heads.py."
+            f"is not supported (supported: {', '.join(AFTER_THE_HEAD)}). Use another model, or add "
+            f"the change to minillm/models/heads.py."
         )
 
 
 @contextmanager
 def captured_hidden(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what goes into the output head of `module` in the passes made inside."""
+    """Collect the inputs of the output head of `module` during the forward passes inside."""
     captured: list[Tensor] = []
     head = module.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
@@ -72,41 +73,43 @@ def captured_hidden(module: nn.Module) -> Iterator[list[Tensor]]:
 def head_replaced(
     model: LanguageModel, function: Callable[[Tensor, Head], Tensor]
 ) -> Iterator[None]:
-    """Passes made inside return `function(hidden, head)` where they return logits elsewhere.
+    """Forward passes inside this context return `function(hidden, head)` instead of logits.
 
-    The function runs as the head's own forward. So whatever wraps the model sees what it always
-    sees: the head's parameters are used inside of the head, where ZeRO-3 and FSDP have gathered
-    them, and the loss depends on them through its output, which tells them to gather again for
-    backward. What the model does to logits afterwards is switched off; the `Head` does it.
+    The function runs as the forward method of the head, so engines that wrap the model work as
+    usual. The head's parameters are used inside the head, where ZeRO-3 and FSDP have gathered them.
+    The loss depends on the parameters through the output of the head, so the engines gather them
+    again for backward. The model's changes of the logits after the head are switched off, because
+    `Head` makes these changes.
     """
-    module, described = model.module, output_head(model)
+    module, described_head = model.module, output_head(model)
     embeddings, config = module.get_output_embeddings(), module.config.get_text_config()
 
     def forward(hidden: Tensor) -> Tensor:
-        # Taken here, not before: sharded training puts the gathered tensors in place of its own.
+        # The parameters are read here, because sharded training replaces them by gathered tensors.
         bias = getattr(embeddings, "bias", None)
-        return function(hidden, replace(described, weight=embeddings.weight, bias=bias))
+        return function(hidden, replace(described_head, weight=embeddings.weight, bias=bias))
 
     with (
         _replaced(embeddings, {"forward": forward}),
-        _replaced(module, _known_to(module)),
-        _replaced(config, _known_to(config)),
+        _replaced(module, _neutral_values(module)),
+        _replaced(config, _neutral_values(config)),
     ):
         yield
 
 
-def _known_to(owner: object) -> dict[str, Any]:
+def _neutral_values(owner: object) -> dict[str, Any]:
+    """The values that switch off the changes of the logits for which `owner` has attributes."""
     return {name: neutral for name, neutral in AFTER_THE_HEAD.items() if name in vars(owner)}
 
 
 @contextmanager
 def _replaced(owner: object, values: dict[str, Any]) -> Iterator[None]:
-    """Attributes of this very object, whatever its class has under those names."""
-    before = {name: vars(owner)[name] for name in values if name in vars(owner)}
+    """Replace attributes of one object; attributes of its class are not changed."""
+    original_values = {name: vars(owner)[name] for name in values if name in vars(owner)}
     vars(owner).update(values)
     try:
         yield
     finally:
         for name in values:
             del vars(owner)[name]
-        vars(owner).update(before)
+        vars(owner).update(original_values)

@@ -11,7 +11,7 @@ from minillm.errors import InputError
 
 
 def decoder_layers(module: PreTrainedModel) -> nn.ModuleList:
-    """The list of the decoder layers, first to last.
+    """The list of decoder layers, from first to last.
 
     Raises:
         InputError: the model has no such list.
@@ -49,13 +49,13 @@ def layer_number(module: PreTrainedModel, layer: int, where: str = "") -> int:
 
 @contextmanager
 def captured_layers(module: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-    """Collects the outputs `[B, L, d]` of decoder layers in the forward passes made inside.
+    """Collect the outputs `[B, L, d]` of decoder layers during the forward passes inside.
 
     The output of a layer is the residual stream after the layer, before the final norm.
 
     Args:
         module: the model.
-        layers: numbers of layers, see `layer_number`; they are the keys of the result.
+        layers: numbers of layers, see `layer_number`. The numbers are the keys of the result.
     """
     outputs: dict[int, Tensor] = {}
 

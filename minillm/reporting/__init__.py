@@ -1,1 +1,1 @@
-"""Tables and figures from result files; needs neither torch nor a model."""
+"""Tables and figures from result files. This package needs neither torch nor a model."""

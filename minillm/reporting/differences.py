@@ -1,4 +1,4 @@
-"""One method against the others: paired differences on the same inputs, as Markdown."""
+"""Paired differences between one method and all others on the same inputs, as Markdown."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ from minillm.reporting.markdown import NOTHING, escape, in_words, table
 def differences_table(
     groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None
 ) -> str | None:
-    """The reference minus every other method on the same inputs; None without any comparison.
+    """The reference minus every other method on the same inputs; None if there is no other method.
 
-    If the reference has several models, each is compared with the methods of the same model and
-    with the teacher.
+    If the reference has several models, each model is compared with the methods of the same model
+    and with the teacher.
     """
     pairs = _pairs(groups, reference)
     if not pairs:
         return None
-    names = [f"{ours.label} minus {other.label}" for ours, other in pairs]
+    names = [f"{first.label} minus {second.label}" for first, second in pairs]
     differences = [[_difference(*pair, metric) for metric in metrics] for pair in pairs]
     rows = [
-        [ours.data, name, *map(_difference_cell, row, metrics)]
-        for (ours, _), name, row in zip(pairs, names, differences, strict=True)
+        [first.data, name, *map(_difference_cell, row, metrics)]
+        for (first, _), name, row in zip(pairs, names, differences, strict=True)
         if any(row)
     ]
     legend = [
@@ -34,8 +34,8 @@ def differences_table(
     legend += [f"A lower {m.label} is better." for m in metrics if m.higher_is_better is False]
     for metric, column in zip(metrics, zip(*differences, strict=True), strict=True):
         missing = [
-            f"{name} ({ours.data})"
-            for (ours, _), name, difference in zip(pairs, names, column, strict=True)
+            f"{name} ({first.data})"
+            for (first, _), name, difference in zip(pairs, names, column, strict=True)
             if difference is None
         ]
         if missing:
@@ -52,23 +52,23 @@ def differences_table(
 
 
 def _pairs(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
-    """Each group of the reference with each group that it is compared with."""
+    """Pairs of a group of the reference and a group of another method."""
     pairs = []
-    for ours in (group for group in groups if group.method == reference):
-        same_data = [group for group in groups if group.data == ours.data]
-        is_alone = sum(group.method == reference for group in same_data) == 1
+    for first in (group for group in groups if group.method == reference):
+        same_data = [group for group in groups if group.data == first.data]
+        has_one_model = sum(group.method == reference for group in same_data) == 1
         pairs += [
-            (ours, other)
-            for other in same_data
-            if other.method != reference
-            and (is_alone or other.model == ours.model or other.method == TEACHER)
+            (first, second)
+            for second in same_data
+            if second.method != reference
+            and (has_one_model or second.model == first.model or second.method == TEACHER)
         ]
     return pairs
 
 
-def _difference(ours: Group, other: Group, metric: Metric) -> Interval | None:
-    """None if one of them lacks values of the inputs, or has those of other inputs."""
-    values = [group.per_input(metric.name) for group in (ours, other)]
+def _difference(first: Group, second: Group, metric: Metric) -> Interval | None:
+    """None if a group lacks the values of its inputs, or has values of other inputs."""
+    values = [group.per_input(metric.name) for group in (first, second)]
     if any(value is None for value in values):
         return None
     (scores, weights), (baseline, baseline_weights) = values

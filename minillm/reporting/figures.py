@@ -1,9 +1,9 @@
 """Results as figures: scores with their intervals, and validation over training.
 
-A method has one colour in all figures of a report, chosen by its name from a palette for
-colour-blind readers (Okabe and Ito's, and three more); methods seldom change colour from report to
-report. Several models or runs of a method have different line styles and markers. Figures are drawn
-without a display and without global state, and returned as PNG bytes.
+A method has the same colour in all figures of a report. The name of the method selects the colour
+from a palette for colour-blind readers (Okabe and Ito's, and three more), so the colour rarely
+differs between reports. Several models or runs of a method have different line styles and markers.
+Figures are drawn without a display and without global state, and returned as PNG bytes.
 """
 
 import io
@@ -46,9 +46,9 @@ _LOOK = {
 
 
 def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
-    """A metric of each method with its 95% interval, as a PNG; one panel for each data set.
+    """A metric of each method with its 95% interval, as a PNG; one panel per data set.
 
-    Several training runs show as small open dots under their mean. Teachers are vertical lines.
+    Small open dots under a mean show its training runs. Teachers are vertical lines.
     """
     groups = [group for group in groups if group.score(metric.name) is not None]
     panels = unique(group.data for group in groups)
@@ -83,11 +83,11 @@ def _caption(students: Sequence[Group], metric: Metric) -> str:
 
 
 def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes | None:
-    """Validation scores over training, as a PNG; a panel for each score, a line for each run.
+    """Validation scores over training, as a PNG; one panel per score and one line per run.
 
-    Teacher and start are left out beside methods that begin from them: their long way up would
-    press the others together. Time is wall time where every run has it, else training steps. None
-    if no run has any of the scores in its history.
+    Teacher and start are left out if there are students, whose curves are flat on the scale of
+    teacher and start. Time is wall time if every run has it, else training steps. The result is
+    None if no run has any of the scores in its history.
     """
     compared = [group for group in groups if is_student(group)]
     rows = _runs_with_history(compared or groups)
@@ -118,7 +118,7 @@ def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes
 def _draw_scores(
     ax: Axes, groups: Sequence[Group], metric: Metric, labels: list[str], styles: dict
 ) -> None:
-    """A dot with its interval and value for each group, one row for each label, from the top."""
+    """Draw a dot with its interval and value for each group; one row per label, from the top."""
     for group in groups:
         row, style = labels.index(group.label), styles[group.label]
         mean, interval = group.score(metric.name), group.interval(metric.name)
@@ -148,7 +148,7 @@ def _draw_scores(
 
 
 def _draw_teachers(ax: Axes, groups: Sequence[Group], metric: Metric) -> None:
-    """A dashed vertical line for each teacher, named above the panel."""
+    """Draw a dashed vertical line for each teacher, with its name above the panel."""
     for i, group in enumerate(groups):
         mean = group.score(metric.name)
         ax.axvline(mean, color=_ROLE_COLORS[TEACHER], linewidth=1.2, linestyle=_DASHES[1], zorder=1)
@@ -166,7 +166,7 @@ def _draw_teachers(ax: Axes, groups: Sequence[Group], metric: Metric) -> None:
 def _draw_runs(
     ax: Axes, runs: Sequence[tuple[str, Run]], metric: Metric, time: tuple, styles: dict
 ) -> dict:
-    """One line for each run that has the score; returns a line of each label."""
+    """Draw one line for each run that has the score; return one line of each label."""
     time_key, time_label, scale = time
     lines = {}
     for label, run in runs:
@@ -182,14 +182,14 @@ def _draw_runs(
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, dict]:
-    """Colour (by method), line style and marker of each label, labels in the order of methods."""
+    """Colour (by method), line style and marker of each label, in the order of the methods."""
     methods = order_methods(group.method for group in groups)
     colors = _colors(methods)
     styles = {}
     for method in methods:
-        color, first = colors[method]
+        color, first_style = colors[method]
         labels = unique(group.label for group in groups if group.method == method)
-        for i, label in enumerate(labels, start=first):
+        for i, label in enumerate(labels, start=first_style):
             styles[label] = {
                 "color": color,
                 "linestyle": _DASHES[i % len(_DASHES)],
@@ -201,43 +201,43 @@ def _styles(groups: Sequence[Group]) -> dict[str, dict]:
 def _colors(methods: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Colour of each method, and the number of its first line style.
 
-    The checksum of a name picks the colour. If an earlier name, by the alphabet, has it already,
-    the next free colour is taken. Once all colours are in use, they are given again with the next
-    line style.
+    The checksum of a name selects the colour. If a name that is earlier in the alphabet has this
+    colour, the next free colour is used. If all colours are in use, they are used again with the
+    next line style.
     """
     colors = {role: (color, 0) for role, color in _ROLE_COLORS.items()}
-    free, turn = set(range(len(_COLORS))), 0
+    free, first_style = set(range(len(_COLORS))), 0
     for method in sorted(set(methods) - set(colors)):
         if not free:
-            free, turn = set(range(len(_COLORS))), turn + 1
+            free, first_style = set(range(len(_COLORS))), first_style + 1
         first = zlib.crc32(method.encode()) % len(_COLORS)
         number = next(n % len(_COLORS) for n in range(first, first + len(_COLORS))
                       if n % len(_COLORS) in free)  # fmt: skip
         free.remove(number)
-        colors[method] = _COLORS[number], turn
+        colors[method] = _COLORS[number], first_style
     return colors
 
 
 def _runs_with_history(groups: Sequence[Group]) -> dict[str, list[tuple[str, Run]]]:
-    """Labels and runs by data set, each run once: every data set's result holds its history."""
-    rows, seen = {}, []
+    """Labels and runs by data set. A run with results on several data sets is listed once."""
+    runs_by_data, listed = {}, []
     for group in groups:
         for result in group.results:
             run = group.label, result.run
-            if result.run and result.run.history and run not in seen:
-                seen.append(run)
-                rows.setdefault(group.data, []).append(run)
-    return rows
+            if result.run and result.run.history and run not in listed:
+                listed.append(run)
+                runs_by_data.setdefault(group.data, []).append(run)
+    return runs_by_data
 
 
 def _points(run: Run, name: str) -> list[dict]:
-    """The validations of a run that have the score, in the order of their steps."""
+    """The validations of a run that have the score, in the order of the steps."""
     points = [point for point in run.history if point.get(name) is not None]
     return sorted(points, key=lambda point: point["step"])
 
 
 def _time_axis(runs: Sequence[Run]) -> tuple[str, str, int]:
-    """The key of time in histories, its label, and what to divide it by."""
+    """The key of the time in histories, the label of the axis, and the divisor of the time."""
     points = [point for run in runs for point in run.history]
     if any(point.get("seconds") is None for point in points):
         return "step", "training steps", 1
@@ -248,11 +248,11 @@ def _time_axis(runs: Sequence[Run]) -> tuple[str, str, int]:
 
 
 def _png(figure: Figure) -> bytes:
-    """The figure as a PNG with a palette, a third of the size; the same bytes each time."""
-    drawn, content = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
-    image = Image.open(drawn).convert("RGB")
-    # With a step of k-means, full colours stay exact; without, they are off by up to 13 of 255.
+    """The figure as a PNG with a palette: a third of the size, and the same bytes each time."""
+    full_png, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(full_png, format="png", dpi=DPI)
+    image = Image.open(full_png).convert("RGB")
+    # One step of k-means keeps full colours exact. Without it they are off by up to 13 of 255.
     look = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 1, "dither": Image.Dither.NONE}
     image.quantize(256, **look).save(content, format="png", optimize=True, dpi=(DPI, DPI))
     return content.getvalue()

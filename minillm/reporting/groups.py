@@ -1,4 +1,4 @@
-"""Groups of results: the training runs of one method on one data set, put together."""
+"""Groups of results. A group holds the training runs of one method on one data set."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -10,11 +10,11 @@ from minillm.evaluation.metrics import Metric
 from minillm.evaluation.result import MetricResult, Result
 from minillm.evaluation.statistics import Interval, bootstrap_interval, weighted_mean
 
-# Names that `evaluation.name` gives to a role: the model that teaches the others, and the model
-# from which the students start. All other names are students'.
+# The values of `evaluation.name` for the teacher and for the model from which the students start.
+# All other names are names of students.
 TEACHER = "teacher"
 START = "init"
-# The method that the others are compared with, where it is among the results.
+# The method that is compared with all others, if the results contain it.
 USUAL_REFERENCE = "minillm"
 
 
@@ -73,9 +73,9 @@ class Group:
         return weighted_mean(values.T, weights.T), weights.mean(axis=0)
 
     def interval(self, name: str) -> Interval | None:
-        """A metric with its 95% interval over inputs; None where results hold only the mean.
+        """A metric with its 95% interval over inputs; None if a result holds only the mean.
 
-        For one run this is the stored interval, for several runs that of their average.
+        For one run this is the stored interval; for several runs, the interval of their average.
         """
         runs = self.runs(name)
         if runs is None or any(run.ci_low is None or run.ci_high is None for run in runs):
@@ -93,27 +93,27 @@ class Group:
 
 
 def group_results(results: Sequence[Result], reference: str | None = None) -> list[Group]:
-    """Gather the training seeds of each method and data set, in the order of the results.
+    """Group the training seeds of each method and data set, in the order of the results.
 
-    The groups of a student that is the reference come last among those of their data set.
+    If the reference is a student, its groups are the last groups of their data set.
     """
-    groups = defaultdict(list)
+    results_by_label = defaultdict(list)
     for result, label in zip(results, label_results(results), strict=True):
-        groups[result.data, label].append(result)
-    gathered = [Group(data, label, tuple(group)) for (data, label), group in groups.items()]
+        results_by_label[result.data, label].append(result)
+    groups = [Group(data, label, tuple(runs)) for (data, label), runs in results_by_label.items()]
     data_sets = unique(result.data for result in results)
 
-    def place(group: Group) -> tuple[int, bool]:
+    def position(group: Group) -> tuple[int, bool]:
         return data_sets.index(group.data), is_student(group) and group.method == reference
 
-    return sorted(gathered, key=place)
+    return sorted(groups, key=position)
 
 
 def label_results(results: Sequence[Result]) -> list[str]:
-    """Methods, with the model or the run added where the method alone would mix different things.
+    """The method of each result, with the model or the run if the method is ambiguous.
 
-    Results of one method on one data set are put together as its training seeds, so those of
-    different models, and several with the same training seed, need different labels.
+    Results with the same label and data set are grouped as training seeds. So results of different
+    models, and several results with the same training seed, need different labels.
     """
     models, seeds = defaultdict(set), Counter()
     for result in results:
@@ -136,17 +136,17 @@ def is_student(group: Group) -> bool:
 
 
 def order_methods(methods: Iterable[str]) -> list[str]:
-    """The methods without repetitions: teacher and start first, then as they come."""
+    """The methods without repetitions: teacher and start first, then the others in their order."""
     methods = unique(methods)
     roles = [role for role in (TEACHER, START) if role in methods]
     return roles + [method for method in methods if method not in roles]
 
 
 def usual_reference(groups: Sequence[Group], metric: Metric) -> str | None:
-    """The method to compare the others with: MiniLLM where it is there, else the best student.
+    """The method to compare with all others: MiniLLM if results have it, else the best student.
 
-    The best student has results on the most data sets, and the best average of the metric over
-    them. Of a metric without a direction, it is the last student. None without students.
+    The best student has results on the most data sets and, among such students, the best average of
+    the metric. For a metric without a direction, it is the last student. None without students.
     """
     scores = defaultdict(list)
     for group in groups:

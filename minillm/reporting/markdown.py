@@ -8,7 +8,7 @@ NOTHING = "–"  # a cell without a value
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A Markdown table whose source is aligned too.
+    """A Markdown table with aligned columns in its source.
 
     Args:
         header: the names of the columns.
@@ -26,7 +26,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> s
 
 
 def escape(text: str) -> str:
-    """Text on one line that ends no table cell."""
+    """The text on one line, with escaped `|`, for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

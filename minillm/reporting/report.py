@@ -1,11 +1,10 @@
-"""The report of a set of results: tables, figures, and the results themselves in one file.
+"""The report of a set of results: tables, figures, and one file with all results.
 
     write_report([Path("runs")], Path("results/e2e"))
 
 writes table.md, table.csv, a figure of each chosen metric (rouge_l.png), training.png (if a run has
-a history) and results.json. The last holds everything that the others are made from, so a report
-that is kept can be made again without its runs:
-`write_report([Path("results/e2e")], Path("results/e2e"))`.
+a history) and results.json. The other files are made from results.json alone, so a report can be
+made again without its runs: `write_report([Path("results/e2e")], Path("results/e2e"))`.
 """
 
 import re
@@ -27,7 +26,7 @@ TABLE = "table.md"
 CSV = "table.csv"
 TRAINING_FIGURE = "training.png"
 _FIGURE_LINK = re.compile(r"^!\[(\w+)\]\(\1\.png\)$", re.MULTILINE)
-# Reports from before tables linked their figures had these.
+# The figures of older reports, whose table.md has no links to figures.
 _FIGURES_WITHOUT_LINKS = ("rouge_l.png", TRAINING_FIGURE)
 
 
@@ -42,26 +41,26 @@ def write_report(
 ) -> str:
     """Write tables and figures of the results at `paths` into the folder `output`.
 
-    Files of an earlier report there are replaced, and those of its figures that this report does
-    not draw are removed. Other files are left alone.
+    The files of an earlier report in the folder are replaced, and its figures that this report does
+    not draw are deleted. Other files are not changed.
 
     Args:
         paths: result files, folders of runs, or earlier reports; see `load_results`.
-        output: the folder, created if need be.
+        output: the folder, created if it does not exist.
         title: heading of table.md; "Results" by default.
         metrics: names of the metrics that tables and figures show with their intervals; None for
             ROUGE-L.
-        curves: names of the validation scores in training.png. None: those of `metrics`, and the
-            metrics with a direction that tables always show.
-        against: the method that is compared with the others; see `usual_reference` for None.
+        curves: names of the validation scores in training.png; None for `metrics`, and the metrics
+            with a direction that tables always show.
+        against: the method to compare with all others; None for `usual_reference`.
 
     Returns:
         The Markdown table of scores, with its legend and the table of differences.
 
     Raises:
-        InputError: if the results cannot be used, a name is unknown, no result has a metric, or
-            `output` holds files with the names of a report that no report wrote. Nothing is written
-            then.
+        InputError: the results cannot be used, a name is unknown, no result has a metric, or
+            `output` has files with the names of a report that no report wrote. Then nothing is
+            written.
     """
     output = Path(output)
     results = load_results(paths)
@@ -94,18 +93,19 @@ def figure_file(metric: Metric) -> str:
 
 
 def _chosen_metrics(names: Sequence[str], results: Sequence[Result]) -> list[Metric]:
-    """The metrics of these names, each once.
+    """The metrics with these names, without repetitions.
 
     Raises:
         InputError: a name is unknown, or no result has the metric.
     """
     check_metrics(names, "--metric")
-    there = [name for name in METRICS if any(result.metric(name) for result in results)]
+    available = [name for name in METRICS if any(result.metric(name) for result in results)]
     for name in names:
-        if name not in there:
+        if name not in available:
             raise InputError(
                 f"--metric {name}: no result has this metric. The results have "
-                f"{', '.join(there)}; or evaluate again with evaluation.metrics=[{name}]."
+                f"{', '.join(available)}. Name one of these metrics, or evaluate again with "
+                f"evaluation.metrics=[{name}]."
             )
     return [METRICS[name] for name in unique(names)]
 
@@ -114,8 +114,8 @@ def _curve_metrics(names: Sequence[str] | None, chosen: Sequence[Metric]) -> lis
     """The validation scores that training.png shows."""
     scores = validation_metrics()
     if names is None:
-        usual = [m for m in METRICS.values() if m.always_shown and m.higher_is_better is not None]
-        return unique([*chosen, *usual])
+        shown = [m for m in METRICS.values() if m.always_shown and m.higher_is_better is not None]
+        return unique([*chosen, *shown])
     for name in names:
         if name not in scores:
             raise unknown_name("--curve", name, scores)
@@ -123,7 +123,7 @@ def _curve_metrics(names: Sequence[str] | None, chosen: Sequence[Metric]) -> lis
 
 
 def _reference(against: str | None, results: Sequence[Result], metric: Metric) -> str | None:
-    """The method that is compared with the others."""
+    """The method to compare with all others."""
     if against is None:
         return usual_reference(group_results(results), metric)
     methods = unique(result.method for result in results)
@@ -133,7 +133,7 @@ def _reference(against: str | None, results: Sequence[Result], metric: Metric) -
 
 
 def _tables(groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None) -> str:
-    """The table of scores, followed by that of differences if there are any."""
+    """The table of scores, and the table of differences if there are any."""
     parts = [markdown_table(groups, metrics)]
     differences = differences_table(groups, metrics, reference)
     if differences is not None:
@@ -148,15 +148,15 @@ def _earlier_figures(output: Path, names: Sequence[str]) -> list[str]:
         InputError: the folder is a file, or holds files of these names that no report wrote.
     """
     if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file; give a folder for the report")
+        raise InputError(f"{output} is a file. Give a folder for the report.")
     table = output / TABLE
     text = table.read_text(encoding="utf-8", errors="replace") if table.is_file() else ""
     linked = [f"{name}.png" for name in _FIGURE_LINK.findall(text)]
     figures = linked or list(_FIGURES_WITHOUT_LINKS)
-    taken = [name for name in dict.fromkeys([*names, *figures]) if (output / name).exists()]
-    if taken and not is_merged(output / MERGED_NAME):
+    existing = [name for name in dict.fromkeys([*names, *figures]) if (output / name).exists()]
+    if existing and not is_merged(output / MERGED_NAME):
         raise InputError(
-            f"{output} holds {', '.join(taken)}, but no {MERGED_NAME} of an earlier report, so "
-            "what is there would be lost; give another folder, or move it away"
+            f"{output} holds {', '.join(existing)}, but no {MERGED_NAME} of an earlier report, so "
+            f"these files would be lost. Give another folder, or move the files."
         )
     return figures

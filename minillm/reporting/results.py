@@ -16,22 +16,22 @@ MERGED_NAME = "results.json"
 
 
 def load_results(paths: Sequence[Path]) -> list[Result]:
-    """Read and check results, rounded and sorted by data set and method.
+    """Read and check results; return them rounded, and sorted by data set and method.
 
-    Methods come in the order of the paths and of the results in a file, teacher and start first.
-    Results of one method are sorted by model, training seed and run.
+    Teacher and start are first. Other methods have the order of the paths and of the results in a
+    file. Results of one method are sorted by model, training seed and run.
 
     Args:
-        paths: each a result file, a folder searched for `evaluation/*.json` at any depth, or the
-            `results.json` of an earlier report (or the report's folder). A result that is found
-            more than once is taken once.
+        paths: result files, folders searched for `evaluation/*.json` at any depth, or earlier
+            reports (their `results.json` or their folder). A result that occurs several times is
+            returned once.
 
     Raises:
-        InputError: if there is nothing at a path, a file is malformed, lacks a key, has an unknown
-            format, or two files hold different results for the same thing.
+        InputError: there is nothing at a path, a file is malformed, lacks a key or has an unknown
+            format, or two files hold different results of the same model and training seed.
     """
     if not paths:
-        raise InputError("no results were given; give result files, or folders of runs")
+        raise InputError("no results were given. Give result files, or folders of runs.")
     results = {}  # file and entry -> result
     for path in paths:
         for file in _result_files(Path(path)):
@@ -54,9 +54,9 @@ def merged_text(results: Iterable[Result]) -> str:
 
 
 def _result_files(path: Path) -> list[Path]:
-    """The files that a path stands for."""
+    """The result files at a path."""
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a result file or a folder of runs")
+        raise InputError(f"{path} does not exist. Give a result file or a folder of runs.")
     if path.is_file():
         return [path]
     files = path.glob("*.json") if path.name == "evaluation" else path.rglob("evaluation/*.json")
@@ -66,7 +66,7 @@ def _result_files(path: Path) -> list[Path]:
     if not files:
         raise InputError(
             f"{path} holds no results: no evaluation/*.json at any depth, and no {MERGED_NAME} of "
-            "an earlier report; evaluate a run first, or give another folder"
+            f"an earlier report. Evaluate a run first, or give another folder."
         )
     return files
 
@@ -74,26 +74,28 @@ def _result_files(path: Path) -> list[Path]:
 def _read(file: Path) -> dict[str, Result]:
     """The checked results of one file, by file and entry."""
     try:
-        # NaN and Infinity are no json; read as null, they are refused where a number is needed.
+        # NaN and Infinity are not json. They become null, which is refused instead of a number.
         content = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{file}, line {error.lineno}, column {error.colno}: not valid json ({error.msg}); "
-            "evaluate again to write it anew"
+            f"{file}, line {error.lineno}, column {error.colno}: not valid json ({error.msg}). "
+            f"Evaluate again to write a new file."
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}, byte {error.start}: not UTF-8 text, so no result") from error
+        raise InputError(
+            f"{file}, byte {error.start}: not UTF-8 text. Give another file, or evaluate again."
+        ) from error
     name = str(file.resolve())
     if not isinstance(content, list):
         return {name: Result.from_json(content, name)}
     if not content:
-        raise InputError(f"{file} holds no results: its list is empty; evaluate a run first")
+        raise InputError(f"{file} holds no results: its list is empty. Evaluate a run first.")
     entries = {f"{name}, entry {i}": entry for i, entry in enumerate(content)}
     return {where: Result.from_json(entry, where) for where, entry in entries.items()}
 
 
 def _sorted(results: dict[str, Result]) -> list[tuple[str, Result]]:
-    """Sorts by data set, method, model, training seed and run."""
+    """Sort by data set, method, model, training seed and run."""
     methods = order_methods(result.method for result in results.values())
 
     def key(item: tuple[str, Result]) -> tuple:
@@ -106,20 +108,21 @@ def _sorted(results: dict[str, Result]) -> list[tuple[str, Result]]:
 
 
 def _distinct(items: Sequence[tuple[str, Result]]) -> list[Result]:
-    """Results without repetitions; two different ones for the same thing are refused."""
-    kept = {}
+    """Results without repetitions. Refuses different results of the same model and seed."""
+    distinct = {}
     for where, result in items:
-        kept.setdefault(json.dumps(rounded(result.to_json()), sort_keys=True), (where, result))
-    places, results = zip(*kept.values(), strict=True)
-    seen = {}
-    for where, result, label in zip(places, results, label_results(results), strict=True):
+        distinct.setdefault(json.dumps(rounded(result.to_json()), sort_keys=True), (where, result))
+    locations, results = zip(*distinct.values(), strict=True)
+    location_of = {}
+    for where, result, label in zip(locations, results, label_results(results), strict=True):
         key = result.data, label, result.training_seed
-        if key in seen:
+        if key in location_of:
             raise InputError(
                 f"two different results for data {key[0]!r}, {label!r}, training seed {key[2]}: "
-                f"{seen[key]} and {where}; give one of them, or name the runs differently"
+                f"{location_of[key]} and {where}. Give one of them, or give the runs different "
+                f"names."
             )
-        seen[key] = where
+        location_of[key] = where
     return list(results)
 
 
@@ -128,9 +131,9 @@ def _rounded(result: Result) -> Result:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to 4 places (small ones to 4 digits) for readable diffs; exact where they decide.
+    """Numbers rounded to 4 decimals, or to 4 digits if they are small, for readable diffs.
 
-    Config and provenance say how to get the numbers again, so they are kept as they are.
+    Config and provenance are not rounded, because they show how to reproduce the numbers.
     """
     if isinstance(value, float):
         return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")
@@ -138,5 +141,5 @@ def rounded(value: Any) -> Any:
         return [rounded(item) for item in value]
     if isinstance(value, dict):
         exact = ("config", "provenance")
-        return {key: v if key in exact else rounded(v) for key, v in value.items()}
+        return {key: item if key in exact else rounded(item) for key, item in value.items()}
     return value

@@ -1,6 +1,6 @@
-"""Results as text: a csv with one row for each run, and Markdown to read.
+"""Results as text: a csv with one row per run, and a Markdown table.
 
-Pure functions from results (or groups of them) to strings; `report.py` writes them.
+Pure functions from results, or groups of results, to strings. `report.py` writes the strings.
 """
 
 import csv
@@ -15,10 +15,10 @@ from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 
 def csv_columns(results: Sequence[Result]) -> dict[str, Callable[[Result], object]]:
-    """The columns of the csv, each with the value that it shows of a result.
+    """The columns of the csv, each with a function from a result to the value in the column.
 
-    Every metric of the results has its columns, `METRIC_mean` to `METRIC_greedy`, if any result has
-    a value for them.
+    Every metric of the results has the columns `METRIC_mean` to `METRIC_greedy`. A column is left
+    out if no result has a value for it.
     """
     names = unique(name for result in results for name in result.metrics)
     names = [name for name in METRICS if name in names] + [n for n in names if n not in METRICS]
@@ -46,7 +46,7 @@ def _part_of(name: str, part: str) -> Callable[[Result], float | None]:
 
 
 def csv_table(results: Sequence[Result]) -> str:
-    """One row for each result; cells are empty where a result has no such value."""
+    """A csv with one row per result. A cell is empty if the result has no value for it."""
     columns = csv_columns(results)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -58,9 +58,9 @@ def csv_table(results: Sequence[Result]) -> str:
 def markdown_table(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     """Scores of every group with a legend.
 
-    Each of `metrics` has a column with its interval or its spread over training runs, and a column
-    for greedy decoding if there is any. Of each metric with a direction, the best student of each
-    data set is bold. The columns of the metrics that are always shown follow.
+    Each of `metrics` has a column with its interval or its deviation over training runs, and a
+    column for greedy decoding if a result has it. For each metric with a direction, the best
+    student of each data set is bold. The last columns are the metrics that are always shown.
     """
     shown = _always_shown(metrics)
     columns = {
@@ -84,7 +84,7 @@ def markdown_table(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
 def provenance(results: Sequence[Result]) -> str:
     """How, where and when the results were made, as a Markdown list."""
 
-    def of(key: str) -> list:
+    def values_of(key: str) -> list:
         return unique(result.provenance.get(key) for result in results)
 
     revisions = unique(
@@ -96,27 +96,27 @@ def provenance(results: Sequence[Result]) -> str:
     for result in results:
         for name, version in (result.provenance.get("versions") or {}).items():
             versions.setdefault(name, []).append(version)
-    dates = sorted(map(str, of("date")))
+    dates = sorted(map(str, values_of("date")))
     lines = [
         ("git revision", ", ".join(revisions)),
-        ("machine", "; ".join(map(str, of("machine")))),
+        ("machine", "; ".join(map(str, values_of("machine")))),
         ("versions", ", ".join(f"{k} {' and '.join(unique(v))}" for k, v in versions.items())),
         ("sampling seeds", _list(seed for result in results for seed in result.seeds)),
         ("training seeds", _list(result.training_seed for result in results)),
         ("date", " to ".join(unique([dates[0], dates[-1]])) if dates else ""),
     ]
     text = "".join(f"- {name}: {escape(value) or 'unknown'}\n" for name, value in lines)
-    commands = [f"  - `{' '.join(str(command).split())}`\n" for command in of("command")]
+    commands = [f"  - `{' '.join(str(command).split())}`\n" for command in values_of("command")]
     return f"{text}- commands:{''.join([chr(10), *commands]) if commands else ' unknown'}".rstrip()
 
 
 def _score_cells(groups: Sequence[Group], metric: Metric) -> list[str]:
-    """The metric's cell of each group; that of the best student of a data set is bold."""
+    """The metric's cell of each group. The cell of the best student of a data set is bold."""
     cells = [_score_cell(group, metric) for group in groups]
     if metric.higher_is_better is None:
         return cells
     sign = 1 if metric.higher_is_better else -1
-    # Compared as the table shows them, so that equal cells are equally good.
+    # Scores are compared as the table shows them, so that equal cells count as equal.
     scores = [
         None if (score := group.score(metric.name)) is None or group.method == TEACHER
         else sign * float(format(score, metric.form))
@@ -133,7 +133,7 @@ def _score_cells(groups: Sequence[Group], metric: Metric) -> list[str]:
 
 
 def _score_cell(group: Group, metric: Metric) -> str:
-    """One run: mean and interval. Several: mean and deviation over training runs."""
+    """Mean and interval of one run, or mean and standard deviation over several training runs."""
     runs, form = group.runs(metric.name), metric.form
     if runs is None:
         return NOTHING
@@ -147,22 +147,22 @@ def _score_cell(group: Group, metric: Metric) -> str:
 
 
 def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
-    """What the columns mean, with units, inputs and seeds."""
+    """The meaning of the columns, with units, inputs and seeds."""
     results = [result for group in groups for result in group.results]
     inputs = {}
     for result in results:
         inputs.setdefault(result.data, []).append(result.inputs)
     seeds = _either(unique(len(result.seeds) for result in results))
     temperatures = _either(unique(result.temperature for result in results))
-    first = (
+    first_sentence = (
         f"{in_words(metric.axis_label for metric in metrics)}: mean over "
         f"{seeds} sampling seeds at temperature {temperatures}, with the 95% bootstrap interval "
         "over inputs"
     )
     if any(len(group.results) > 1 for group in groups):
-        first += "; for several training runs, mean ± standard deviation over the runs"
-        first += " (other columns: mean over the runs)"
-    sentences = [_capital(first)]
+        first_sentence += "; for several training runs, mean ± standard deviation over the runs"
+        first_sentence += " (other columns: mean over the runs)"
+    sentences = [_capital(first_sentence)]
     sentences += [
         f"{_capital(m.label)}: {m.description}" for m in (*metrics, *_always_shown(metrics))
     ]
@@ -180,7 +180,7 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
 
 
 def _always_shown(metrics: Sequence[Metric]) -> list[Metric]:
-    """The metrics that a table shows beside those that were chosen."""
+    """The metrics that a table shows in addition to `metrics`."""
     return [metric for metric in METRICS.values() if metric.always_shown and metric not in metrics]
 
 

@@ -1,4 +1,4 @@
-"""Decodes many prompts, batches of like length, each prompt with chance of its own."""
+"""Decodes many prompts in batches of similar length; each prompt has its own random numbers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,12 +12,12 @@ from minillm.sampling.sampler import Decoding, sample
 
 
 def by_length(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The indices of the prompts, long ones first."""
+    """The indices of the prompts, long prompts first."""
     return sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
 
 
 def length_batches(prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
-    """Indices of the prompts in batches, long ones first, so that little is padded."""
+    """Indices of the prompts in batches of similar length, with little padding; longest first."""
     order = by_length(prompts)
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
@@ -33,13 +33,13 @@ def generate(
 ) -> Iterator[tuple[list[int], Rollout]]:
     """Yield `(indices of prompts, their responses)` batch by batch, long prompts first.
 
-    A prompt's draws come from the seed and its index alone, so neither the batch size, nor which
-    `indices` are asked for (None: all), nor who decodes the others changes its response, but where
-    rounding in another batch tips a draw.
+    The random numbers of a prompt depend only on the seed and the index of the prompt. So a
+    response does not depend on the batch size, on `indices` (None: all prompts) or on the processes
+    that decode the other prompts. An exception is rounding in another batch that changes a draw.
     """
     chosen = range(len(prompts)) if indices is None else indices
-    for group in length_batches([prompts[i] for i in chosen], batch_size):
-        numbers = [chosen[i] for i in group]
+    for positions in length_batches([prompts[i] for i in chosen], batch_size):
+        numbers = [chosen[i] for i in positions]
         batch = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
         uniform = uniforms_by_number(seed, numbers, decoding.max_length).to(model.device)
         yield numbers, sample(model, batch, decoding, uniform=uniform)
@@ -49,7 +49,7 @@ def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.
     """Random numbers in [0, 1), float64 `[N, length]`; each row depends on seed and number alone.
 
     Args:
-        seed: of all rows.
+        seed: seed of all rows.
         numbers: the number of each row, 0 or more.
         length: T, numbers per row.
     """
@@ -58,7 +58,7 @@ def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.
 
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
-    """The responses as text, without special tokens and surrounding space."""
+    """The responses as text, without special tokens and surrounding white space."""
     rows = [
         ids[mask.bool()].tolist()
         for ids, mask in zip(rollout.sequences.response_ids, rollout.mask, strict=True)

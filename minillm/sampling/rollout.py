@@ -1,4 +1,4 @@
-"""What the sampler hands on: responses, and all that it already knows about them."""
+"""The output of the sampler: responses, and the values that it has computed for them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,20 +14,22 @@ from minillm.data.batches import SequenceBatch
 class Rollout:
     """Sampled responses with the log-probabilities of their tokens.
 
-    Shapes are `[B, T]`, natural logarithms, 0 on padding.
+    Log-probabilities are natural logarithms of shape `[B, T]`, and 0 on padding.
 
     Attributes:
-        sequences: prompts and responses; the response mask covers the EOS.
+        sequences: prompts and responses; the response mask includes EOS.
         student_log_probs: log q(y_t) of the student that sampled, at temperature 1.
-        teacher_log_probs: log p(y_t), or None where no teacher was given.
-        teacher_hidden: the teacher's last hidden states `[B, T, d]` that predict each token, from
-            which its whole distribution can be rebuilt (`models/heads.py`); None without one.
-        mixture_log_probs: log p~(y_t) of the distribution that was drawn from.
+        teacher_log_probs: log p(y_t), or None without a teacher.
+        teacher_hidden: the teacher's last hidden states `[B, T, d]` that predict each token; the
+            teacher's distribution can be computed from them (`models/heads.py`). None without a
+            teacher.
+        mixture_log_probs: log p~(y_t) of the sampled distribution.
         finished: bool `[B]`, whether the response ended in EOS before the length limit.
-        steps: decoding steps of the batch, one token for each row in it.
-        student_calls: forward passes of the student, prompts and last tokens included.
-        teacher_calls: the same of the teacher.
-        teacher_prompt_calls: those of them that read prompts, with what there was of the responses.
+        steps: decoding steps; each step draws one token for each row of the batch.
+        student_calls: forward passes of the student, including those over prompts and last tokens.
+        teacher_calls: forward passes of the teacher, counted in the same way.
+        teacher_prompt_calls: forward passes of the teacher that read prompts, with the tokens drawn
+            so far.
     """
 
     sequences: SequenceBatch
@@ -49,7 +51,7 @@ class Rollout:
         return len(self.finished)
 
     def select(self, rows: Tensor) -> "Rollout":
-        """Some rows, cut to their longest prompt and response."""
+        """The rows with the indices `rows`, cut to their longest prompt and response."""
         sequences = self.sequences.select(rows)
         length = sequences.response_ids.shape[1]
 
@@ -67,12 +69,12 @@ class Rollout:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All fields as plain values, for `torch.save`; tensors as copies, not views of more."""
+        """All fields as plain values, for `torch.save`. Tensors are copies, so no view is saved."""
         values = vars(self) | {"sequences": vars(self.sequences)}
         return recursively_apply(torch.clone, values)
 
     @staticmethod
     def from_state_dict(state: dict[str, Any], device: torch.device) -> "Rollout":
-        """What `state_dict` came from, on a device."""
+        """The rollout of a `state_dict`, on a device."""
         state = send_to_device(state, device)
         return Rollout(**state | {"sequences": SequenceBatch(**state["sequences"])})

@@ -1,12 +1,13 @@
 """Draws responses from the mixture p~ = alpha * p + (1 - alpha) * q (paper, equation 4).
 
-Coins first: to draw a token, flip a coin with chance alpha; heads, draw from the teacher p, tails,
-from the student q. The batch shares the coins, which leaves each row's distribution the mixture
-exactly; only the rows become correlated. So the teacher is needed at heads alone and the student at
-tails, where each reads all tokens since its last call in one cached pass (`lazy.py`): about one
-pass a token, be it whose it may, and each token read once by both.
-Rows that have ended leave the batch, and prompts that wait take their places.
-Without a teacher the same loop is plain decoding, for evaluation and SeqKD.
+To draw a token, the sampler flips a coin: heads with probability alpha. At heads, it draws from the
+teacher p; at tails, from the student q. The rows of a batch share the coins. The distribution of
+each row is still exactly the mixture; only the rows become correlated. So the teacher is needed
+only at heads, and the student only at tails. The called model reads all tokens since its last call
+in one cached forward pass (`lazy.py`). This takes about one forward pass per token, by either
+model, and each model reads each token once.
+New prompts replace rows that have ended.
+Without a teacher, the same loop decodes for evaluation and SeqKD.
 """
 
 import math
@@ -27,12 +28,13 @@ from minillm.models.language_model import LanguageModel
 from minillm.sampling.lazy import LazyReader, Responses
 from minillm.sampling.rollout import Rollout
 
-ENDED_SHARE = 1 / 4  # of the batch; so many ended rows leave together, as moving caches costs too
+# Share of the batch. Ended rows leave the batch together, because moving caches takes time.
+ENDED_SHARE = 1 / 4
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the policy's own tokens are drawn; temperature 0 takes the likeliest."""
+    """How tokens are drawn from the policy. Temperature 0 takes the most likely token."""
 
     max_length: int
     temperature: float = 1.0
@@ -41,11 +43,11 @@ class Decoding:
 
     @property
     def warps(self) -> bool:
-        """Whether what is drawn from differs from the model's own distribution."""
+        """Whether the sampled distribution differs from the distribution of the model."""
         return self.temperature != 1 or self.top_k > 0 or self.top_p < 1
 
     def log_probs(self, log_probs: Tensor) -> Tensor:
-        """The distribution `[..., V]` that is drawn from, given the model's own `[..., V]`."""
+        """The sampled distribution `[..., V]`, from the distribution `[..., V]` of the model."""
         if self.temperature == 0:
             best = log_probs.argmax(-1, keepdim=True)
             return torch.full_like(log_probs, -torch.inf).scatter(-1, best, 0.0)
@@ -77,25 +79,25 @@ def sample(
     """Draw one response for each prompt, from `policy` or from its mixture with `teacher`.
 
     Args:
-        policy: the student, or whichever model decodes alone.
+        policy: the student, or the only model if there is no teacher.
         prompts: left-padded, `[N, P]`, on the policy's device.
         decoding: limits and warps the policy's part of the mixture.
-        generator: draws the coins, and `uniform` if that is not given.
-        teacher: scores every token, and is drawn from with probability `alpha`.
-        teacher_prompts: the teacher's prompts `[N, P']`; None: the policy's.
+        generator: draws the coins, and `uniform` if `uniform` is None.
+        teacher: scores every token. Tokens are drawn from it with probability `alpha`.
+        teacher_prompts: the teacher's prompts `[N, P']`; None: the policy's prompts.
         alpha: the teacher's share.
-        coin_group: rows that share their coins; 1 gives each row its own, None all the same. The
-            teacher reads for all rows as soon as one group has heads, so of G groups it is called
-            at a share 1 - (1 - alpha)^G of the steps: small groups cost almost a call a step.
-        batch_size: rows decoded at once; None: all. The places of rows that have ended are filled
-            with the prompts that wait, long ones first.
-        uniform: numbers in [0, 1), float64 `[N, max_length]`, one for each token to be drawn with.
+        coin_group: number of rows that share their coins; 1: no row shares them; None: all rows.
+            The teacher reads for all rows if one group has heads. With G groups, it is called at a
+            share 1 - (1 - alpha)^G of the steps, so small groups need almost one call per step.
+        batch_size: rows decoded at once; None: all. New prompts, long prompts first, replace rows
+            that have ended.
+        uniform: numbers in [0, 1), float64 `[N, max_length]`; each number draws one token.
 
     Raises:
-        FloatingPointError: the logits that were to be drawn from are no numbers.
+        FloatingPointError: the logits are not finite.
 
     Returns:
-        The rollout in the order of the prompts, its tensors as long as the longest response.
+        The rollout in the order of the prompts. Its tensors are as long as the longest response.
     """
     count, limit = len(prompts.ids), decoding.max_length
     if uniform is None:
@@ -112,27 +114,27 @@ def sample(
     responses.start()
     while count := len(responses.rows):
         coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
-        now = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
-        tokens, total = draw(_source(student, scorer, coins, coin_group), uniform[now])
-        for reader, was_asked in ((student, not all(coins)), (scorer, any(coins))):
-            if was_asked:
+        positions = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
+        tokens, total = draw(_source(student, scorer, coins, coin_group), uniform[positions])
+        for reader, was_called in ((student, not all(coins)), (scorer, any(coins))):
+            if was_called:
                 reader.record(tokens)
         ended = responses.append(tokens, (tokens[:, None] == ends).any(-1))
-        # The only wait for the device in a step, but for the coins.
+        # A step waits for the device only here and for the coins.
         count_ended, is_bad = torch.stack([ended.sum(), (~total.isfinite()).sum()]).tolist()
         if is_bad:
-            raise FloatingPointError("the logits that were to be drawn from are not finite")
+            raise FloatingPointError("the logits are not finite")
         if count_ended >= count * ENDED_SHARE:
             responses.rows = responses.rows[~ended]
             if may_join or count_ended == count:
                 responses.start()
     for reader in (student, scorer) if scorer else (student,):
         reader.finish()
-    return _rollout(responses, student, scorer, ends, policy.pad_id, alpha)
+    return _rollout(responses, student, scorer, ends=ends, pad_id=policy.pad_id, alpha=alpha)
 
 
 def flip(alpha: float, rows: int, coin_group: int | None, generator: torch.Generator) -> list[bool]:
-    """A coin for each group of rows; True is heads: the teacher's."""
+    """One coin per group of rows; True means heads, which selects the teacher."""
     groups = -(-rows // (coin_group or rows))
     return (torch.rand(groups, generator=generator, device=generator.device) < alpha).tolist()
 
@@ -140,7 +142,7 @@ def flip(alpha: float, rows: int, coin_group: int | None, generator: torch.Gener
 def _source(
     student: LazyReader, teacher: LazyReader | None, coins: list[bool], coin_group: int | None
 ) -> Tensor:
-    """The log-probabilities `[B, V]` that the coins name; who is not named is not called."""
+    """The log-probabilities `[B, V]` of the selected models. Calls only selected models."""
     if not any(coins):
         return student.next()
     p = teacher.next()
@@ -158,29 +160,30 @@ def uniform_numbers(rows: int, columns: int, generator: torch.Generator) -> Tens
 
 
 def draw(log_probs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """A token `[B]` from each distribution `[B, V]`, and the sums `[B, 1]` of these.
+    """A token `[B]` from each distribution `[B, V]`, and the sums `[B, 1]` of the distributions.
 
-    Inverts the cumulative distribution at one number `[B]` a row, in float64. `multinomial` draws a
-    number for each token, in float32, and takes two to ten times as long on a CPU. That a row's
-    numbers are its own leaves what is drawn independent of who else is in the batch.
+    Inverts the cumulative distribution at one number per row, `uniform` `[B]`, in float64.
+    `multinomial` draws a number for each entry of the vocabulary, in float32, and takes two to ten
+    times as long on a CPU. Each row has its own number, so its token does not depend on other rows.
     """
     cumulative = log_probs.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
-    # A product with u <= 1 - 2**-53 is below the total after rounding too, so there always is a
-    # token past it; and the first one past it has not probability 0.
+    # u <= 1 - 2**-53, so u * total is below the total even after rounding. So some cumulative value
+    # is above the product, and the first token with such a value has a probability above 0.
     tokens = torch.searchsorted(cumulative, uniform[:, None] * total, right=True)[:, 0]
-    return tokens.clamp(max=log_probs.shape[-1] - 1), total  # nan is past all
+    return tokens.clamp(max=log_probs.shape[-1] - 1), total  # for nan the index is V
 
 
 def _rollout(
     responses: Responses,
     student: LazyReader,
     teacher: LazyReader | None,
+    *,
     ends: Tensor,
     pad_id: int,
     alpha: float,
 ) -> Rollout:
-    """Everything known of the responses, cut to the longest."""
+    """The rollout, cut to the longest response."""
     length = int(responses.lengths.max())
     ids = responses.ids[:, :length]
     mask = torch.arange(length, device=ids.device) < responses.lengths[:, None]
@@ -213,7 +216,7 @@ def _rollout(
 
 
 def mix(teacher_log_probs: Tensor, student_log_probs: Tensor, alpha: float) -> Tensor:
-    """log(alpha * p + (1 - alpha) * q) (paper, equation 4), without leaving the logarithm."""
+    """log(alpha * p + (1 - alpha) * q) (paper, equation 4), from log-probabilities."""
     if alpha in (0.0, 1.0):
         return teacher_log_probs if alpha else student_log_probs
     return torch.logaddexp(

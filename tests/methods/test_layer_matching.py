@@ -45,7 +45,7 @@ def matching(distance: str = "mse", pairs=((1, 1), (2, -2), (-2, 2)), seed: int 
 
 
 def plain_states(model: LanguageModel, batch) -> tuple[tuple[Tensor, ...], Tensor]:
-    """The outputs of the layers before each response token, and the log-probabilities of all."""
+    """Outputs of the layers before each response token, and log-probabilities `[B, T, V]`."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
     ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=1)
     output = model.module(
@@ -84,8 +84,8 @@ def test_the_loss_is_that_of_the_plain_formula(distance):
     torch.testing.assert_close(metrics["loss/states"][0], states.detach(), atol=1e-10, rtol=1e-10)
     trained = [*STUDENT.module.parameters(), *layers.projections.parameters()]
     gradients = [torch.autograd.grad(x, trained, retain_graph=True) for x in (total, plain)]
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+    for gradient, plain_gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, plain_gradient, atol=1e-10, rtol=1e-10)
     teachers = torch.autograd.grad(total, [*TEACHER.module.parameters()], allow_unused=True)
     assert set(teachers) == {None}
 
@@ -121,11 +121,11 @@ def test_zero_states_and_half_precision_are_finite(distance):
 
 def test_projections_depend_on_their_seed_alone():
     torch.manual_seed(1)
-    before = torch.random.get_rng_state()
-    one, same, other = (matching(seed=seed).projections[0].weight for seed in (4, 4, 5))
-    assert torch.equal(one, same) and not torch.equal(one, other)
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert one.dtype == torch.float64 and one.requires_grad
+    state = torch.random.get_rng_state()
+    weight, same, other = (matching(seed=seed).projections[0].weight for seed in (4, 4, 5))
+    assert torch.equal(weight, same) and not torch.equal(weight, other)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert weight.dtype == torch.float64 and weight.requires_grad
 
 
 @pytest.mark.parametrize(

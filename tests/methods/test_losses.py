@@ -1,4 +1,4 @@
-"""The loss of every method, through its chunked heads, is the plain functions' on whole logits."""
+"""The loss of every method, computed in chunks, equals plain functions of the complete logits."""
 
 from pathlib import Path
 
@@ -56,14 +56,14 @@ def supervised(batch: SequenceBatch, kd_ratio: float) -> Tensor:
 def assert_same(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=0)
     parameters = list(STUDENT.module.parameters())
-    for one, other in zip(*(torch.autograd.grad(x, parameters) for x in (actual, expected)),
-                          strict=True):  # fmt: skip
-        torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
+    gradients = [torch.autograd.grad(value, parameters) for value in (actual, expected)]
+    for actual_gradient, expected_gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual_gradient, expected_gradient, atol=1e-10, rtol=0)
 
 
 @CHUNKS
 @pytest.mark.parametrize("ratio", [0.0, 0.3])
-def test_given_responses(ratio, chunk_size):
+def test_token_loss_of_the_data(ratio, chunk_size):
     loss = build(TokenLossConfig(kd_ratio=ratio), chunk_size).parts["tokens"].loss
     (part,) = loss.micro_batches(TrainingBatch(BATCH), None)
     value, metrics = loss(STUDENT.module, part)

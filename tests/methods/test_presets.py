@@ -1,4 +1,4 @@
-"""The presets are one method with other parts: where two of them must agree, they do."""
+"""The presets are one method with different parts. Presets that must agree do agree."""
 
 from dataclasses import replace
 from itertools import islice
@@ -28,7 +28,7 @@ STEPS, BATCH = 5, 4
 
 
 class SeedOfOnePurpose(Setup):
-    """All purposes share a seed, so that different sources draw the same prompts."""
+    """All purposes have the same seed, so that different sources draw the same prompts."""
 
     def seed(self, purpose: str) -> int:
         return 7
@@ -59,19 +59,19 @@ def train(method: Method) -> tuple[list[Tensor], list[list[int]], dict]:
     return gradients, responses, metrics | batch.metrics
 
 
-def assert_same(one: list[Tensor], other: list[Tensor], tolerance: float = 1e-6) -> None:
-    assert min(x.norm() for x in one) > 0.01
-    for x, y in zip(one, other, strict=True):
-        torch.testing.assert_close(x, y, atol=tolerance, rtol=0)
+def assert_same(actual: list[Tensor], expected: list[Tensor], tolerance: float = 1e-6) -> None:
+    assert min(gradient.norm() for gradient in actual) > 0.01
+    for gradient, expected_gradient in zip(actual, expected, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, atol=tolerance, rtol=0)
 
 
-def test_gkd_on_given_responses_is_kd():
+def test_gkd_on_responses_of_the_data_is_kd():
     gkd = TokenLossConfig(student_share=0.0, kd_ratio=1.0, divergence="forward_kl")
     assert_same(train(build(gkd))[0], train(build(TokenLossConfig(kd_ratio=1.0)))[0], 1e-12)
 
 
-def test_gkd_on_own_responses_with_the_reverse_kl_is_minillm_without_credit_ahead():
-    """The same prompts and rollouts; gamma = 0 leaves the exact single-step term alone."""
+def test_gkd_on_responses_of_the_student_with_the_reverse_kl_is_minillm_with_gamma_0():
+    """Prompts and rollouts are the same. With gamma = 0, MiniLLM has only the single-step term."""
     gkd = TokenLossConfig(student_share=1.0, kd_ratio=1.0, divergence="reverse_kl")
     minillm = MiniLLMConfig(alpha=0.0, gamma=0.0, inner_epochs=1, rollouts_per_collection=BATCH)
     gradients, responses, metrics = train(build(gkd))
@@ -95,14 +95,14 @@ def test_the_teacher_reads_each_sequence_once():
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_the_share_of_written_responses(share):
+def test_the_share_of_student_written_responses(share):
     source = build(TokenLossConfig(student_share=share, kd_ratio=1.0)).parts["tokens"].source
     steps = [step.metrics["rollout/student_share"] for step in islice(source, 100)]
     written = sum(count for count, _ in steps) / sum(count for _, count in steps)
     assert written == pytest.approx(share, abs=0.05 if share < 1 else 0)
 
 
-def test_the_share_of_imitkd_grows_along_a_line():
+def test_the_share_of_imitkd_changes_linearly():
     settings = TokenLossConfig(student_share=0.0, student_share_end=1.0, kd_ratio=1.0)
     source = build(settings).parts["tokens"].source
     shares = [source.share for _ in islice(source, STEPS + 2)]
@@ -121,24 +121,24 @@ def test_two_processes_write_the_responses_of_one():
             rows.append([ids[mask].tolist() for ids, mask in pairs])
         return rows
 
-    alone, first, second = responses(0, 1), responses(0, 2), responses(1, 2)
-    for whole, even, odd in zip(alone, first, second, strict=True):
-        assert whole[::2] == even and whole[1::2] == odd
+    one_process, first, second = responses(0, 1), responses(0, 2), responses(1, 2)
+    for rows, even_rows, odd_rows in zip(one_process, first, second, strict=True):
+        assert rows[::2] == even_rows and rows[1::2] == odd_rows
 
 
-def test_replayed_responses_are_old_ones():
+def test_replayed_responses_replace_new_responses():
     settings = TokenLossConfig(student_share=1.0, kd_ratio=1.0, replay_size=6, replay_share=0.5)
     source = build(settings).parts["tokens"].source
-    fresh = 0
+    new_responses = 0
     for step in islice(source, 50):
-        fresh += step.metrics["rollout/length"][1]
+        new_responses += step.metrics["rollout/length"][1]
         assert len(source.replay) <= 6
-    assert 0.4 < fresh / (50 * BATCH) < 0.6
+    assert 0.4 < new_responses / (50 * BATCH) < 0.6
     state = source.state_dict()
-    again = build(settings).parts["tokens"].source
-    again.load_state_dict(state)
-    assert list(again.replay) == list(source.replay)
-    assert next(iter(again)).batch.sequences.response_ids.equal(
+    restored = build(settings).parts["tokens"].source
+    restored.load_state_dict(state)
+    assert list(restored.replay) == list(source.replay)
+    assert next(iter(restored)).batch.sequences.response_ids.equal(
         next(iter(source)).batch.sequences.response_ids
     )
 

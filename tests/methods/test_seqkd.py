@@ -1,4 +1,4 @@
-"""SeqKD's file of teacher responses: reused, continued where it was cut, never another's."""
+"""SeqKD's file of teacher responses: reused if complete, continued if cut, else refused."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def train(command, settings, teacher):
-    """Trains by SeqKD; the responses are in seqkd.jsonl."""
+    """Trains with SeqKD; the responses are in seqkd.jsonl."""
 
     def run(*overrides):
         return command(
@@ -24,16 +24,16 @@ def train(command, settings, teacher):
 
 def test_a_whole_file_is_reused(train, caplog):
     file = Path("seqkd.jsonl")
-    before, written = file.read_bytes(), file.stat().st_mtime_ns
-    assert len(before.splitlines()) == 1 + 25
+    content, written_at = file.read_bytes(), file.stat().st_mtime_ns
+    assert len(content.splitlines()) == 1 + 25
     caplog.clear()
     assert train("training.lr=1e-4").status == 0
     assert "25 responses of the teacher read from seqkd.jsonl" in caplog.text
-    assert file.read_bytes() == before and file.stat().st_mtime_ns == written
+    assert file.read_bytes() == content and file.stat().st_mtime_ns == written_at
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
-def test_a_cut_file_is_continued_to_what_it_would_have_been(train, share):
+def test_a_cut_file_is_continued_to_the_same_file(train, share):
     whole = Path("seqkd.jsonl").read_bytes()
     weights = Path("out/last/model.safetensors").read_bytes()
     header = whole.index(b"\n") + 1
@@ -43,7 +43,7 @@ def test_a_cut_file_is_continued_to_what_it_would_have_been(train, share):
     assert Path("out/last/model.safetensors").read_bytes() == weights
 
 
-def test_line_breaks_of_unicode_are_no_ends_of_lines(train):
+def test_line_breaks_of_unicode_do_not_end_lines(train):
     lines = Path("seqkd.jsonl").read_text(encoding="utf-8").split("\n")
     row = json.loads(lines[1]) | {"response": "one\u2028two\x85three"}
     lines[1] = json.dumps(row, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Teachers that a method cannot use are refused; an average moves at every precision."""
+"""Teachers that a method cannot use are refused; the averaged teacher moves at every precision."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("words", REFUSED)
-def test_the_top_k_are_refused_where_they_are_not_enough(words):
+def test_top_k_is_refused_if_a_method_cannot_use_it(words):
     with pytest.raises(InputError, match=words):
         check_method(load_config([*REFUSED[words], "teacher.top_k=5"]))
 
 
 def test_a_run_with_the_top_k_can_be_evaluated():
-    """The commands that score a model take the teacher of its run, and no method."""
+    """The commands that score a model use the teacher of the run, but not its method."""
     config = load_config(["method=kd", "teacher.path=gpt2", "teacher.top_k=5"])
     check_method(config)
     saved = {"data": {}, "teacher": {"path": "gpt2", "top_k": 5}, "evaluation": {}, "runtime": {}}

@@ -1,4 +1,4 @@
-"""An example has views: student and teacher may read other prompts, and have other tokenizers."""
+"""Views of an example: student and teacher may have different prompts and tokenizers."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def config(**changes) -> DataConfig:
     return DataConfig(template="plain", max_prompt_length=64, **changes)
 
 
-def test_without_a_view_of_its_own_the_teacher_reads_the_students_prompt():
+def test_by_default_the_teacher_reads_the_students_prompt():
     tokenizer = train_tokenizer(["Name a colour red blue"], 300)
     first, *_ = encode([RECORDS[0]], tokenizer, config()).examples
     assert first.id == "first" and first.teacher_prompt_ids is None
@@ -103,7 +103,7 @@ def test_the_teacher_scores_the_responses_after_its_own_prompts():
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_the_mixture_has_views(alpha):
-    """Log-probabilities of both models after their own prompts, of other lengths; refilled."""
+    """Each model scores the responses after its prompts. New prompts replace ended rows."""
     student, teacher = tiny_model(1), tiny_model(2)
     prompts = [[1], [2, 3, 1], [3], [1, 2]] * 3
     teacher_prompts = [[3, 3, 1], [2], [1, 3, 2, 1, 2], [3]] * 3
@@ -155,7 +155,7 @@ def test_token_level_methods_refuse_another_tokenizer(refused, teacher, other, m
 
 
 def test_self_distillation_with_more_context(command, settings, teacher):
-    """The same model teaches itself, with the answer in its own prompt."""
+    """The student is its own teacher; the teacher's prompt contains the answer."""
     lines = [row | {"teacher_prompt": f"{row['output']}"[:12]} for row in rows()]
     write_jsonl(Path("train.jsonl"), lines)
     outcome = command(
@@ -164,4 +164,4 @@ def test_self_distillation_with_more_context(command, settings, teacher):
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     metrics = [json.loads(line) for line in Path("out/metrics.jsonl").read_text().splitlines()]
-    assert metrics[1]["loss/jsd"] > 1e-6  # 0 where both read the same prompt
+    assert metrics[1]["loss/jsd"] > 1e-6  # 0 if both read the same prompt

@@ -43,7 +43,7 @@ def build(kind: str, seed: int, dtype: torch.dtype = torch.float64, **changes) -
 
 
 class Wrapper(nn.Module):
-    """As a distributed engine wraps a model: only passes through it count."""
+    """Wraps a model like a distributed engine, and counts the passes through the wrapper."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Outputs of decoder layers, and losses of them beside a loss over the vocabulary.
 
-They are compared with plain forward passes with `output_hidden_states=True`. The plain passes read
-one sequence at a time without padding, or all with position ids.
+Outputs and losses are compared with plain forward passes with `output_hidden_states=True`. A plain
+pass reads one sequence without padding, or all sequences with position ids.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from minillm.models.layers import captured_layers, decoder_layers, layer_number
 from tests.models.stock_models import VOCAB, Wrapper, build
 from tests.objectives.small_heads import LOG_PROBS
 
-# Gemma 2 has no finite hidden states in float64 where prompts are padded.
+# In float64, the hidden states of Gemma 2 are not finite if prompts are padded.
 KINDS = {"gpt2": torch.float64, "gptj": torch.float64, "llama": torch.float64,
          "opt": torch.float64, "gemma2": torch.float32}  # fmt: skip
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -40,15 +40,15 @@ def after_last_layer(model: LanguageModel, state: Tensor) -> Tensor:
     return (body.ln_f if hasattr(body, "ln_f") else body.norm)(state)
 
 
-def assert_close(one: Tensor, other: Tensor, tolerance: float = 1e-10) -> None:
-    tolerance = tolerance if one.dtype == torch.float64 else 1e-4
-    scale = max(1.0, float(other.detach().abs().max()))
-    torch.testing.assert_close(one / scale, other / scale, atol=tolerance, rtol=tolerance)
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
+    tolerance = tolerance if actual.dtype == torch.float64 else 1e-4
+    scale = max(1.0, float(expected.detach().abs().max()))
+    torch.testing.assert_close(actual / scale, expected / scale, atol=tolerance, rtol=tolerance)
 
 
 @EVERY_KIND
 @torch.no_grad()
-def test_states_are_those_before_each_token_whatever_the_padding(kind):
+def test_states_before_each_token_do_not_depend_on_padding(kind):
     model = deep(kind)
     hidden, states = response_states(model, BATCH, (1, -1, 2, 3))
     assert states.keys() == {1, -1, 2, 3} and torch.equal(states[-1], states[3])
@@ -114,13 +114,13 @@ def test_a_loss_of_states_beside_the_loss_of_tokens(kind):
     assert_close(total, plain)
     gradients = [torch.autograd.grad(x, trained) for x in (total, plain)]
     tolerance = 1e-6 if kind == "llama" else 1e-10  # Llama's norms are computed in float32
-    for one, other in zip(*gradients, strict=True):
-        assert_close(one, other, tolerance)
+    for gradient, plain_gradient in zip(*gradients, strict=True):
+        assert_close(gradient, plain_gradient, tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_loss_of_states_in_half_precision(dtype):
-    """Under autocast, or with half precision weights."""
+    """With autocast, or with weights in half precision."""
     model = deep("llama", dtype=dtype)
     projection = nn.Linear(8, 4, dtype=dtype)
     state_loss = Follow(model, projection, torch.ones(3, 3, 4))

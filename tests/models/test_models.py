@@ -1,4 +1,4 @@
-"""Models: loading and its errors, padded vocabularies, left padding, checkpoints."""
+"""Models: loading, errors of loading, padded vocabularies, left padding, checkpoints."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def built(tokenizer, architecture="gpt2"):
 
 
 def qwen(tokenizer, rows, folder):
-    """A model with padded output rows, which are far more likely than the tokens."""
+    """A model with padded output rows, whose logits are far larger than those of the tokens."""
     config = Qwen2Config(
         vocab_size=rows, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=64,

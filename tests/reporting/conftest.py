@@ -8,7 +8,7 @@ import pytest
 
 
 def make_result(method: str, mean: float, data: str = "e2e", training_seed: int = 1) -> dict:
-    """A whole result of format 2 with 40 inputs whose ROUGE-L spreads around `mean`."""
+    """A complete result of format 2 with 40 inputs, whose ROUGE-L is spread around `mean`."""
     is_trained = method not in ("teacher", "init")
     lengths = np.tile([20.0, 30.0], 20)
     reverse_kl = None
@@ -46,13 +46,13 @@ def make_result(method: str, mean: float, data: str = "e2e", training_seed: int 
     }
 
 
-def metric(mean: float, per_input: np.ndarray, half: float, **parts) -> dict:
-    """One metric of a result of format 2, with an interval of `half` to each side."""
+def metric(mean: float, per_input: np.ndarray, half_width: float, **parts) -> dict:
+    """One metric of a result of format 2, with the interval `mean ± half_width`."""
     return {
         "mean": mean,
         "std": 0.3,
-        "ci_low": mean - half,
-        "ci_high": mean + half,
+        "ci_low": mean - half_width,
+        "ci_high": mean + half_width,
         "per_seed": {"10": mean - 0.1, "20": mean + 0.1},
         "greedy": None,
         "per_input": per_input.tolist(),
@@ -61,13 +61,13 @@ def metric(mean: float, per_input: np.ndarray, half: float, **parts) -> dict:
 
 
 def spread(mean: float, seed: int) -> np.ndarray:
-    """40 scores around `mean`, the same around every mean."""
+    """40 scores around `mean`. Their distances from `mean` depend only on the seed."""
     scores = np.random.default_rng(seed).normal(0, 12, 40)
     return scores - scores.mean() + mean
 
 
 def make_old_result(method: str, mean: float) -> dict:
-    """A whole result of format 1, as this project wrote them before it had a list of metrics."""
+    """A complete result of format 1, which this project wrote before it had a list of metrics."""
     return {
         "format": 1,
         "data": "e2e",
@@ -128,7 +128,7 @@ def old_result():
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a text, or a value as json, to a file of this name; returns the path."""
+    """Writes a text, or a value as json, to a file with this name; returns the path."""
 
     def run(name: str, content) -> Path:
         path = tmp_path / name

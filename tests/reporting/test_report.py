@@ -1,4 +1,4 @@
-"""The report as a whole, from fabricated runs to files."""
+"""Reports, from fabricated runs to files."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ def test_report_files_and_round_trip(runs, tmp_path):
 
     again = tmp_path / "again"
     write_report([output / "results.json"], again, title="Both")
-    write_report([output], output, title="Both")  # in place, from the report alone
+    write_report([output], output, title="Both")  # replaces the report, without its runs
     for folder in (again, output):
         assert {name: (folder / name).read_bytes() for name in FILES} == first
 
@@ -90,7 +90,7 @@ def test_markdown_of_metrics_in_their_directions(result):
     groups = grouped(result("teacher", 52), result("sft", 43), result("kd", 40))
     table = markdown_table(groups, [REVERSE_KL, LENGTH])
     assert cells(table, "method")[4:] == ["reverse KL", "length", "length, greedy", "training (s)"]
-    # 20 / 43 is the lower; the teacher has none, and a length is neither good nor bad.
+    # 20 / 43 is the lowest. The teacher has no reverse KL, and a length has no direction.
     assert cells(table, "teacher")[4:6] == ["–", "25.0 [24.8, 25.2]"]
     assert cells(table, "sft")[4:6] == ["**0.465 [0.455, 0.475]**", "25.0 [24.8, 25.2]"]
     assert cells(table, "kd")[4] == "0.500 [0.490, 0.510]"
@@ -122,7 +122,7 @@ def test_the_usual_reference(result):
     groups = grouped(result("teacher", 52), result("sft", 43), result("kd", 40), result("init", 60))
     assert usual_reference(groups, ROUGE_L) == "sft"
     assert usual_reference(groups, REVERSE_KL) == "sft"
-    assert usual_reference(groups, LENGTH) == "kd"  # the last, for none is better
+    assert usual_reference(groups, LENGTH) == "kd"  # the last student: a length has no direction
     assert usual_reference(grouped(result("minillm", 9), result("sft", 43)), ROUGE_L) == "minillm"
     assert usual_reference(grouped(result("teacher", 52)), ROUGE_L) is None
 
@@ -148,7 +148,7 @@ def test_a_new_metric_is_shown_everywhere(result, write, tmp_path, monkeypatch):
     output = tmp_path / "report"
     table = write_report(paths, output, metrics=["letterCount"])
     assert cells(table, "gkd")[4:6] == ["**20.00 [19.00, 21.00]**", "9.00"]
-    assert cells(table, "gkd minus sft")[-1] == "-10.00 [-10.00, -10.00]"  # the best against others
+    assert cells(table, "gkd minus sft")[-1] == "-10.00 [-10.00, -10.00]"  # gkd is the best student
     assert "Letters: letters of a response, weighed by its tokens." in table
     assert sorted(f.name for f in output.iterdir()) == [
         "letter_count.png", "results.json", "table.csv", "table.md", "training.png"
@@ -182,16 +182,16 @@ def test_curves_and_reference_that_are_named(result, write, tmp_path):
     assert not (output / "training.png").exists()
 
 
-def test_a_method_keeps_its_color(result):
-    """In whatever company; colours come again with another line style only when all are used."""
-    usual = _styles(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))
-    more = [f"method {i}" for i in range(12)]
-    crowd = _styles(grouped(*(result(name, 40) for name in ["zkd", "minillm", *more])))
-    assert crowd["minillm"]["color"] == usual["minillm"]["color"]
-    looks = [(style["color"], style["linestyle"]) for style in crowd.values()]
+def test_a_method_has_one_color(result):
+    """The other methods do not matter. If all colours are used, line styles differ."""
+    few = _styles(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))
+    names = [f"method {i}" for i in range(12)]
+    many = _styles(grouped(*(result(name, 40) for name in ["zkd", "minillm", *names])))
+    assert many["minillm"]["color"] == few["minillm"]["color"]
+    looks = [(style["color"], style["linestyle"]) for style in many.values()]
     assert len(set(looks)) == len(looks) == 14
     assert {color for color, _ in looks} == set(_COLORS)
-    assert usual["teacher"]["color"] not in _COLORS and usual["init"]["color"] not in _COLORS
+    assert few["teacher"]["color"] not in _COLORS and few["init"]["color"] not in _COLORS
 
 
 def test_one_result_without_history(result, write, tmp_path):
@@ -206,13 +206,13 @@ def test_one_result_without_history(result, write, tmp_path):
     assert "- commands: unknown" in (output / "table.md").read_text()
 
 
-def test_replaces_only_what_a_report_wrote(result, runs, write, tmp_path):
+def test_only_the_files_of_a_report_are_replaced(result, runs, write, tmp_path):
     output = tmp_path / "report"
     write_report([runs], output, metrics=["rougeL", "exact_match"])
     (output / "length.png").write_bytes(b"mine")
     only = write("only.json", result("teacher", 50))
     write_report([only], output)
-    # They showed runs that are no longer in the report.
+    # exact_match.png and training.png showed runs that are no longer in the report.
     names = sorted(file.name for file in output.iterdir())
     assert names == ["length.png", *FILES[:-1]]
     (output / "results.json").unlink()
@@ -222,9 +222,10 @@ def test_replaces_only_what_a_report_wrote(result, runs, write, tmp_path):
         write_report([runs], only)
 
 
-def test_needs_no_model_library():
+def test_reports_need_no_model_library():
     code = (
         "import minillm.reporting.report, sys; print({'torch', 'transformers'} & set(sys.modules))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "set()"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "set()"

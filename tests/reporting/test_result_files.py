@@ -1,4 +1,4 @@
-"""Result files: found wherever they are said to be, and refused with a reason."""
+"""Result files: found in folders and reports, read in both formats, and refused with a reason."""
 
 import json
 from pathlib import Path
@@ -20,17 +20,17 @@ def read(content: dict) -> Result:
     return Result.from_json(content, "here")
 
 
-def test_finds_and_orders_results(runs):
+def test_results_are_found_and_sorted(runs):
     results = load_results([runs])
-    order = ["teacher", "init", "gkd", "minillm", "seqkd", "sft"]  # roles first, then as found
+    order = ["teacher", "init", "gkd", "minillm", "seqkd", "sft"]  # students in order of the files
     assert [(r.data, r.method) for r in results] == [
         *(("dolly", method) for method in order),
         *(("e2e", method) for method in [*order[:4], *order[3:]]),
     ]
     one_file = runs / "sft-1" / "evaluation" / "e2e.json"
-    first = load_results([one_file, one_file.parent, runs])  # each is taken once
-    assert [r.method for r in first[:4]] == ["teacher", "init", "sft", "gkd"]
-    assert len(first) == len(results)
+    sft_first = load_results([one_file, one_file.parent, runs])  # no result is repeated
+    assert [r.method for r in sft_first[:4]] == ["teacher", "init", "sft", "gkd"]
+    assert len(sft_first) == len(results)
     assert len(load_results([one_file.parent])) == 2
 
 
@@ -54,7 +54,7 @@ def test_training_seeds_are_grouped_but_models_and_runs_are_not(result):
     assert labels == ["sft (sft-1)", "sft (sft-low-lr)"]
 
 
-def test_a_result_survives_its_file(result):
+def test_a_result_is_the_same_after_writing_and_reading(result):
     content = result("sft", 40) | {"of another program": {"kept": True}}
     assert read(content).to_json() == content
     text = to_text(content)
@@ -83,8 +83,8 @@ def test_the_old_format_is_read(old_result):
 
 
 @pytest.mark.parametrize("report", sorted(RESULTS.rglob("results.json")), ids=str)
-def test_the_reports_of_this_project_keep_their_numbers(report):
-    """A report from the stored results has the rows of the stored tables."""
+def test_the_stored_reports_have_the_same_numbers(report):
+    """A report made from the stored results has the rows of the stored tables."""
 
     def rows(text: str) -> list[list[str]]:
         lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -97,7 +97,7 @@ def test_the_reports_of_this_project_keep_their_numbers(report):
     assert rows("\n".join(tables)) == rows(report.with_name("table.md").read_text())
 
 
-def test_rounds_results_but_not_what_made_them(result):
+def test_results_are_rounded_and_configs_are_not(result):
     small = rounded(result("sft", 40))
     assert small["metrics"]["rougeL"]["ci_low"] == 38.7654
     assert small["config"]["lr"] == 0.0000051234
@@ -137,7 +137,7 @@ def test_rounds_results_but_not_what_made_them(result):
         ),
     ],
 )
-def test_refuses_bad_results(result, write, change, message):
+def test_bad_results_are_refused(result, write, change, message):
     bad = result("sft", 40)
     change(bad)
     with pytest.raises(InputError, match=message):
@@ -153,14 +153,14 @@ def test_refuses_bad_results(result, write, change, message):
         (lambda r: r.update(per_input=[1.0, None]), "one number for each input"),
     ],
 )
-def test_refuses_bad_results_of_the_old_format(old_result, write, change, message):
+def test_bad_results_of_the_old_format_are_refused(old_result, write, change, message):
     bad = old_result("sft", 40)
     change(bad)
     with pytest.raises(InputError, match=message):
         load_results([write("r.json", bad)])
 
 
-def test_refuses_what_holds_no_results(write, tmp_path):
+def test_files_without_results_are_refused(write, tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
         load_results([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="holds no results"):
@@ -173,7 +173,7 @@ def test_refuses_what_holds_no_results(write, tmp_path):
         load_results([write("bad.json", '{"format": 2,\n"data}')])
 
 
-def test_refuses_two_results_for_the_same_thing(result, write):
+def test_two_results_of_the_same_model_and_seed_are_refused(result, write):
     files = [write(f"{n}.json", result("sft", n)) for n in (40, 41)]
     with pytest.raises(InputError, match=r"two different results for data 'e2e'.*40.json.*41.json"):
         load_results(files)

@@ -121,22 +121,23 @@ def test_models_whose_cache_cannot_mask_padding_are_refused():
 
 @pytest.mark.parametrize("name", ["past_key_values", "cache"])
 def test_the_cache_is_given_by_the_name_in_the_signature(name, monkeypatch):
-    """Models of transformers before 5.24 and from 5.24 on, whichever version is installed."""
+    """Models of transformers before 5.24 and from 5.24 on, with any installed version."""
     model = tiny_model(1)
     body = type(model.module.base_model)
     forward, installed_name = body.forward, CachedReader(model).cache_argument
     ids = torch.tensor([[1, 2, 3, 1]])
     expected = CachedReader(model).read(ids, torch.ones_like(ids))
 
-    def before(self, past_key_values, position_ids, **others):
+    def old_forward(self, past_key_values, position_ids, **others):
         return forward(
             self, position_ids=position_ids, **others, **{installed_name: past_key_values}
         )
 
-    def after(self, cache, position_ids, **others):
+    def new_forward(self, cache, position_ids, **others):
         return forward(self, position_ids=position_ids, **others, **{installed_name: cache})
 
-    monkeypatch.setattr(body, "forward", before if name == "past_key_values" else after)
+    replacement = old_forward if name == "past_key_values" else new_forward
+    monkeypatch.setattr(body, "forward", replacement)
     reader = CachedReader(model)
     states = [reader.read(part, torch.ones_like(part)) for part in ids.split(2, dim=1)]
     torch.testing.assert_close(torch.cat(states, dim=1), expected)

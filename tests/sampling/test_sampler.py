@@ -152,10 +152,10 @@ def test_greedy_decoding_takes_the_most_likely_token():
     result = sample(student, prompts, Decoding(6, temperature=0), generator=generator())
     best = log_prob_table(student, result.sequences)
     for token in range(4):
-        other = result.sequences.response_ids.clone()
-        other[:, 0] = token
+        changed_ids = result.sequences.response_ids.clone()
+        changed_ids[:, 0] = token
         changed = result.sequences.__class__(
-            prompts.ids, prompts.mask, other, result.sequences.response_mask
+            prompts.ids, prompts.mask, changed_ids, result.sequences.response_mask
         )
         assert (log_prob_table(student, changed)[:, 0] <= best[:, 0] + 1e-12).all()
 
