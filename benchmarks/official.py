@@ -77,6 +77,7 @@ def rollout_loss(
     rollout: Rollout,
     weights: Tensor,
     advantage: Tensor,
+    *,
     settings: Settings,
     tokens: int,
 ) -> Tensor:
@@ -90,7 +91,7 @@ def rollout_loss(
         rollout.student_log_probs,
         weights,
         advantage,
-        settings,
+        settings=settings,
     )
     return (parts.total * rollout.mask).sum() / tokens
 
@@ -130,7 +131,7 @@ class Official:
         log_probs = rollout.student_log_probs, rollout.mixture_log_probs
         weights = importance_weights(*log_probs, settings)
         advantage = advantages(
-            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, settings
+            log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, settings=settings
         )
         tokens = rollout.sequences.tokens
         for _ in range(shape.inner_epochs):
@@ -140,7 +141,7 @@ class Official:
             for rows in order.split(shape.micro_batch):
                 rollout_loss(
                     self.problem.student, self.problem.teacher, _rows(rollout, rows),
-                    weights[rows], advantage[rows], settings, tokens,
+                    weights[rows], advantage[rows], settings=settings, tokens=tokens,
                 ).backward()  # fmt: skip
             update(self.problem.student.module, self.adamw)
 

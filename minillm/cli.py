@@ -1,6 +1,6 @@
-"""The command `minillm`: train, evaluate, generate, data, report. Thin: each verb is in commands/.
+"""The command `minillm`: train, evaluate, generate, data, report. `commands/` holds the verbs.
 
-Libraries are imported by the verb that needs them, so that `--help` and errors come at once.
+A verb imports its libraries when it runs, so `--help` and errors appear without delay.
 """
 
 import argparse
@@ -16,19 +16,19 @@ from minillm.errors import InputError, Stopped, TrainingError
 from minillm.version import version_text
 
 OVERRIDES = """\
-Settings are given as key=value; group=file picks a file of configs/:
-  experiment=embedded/minillm   all settings of a run; what follows changes some
-  method=sft|kd|seqkd|minillm   data=embedded|e2e|...
-  teacher.path=FOLDER  student.path=FOLDER  output=FOLDER  overwrite=true
-  method.alpha=0.1  training.lr=1e-4  training.steps=500  runtime.seed=2
-  resume=auto                   a run goes on from its newest checkpoint; or resume=CHECKPOINT
+A setting is key=value. group=file selects a file of configs/:
+  experiment=embedded/minillm   all settings of a run; further settings change some of them
+  method=sft|kd|seqkd|gkd|imitkd|hidden_states|minillm
+  data=embedded|jsonl|e2e|...   teacher.path=FOLDER  student.path=FOLDER
+  method.divergence=jsd  method.parameters.beta=0.1  method.alpha=0.1  training.lr=1e-4
+  output=FOLDER                 the folder of the run; overwrite=true replaces another run
+  resume=auto                   continue from the newest checkpoint; or resume=CHECKPOINT
 On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
-All settings with their meaning are in minillm/config.py; a run writes all of its own to
-OUTPUT/config.yaml.
+minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
 
-Exit status: 0 done, 2 wrong input, 3 training cannot go on, 75 stopped by SIGTERM or SIGUSR1 and
-130 by Ctrl-C; training writes a checkpoint then, from which resume=auto goes on.
+Exit status: 0 done, 2 wrong input, 3 training cannot continue, 75 stopped by SIGTERM or SIGUSR1,
+130 stopped by Ctrl-C. A stopped training writes a checkpoint, from which resume=auto continues.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -40,7 +40,7 @@ EXAMPLES = """\
 
 
 class ShowVersion(argparse.Action):
-    """Prints version and revision and ends the command; git is asked only then."""
+    """Prints version and git revision and ends the command. Other commands do not run git."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(version_text())
@@ -48,12 +48,12 @@ class ShowVersion(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Verbs and their arguments."""
+    """The parser of all verbs and their arguments."""
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="minillm",
-        description="Distil language models: MiniLLM (arXiv 2306.08543), KD, SeqKD, SFT.",
-        epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` says more.",
+        description="Distil language models: MiniLLM (arXiv 2306.08543), GKD, KD, SeqKD, SFT.",
+        epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` explains a verb.",
         formatter_class=raw,
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="version and git revision")
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
             name, help=text, description=text, epilog=OVERRIDES, formatter_class=raw
         )
 
-    model = "a run's folder, a causal LM folder, or a Hub name"
+    model = "the folder of a run, the folder of a causal LM, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.")
     evaluate = verb("evaluate", "Score models on a data set: ROUGE-L, exact match, reverse KL, ...")
     evaluate.add_argument("arguments", nargs="+", metavar="MODEL | key=value",
@@ -72,28 +72,40 @@ def parser() -> argparse.ArgumentParser:
     generate = verb("generate", "Print a model's responses as JSON lines.")
     generate.add_argument("model", help=model)
     generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
-                          "(repeatable); without it, the inputs of the test split")  # fmt: skip
-    data = verb("data", "Show a data set as training sees it; export it as jsonl.")
-    data.add_argument("--export", metavar="FOLDER", help="write train, validation and test there")
+                          "(repeatable); by default, the inputs of the test split")  # fmt: skip
+    data = verb("data", "Show a data set as training reads it, and export it as jsonl.")
+    data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
     for command in (train, generate, data):
         command.add_argument("overrides", nargs="*", metavar="key=value", help="settings")
     report = verbs.add_parser("report", help="Write tables and figures from result files.")
     report.add_argument("paths", nargs="+", type=Path, metavar="PATH",
-                        help="runs, folders of runs, result files, or an earlier report's "
-                        "results.json")  # fmt: skip
+                        help="runs, folders of runs, result files, or the results.json of an "
+                        "earlier report")  # fmt: skip
     report.add_argument("--output", required=True, type=Path, help="folder, such as results/mine")
     report.add_argument("--title", help="heading of the table")
     report.add_argument("--metric", action="append", metavar="NAME", help="a metric for tables and "
                         "figures, such as exact_match (repeatable); by default rougeL")  # fmt: skip
     report.add_argument("--curve", action="append", metavar="NAME", help="a validation score for "
                         "training.png, such as loss (repeatable)")  # fmt: skip
-    report.add_argument("--against", metavar="METHOD", help="the method that is compared with the "
-                        "others; by default minillm, or else the best student")  # fmt: skip
+    report.add_argument("--against", metavar="METHOD", help="the method to compare with all others;"
+                        " by default minillm, or the best student without it")  # fmt: skip
     return top
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line. Settings may follow options, which argparse alone refuses."""
+    top = parser()
+    parsed, rest = top.parse_known_args(arguments)
+    settings = [text for text in rest if "=" in text and not text.startswith("-")]
+    if len(settings) < len(rest) or (rest and not hasattr(parsed, "overrides")):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if settings:
+        parsed.overrides += settings
+    return parsed
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Carry out one verb."""
+    """Run one verb."""
     if arguments.verb == "report":
         from minillm.reporting.report import write_report
 
@@ -114,7 +126,9 @@ def run(arguments: argparse.Namespace) -> None:
         overrides = [text for text in arguments.arguments if "=" in text]
         models = [text for text in arguments.arguments if "=" not in text]
         if not models:
-            raise InputError("no model is given: name a run's folder, a model's, or a Hub name.")
+            raise InputError(
+                "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
+            )
         for model in models:
             evaluate_model(model, overrides)
         return
@@ -136,30 +150,30 @@ def run(arguments: argparse.Namespace) -> None:
         show_data(config, arguments.export)
 
 
-def complain(error: Exception) -> None:
-    """Print what is wrong: once, where all processes of a launcher found the same."""
+def print_error(error: Exception) -> None:
+    """Print an error once, even if all processes of a launcher raise it."""
     text, rank = f"minillm: {error}", os.environ.get("RANK", "0")
     if rank != "0":
-        # As the first process ends, the launcher ends the others, in this sleep if they failed
-        # alike. One that failed alone, or on a machine of its own, has its say after it.
+        # If all processes fail, process 0 prints and exits, and the launcher ends the others during
+        # this sleep. A process that failed alone, or on another machine, prints after the sleep.
         time.sleep(3 if os.environ.get("LOCAL_RANK") == "0" else 6)
         text += f" (process {rank})"
     print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exit status: see OVERRIDES."""
+    """Run the command. OVERRIDES lists the exit statuses."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
-        run(parser().parse_args(arguments))
+        run(parse(arguments))
     except (InputError, TrainingError) as error:
-        complain(error)
+        print_error(error)
         sys.exit(2 if isinstance(error, InputError) else 3)
     except Stopped as stop:
-        if os.environ.get("RANK", "0") == "0":  # all have agreed on it
+        if os.environ.get("RANK", "0") == "0":  # all processes stop together
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
-        print("minillm: interrupted; checkpoints that were written are whole", file=sys.stderr)
+        print("minillm: interrupted. The existing checkpoints are complete.", file=sys.stderr)
         sys.exit(130)

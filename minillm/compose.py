@@ -1,7 +1,7 @@
-"""From `configs/` and the command line to one typed `Config`, with Hydra.
+"""Composes one typed `Config` from `configs/` and the command line, with Hydra.
 
-An override is `key=value` (`method.alpha=0.1`), or picks a file of a group (`method=kd`,
-`data=e2e`, `experiment=embedded/minillm`). What is unknown is refused with the nearest valid name.
+An override sets a value (`method.alpha=0.1`) or selects a file of a group (`method=kd`, `data=e2e`,
+`experiment=embedded/minillm`). An unknown name is refused with the nearest valid name.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from minillm.settings import check_used, dotted
 
 
 def configs_folder() -> Path:
-    """The folder configs/: inside the package where a wheel was installed, else beside it."""
+    """The folder configs/: in the package if a wheel is installed, else beside the package."""
     packaged = Path(__file__).with_name("configs")
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "configs"
 
@@ -33,17 +33,17 @@ CONFIGS = configs_folder()
 
 
 def register_schemas() -> None:
-    """Tell Hydra the types: one schema for the whole, one for each method."""
+    """Register the types with Hydra: one schema for `Config`, and each schema of a method."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, schema in METHOD_CONFIGS.items():
         store.store(group="method", name=f"schema_{name}", node=schema)
 
 
-# Sections whose names are open: columns of the data, parameters of divergences.
+# Sections that accept any name: columns of the data, parameters of divergences.
 OPEN_SECTIONS = ("data.columns.", "method.parameters.")
 
-# Sections that a model trained here brings along when it is scored again.
+# Sections that `evaluate` and `generate` take from the run that trained the model.
 SAVED_SECTIONS = ("data", "teacher", "evaluation", "runtime")
 
 
@@ -51,26 +51,26 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     """Compose, check and return the settings of a command.
 
     Args:
-        overrides: of the command line.
-        saved: settings of an earlier run, whose data, teacher and evaluation stand where the
-            command line does not pick others.
+        overrides: arguments of the command line.
+        saved: settings of an earlier run. Its `SAVED_SECTIONS` are used, except those for which the
+            command line selects a file.
 
     Raises:
-        InputError: an override is malformed, names nothing, or has a value of the wrong type; or
+        InputError: an override is malformed, its name is unknown, its value has the wrong type, or
             settings contradict each other.
     """
     register_schemas()
     if not CONFIGS.is_dir():
         raise InputError(f"{CONFIGS} is missing: install MiniLLM again (pip install .).")
-    picks, values = _parse(overrides)
+    selections, values = _parse(overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = _compose([override.input_line for override in picks])
+        config = _compose([override.input_line for override in selections])
     keys = list(dotted(OmegaConf.to_container(config)))
-    picked = {override.key_or_group for override in picks}
+    selected_groups = {override.key_or_group for override in selections}
     try:
-        OmegaConf.set_struct(config, False)  # types still refuse what is not there
+        OmegaConf.set_struct(config, False)  # the types still refuse unknown settings
         for section in SAVED_SECTIONS if saved else ():
-            if not picked & {section, "experiment"}:
+            if not selected_groups & {section, "experiment"}:
                 config[section] = OmegaConf.merge(config[section], saved[section])
         for override in values:
             key = override.key_or_group
@@ -78,10 +78,10 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
                 raise _unknown_setting(key, keys)
             if key == "method.name" and override.value() in groups()["method"]:
                 raise InputError(
-                    f"method.name={override.value()} only names the method in tables: to pick the "
-                    f"method, write method={override.value()}."
+                    f"method.name={override.value()} sets only the name of the method in tables. "
+                    f"To select the method, write method={override.value()}."
                 )
-            OmegaConf.update(config, key, override.value())
+            _set_value(config, override)
         typed = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error
@@ -90,36 +90,48 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     return typed
 
 
-def _compose(picks: Sequence[str]) -> DictConfig:
+def _set_value(config: DictConfig, override: Override) -> None:
+    """Set one value. The message of a wrong type names the whole override."""
+    key = override.key_or_group
     try:
-        return compose("config", overrides=list(picks))
+        OmegaConf.update(config, key, override.value())
+    except OmegaConfBaseException as error:
+        text = _message(error)
+        where = "" if text.startswith(key) else f"{override.input_line}: "
+        raise InputError(
+            f"{where}{text}. The types of all settings are in minillm/config.py."
+        ) from error
+
+
+def _compose(selections: Sequence[str]) -> DictConfig:
+    try:
+        return compose("config", overrides=list(selections))
     except (HydraException, OmegaConfBaseException) as error:
         text = f"{_message(error)}: {_message(error.__cause__)}" if error.__cause__ else str(error)
         raise InputError(f"{text}.") from error
 
 
 def _message(error: BaseException) -> str:
-    """Hydra's and OmegaConf's own words on one line: what is wrong, and the key."""
+    """The message of Hydra or OmegaConf on one line, after the key if the message has one."""
     lines = [line.strip() for line in str(error).splitlines()]
     keys = [line.partition(":")[2].strip() for line in lines if line.startswith("full_key")]
     return (f"{keys[0]}: " if keys else "") + lines[0].rstrip(".")
 
 
 def groups() -> dict[str, list[str]]:
-    """The config groups and the files of each: {"method": ["kd", ...], ...}."""
-    found: dict[str, list[str]] = {}
+    """The files of each config group: {"method": ["kd", ...], ...}."""
+    files: dict[str, list[str]] = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
         relative = path.relative_to(CONFIGS).with_suffix("")
-        relative = path.relative_to(CONFIGS).with_suffix("")
-        is_ours = relative.parts[0] != "accelerate"  # those are for `accelerate launch`
-        if len(relative.parts) > 1 and is_ours and not relative.name.startswith("_"):  # _: shared
-            found.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
-    return found
+        is_group = relative.parts[0] != "accelerate"  # these files are for `accelerate launch`
+        if len(relative.parts) > 1 and is_group and not relative.name.startswith("_"):  # _: shared
+            files.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
+    return files
 
 
 def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
-    """Split overrides into those that pick a group's file and those that set a value."""
-    known, picks, values = groups(), [], []
+    """Split overrides into selections of a group's file and settings of a value."""
+    files, selections, values = groups(), [], []
     parser = OverridesParser.create()
     for text in overrides:
         malformed = InputError(
@@ -133,40 +145,41 @@ def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
         plain = override.type is OverrideType.CHANGE and not override.package
         if not plain or override.is_sweep_override():
             raise malformed
-        if override.key_or_group not in known:
+        group = override.key_or_group
+        if group not in files:
             values.append(override)
             continue
-        if override.value() not in known[override.key_or_group]:
-            raise unknown_name(
-                override.key_or_group, str(override.value()), known[override.key_or_group]
-            )
-        picks.append(override)
-    return picks, values
+        if override.value() not in files[group]:
+            raise unknown_name(group, str(override.value()), files[group])
+        selections.append(override)
+    return selections, values
 
 
 def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
-    """Names the setting of that name elsewhere, or the nearest of those beside it."""
+    """The error names the same setting in another section, or the nearest in the same section."""
     parent, _, name = key.rpartition(".")
     schemas = [
         schema for schema, fields in METHOD_CONFIGS.items() if name in fields.__dataclass_fields__
     ]
     methods = [preset for schema in schemas for preset in presets(schema)]
     if parent == "method" and methods:
-        return InputError(f"{key} is a setting of method={' or '.join(methods)} alone. Pick that "
+        return InputError(f"{key} is a setting of method={' or '.join(methods)} only. Select that "
                           f"method, or leave {key} out.")  # fmt: skip
-    homes = [other for other in keys if other.endswith(f".{name}")]
-    if homes and parent not in keys:
-        return InputError(f"unknown setting {key!r}. Did you mean {' or '.join(homes)}?")
+    same_name = [known for known in keys if known.endswith(f".{name}")]
+    if same_name and parent not in keys:
+        return InputError(f"unknown setting {key!r}. Did you mean {' or '.join(same_name)}?")
     start = f"{parent}." if parent in keys else ""
-    beside = [x for x in keys if x.startswith(start) and x.count(".") == start.count(".")]
-    return unknown_name("setting", key, beside)
+    same_section = [
+        known for known in keys if known.startswith(start) and known.count(".") == start.count(".")
+    ]
+    return unknown_name("setting", key, same_section)
 
 
 def presets(schema: str) -> list[str]:
-    """The methods whose file in configs/method takes this schema."""
+    """The methods whose file in configs/method uses this schema."""
     files = sorted((CONFIGS / "method").glob("*.yaml"))
     contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    return [name for name, x in contents.items() if f"schema_{schema}" in x["defaults"]]
+    return [name for name, file in contents.items() if f"schema_{schema}" in file["defaults"]]
 
 
 def write_config(config: Config, path: Path) -> None:
@@ -175,7 +188,7 @@ def write_config(config: Config, path: Path) -> None:
 
 
 def read_config(path: Path) -> dict:
-    """The settings that a run was made with."""
+    """The settings that a run has stored."""
     try:
         saved = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
 """Typed settings of every part, with defaults of the paper (appendix B.1).
 
-Each part has a dataclass; `configs/` fills them through Hydra (see `minillm/compose.py`). The rules
-of a setting (allowed numbers and words, whether it may change when a run goes on) are beside its
-field, see `minillm/settings.py`. Rules that join several settings are in
+Each part has a dataclass, which Hydra fills from `configs/` (see `minillm/compose.py`). The rules
+of a setting are beside its field: its allowed numbers and words, and whether it may change when a
+run continues (see `minillm/settings.py`). Rules about several settings are in
 `minillm/config_checks.py`.
 """
 
@@ -13,8 +13,10 @@ from omegaconf import MISSING
 
 from minillm.settings import setting
 
-# The rules of a seed: torch, NumPy and Python take these numbers.
+# The rules of a seed: torch, NumPy and Python accept these numbers.
 SEED = {"at_least": 0, "at_most": 2**32 - 1}
+# The settings of a token loss that let the student write responses.
+STUDENT_WRITES = "student_share or student_share_end"
 
 
 @dataclass
@@ -22,14 +24,14 @@ class ModelConfig:
     """One language model: loaded from `path`, or built with random weights from `architecture`."""
 
     path: str | None = None  # folder or Hub name
-    tokenizer: str | None = None  # folder or Hub name; by default the one beside the model
+    tokenizer: str | None = None  # folder or Hub name; null: the tokenizer of the model
     dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
     architecture: str | None = setting(None, choices=("gpt2", "llama"))
     hidden_size: int = setting(64, at_least=1)
     layers: int = setting(2, at_least=1)
     heads: int = setting(2, at_least=1)
     dropout: float = setting(0.0, at_least=0, below=1)
-    # Of the tokenizer trained on the training text, for a built model without `tokenizer`.
+    # Size of the tokenizer that is trained for a built model if no tokenizer is named.
     vocab_size: int = setting(2000, at_least=300)
 
 
@@ -44,19 +46,22 @@ class MemberConfig:
 
 @dataclass
 class TeacherConfig(ModelConfig):
-    """Who teaches.
+    """The teacher.
 
     `local`: the frozen model of `path`. `ensemble`: the mixture of `members`. `average`: the moving
-    average of the student's own weights.
+    average of the student's weights.
     """
 
     kind: str = setting("local", choices=("local", "ensemble", "average"))
-    # Keep only the k most likely tokens and a tail of what the teacher says; null: everything.
+    # The teacher's distributions keep the k most likely tokens and a tail; null: all tokens.
     top_k: int | None = setting(None, at_least=1)
     members: list[MemberConfig] = setting([])
-    mixture: str = setting("arithmetic", choices=("arithmetic", "geometric"))
-    rate: float = setting(0.01, above=0, at_most=1)  # the student's share in an update of `average`
-    update_every: int = setting(1, at_least=1)  # optimiser steps per update of `average`
+    mixture: str = setting(
+        "arithmetic", choices=("arithmetic", "geometric"), only_with="kind=ensemble"
+    )
+    # The student's share in an update of `average`, and the optimiser steps per update.
+    rate: float = setting(0.01, above=0, at_most=1, only_with="kind=average")
+    update_every: int = setting(1, at_least=1, only_with="kind=average")
 
 
 @dataclass
@@ -68,10 +73,10 @@ class DataConfig:
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
-    validation: str | None = None  # where null, `validation_size` training inputs are held out
+    validation: str | None = None  # null: `validation_size` training inputs are held out
     test: str | None = None
     validation_size: int = setting(500, at_least=1)
-    # Our names for the columns -> the names in the data.
+    # The column names of this project -> the column names in the data.
     columns: dict[str, str] = setting(
         {},
         choices=(
@@ -79,21 +84,21 @@ class DataConfig:
         ),
     )  # fmt: skip
     template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
-    # Template of a prompt that only the teacher reads; null: the teacher reads the student's.
+    # Template of the prompt that the teacher reads; null: the teacher reads the student's prompt.
     teacher_template: str | None = setting(
         None, choices=("alpaca", "plain", "chat", "demonstration")
     )
-    # Tokens; null: as `max_prompt_length`.
+    # Tokens; null: `max_prompt_length`.
     max_teacher_prompt_length: int | None = setting(None, at_least=1)
-    max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped, counted
-    max_response_length: int = setting(256, at_least=1)  # tokens, the end-of-sequence one included
+    max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped
+    max_response_length: int = setting(256, at_least=1)  # tokens, including EOS
     seed: int = setting(0, **SEED)  # of splits and of generated data
-    plain_text: str | None = None  # text file of D_PT, a document a line, for L_PT
+    plain_text: str | None = None  # text file of D_PT for L_PT, one document per line
 
 
 @dataclass
 class MethodConfig:
-    """What every method has: a name, and the language-modelling loss L_PT on plain text."""
+    """Settings of every method: its name, and the language-modelling loss L_PT on plain text."""
 
     name: str = ""  # names the method in tables
     # L_PT: `lm_coef` * ((1 - lm_kd_ratio) * cross-entropy + lm_kd_ratio * KL[p || q]) on D_PT.
@@ -103,9 +108,14 @@ class MethodConfig:
     lm_length: int = setting(512, at_least=1, only_with="lm_coef")
 
     @property
+    def reads_distributions(self) -> bool:
+        """Whether a loss compares distributions that the teacher computes in every step."""
+        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+
+    @property
     def reads_teacher_each_step(self) -> bool:
         """Whether the teacher makes forward passes in every optimiser step."""
-        return self.lm_coef > 0 and self.lm_kd_ratio > 0
+        return self.reads_distributions
 
     @property
     def scores_tokens(self) -> bool:
@@ -124,55 +134,61 @@ class MethodConfig:
 
     @property
     def follows_a_schedule(self) -> bool:
-        """Whether what a step does depends on the number of all steps."""
+        """Whether a step depends on the number of all steps."""
         return False
 
 
 @dataclass
 class TokenLossConfig(MethodConfig):
-    """(1 - kd_ratio) * cross-entropy + kd_ratio * divergence, per token along given sequences.
+    """(1 - kd_ratio) * cross-entropy + kd_ratio * divergence, per token of given sequences.
 
     The presets `sft`, `kd`, `seqkd`, `gkd`, `imitkd` and others choose among these settings.
     """
 
     name: str = "token_loss"
-    # Who wrote the responses: gold, or the teacher (SeqKD).
+    # Who wrote the responses: the data (gold), or the teacher (SeqKD).
     source: str = setting("gold", choices=("gold", "teacher"))
-    # The responses of the teacher: how many per training prompt, and the file that keeps them. A
-    # run reuses the file, and continues a file that an interrupted run left.
+    # The responses of the teacher: their number per training prompt, and their file. A run reuses
+    # a complete file, and completes the file of an interrupted run.
     samples_per_prompt: int = setting(1, at_least=1, only_with="source=teacher")
     generation_batch_size: int = setting(128, at_least=1, only_with="source=teacher")
     file: str = setting("${output}.responses.jsonl", may_change=True, only_with="source=teacher")
-    # The share lambda of responses that the student writes in place of the given ones. The share
-    # goes along a line from the first step to `student_share_end` at the last; null: constant.
+    # The share lambda of responses that the student writes. The share changes linearly from the
+    # first step to `student_share_end` at the last step; null: constant.
     student_share: float = setting(0.0, at_least=0, at_most=1)
     student_share_end: float | None = setting(None, at_least=0, at_most=1)
-    # Student-written responses that each process keeps, and the share of them that is used again.
-    replay_size: int = setting(0, at_least=0)
+    # Student-written responses that each process stores. With probability `replay_share`, a stored
+    # response replaces a new one.
+    replay_size: int = setting(0, at_least=0, only_with=STUDENT_WRITES)
     replay_share: float = setting(0.0, at_least=0, at_most=1, only_with="replay_size")
-    temperature: float = setting(1.0, above=0)  # at which responses are sampled
-    # Rows decoded at once by a process, refilled as responses end; null: all.
-    sampling_batch_size: int | None = setting(None, at_least=1)
-    # The share of the divergence in the loss; the cross-entropy has the rest.
+    # Temperature at which responses are sampled.
+    temperature: float = setting(1.0, above=0, only_with=f"{STUDENT_WRITES} or source=teacher")
+    # Rows that a process decodes at once; new prompts replace ended rows. null: all rows.
+    sampling_batch_size: int | None = setting(None, at_least=1, only_with=STUDENT_WRITES)
+    # Weight of the divergence in the loss; the cross-entropy has the weight 1 - kd_ratio.
     kd_ratio: float = setting(0.0, at_least=0, at_most=1)
-    # A name of objectives/divergences.py, or several with weights: {forward_kl: 1, reverse_kl: 2}.
+    # A name of objectives/divergences/, or names with weights: {forward_kl: 1, reverse_kl: 2}.
     divergence: Any = setting("forward_kl", only_with="kd_ratio")
     # Parameters of the divergences by name, such as beta of jsd.
     parameters: dict[str, float] = setting({}, only_with="kd_ratio")
-    # Temperatures of the two distributions in the divergence; null: the student's.
+    # Temperatures of both distributions in the divergence; null: the student's temperature.
     student_temperature: float = setting(1.0, above=0, only_with="kd_ratio")
     teacher_temperature: float | None = setting(None, above=0, only_with="kd_ratio")
     # Whether the divergence is multiplied by the square of the student's temperature.
     temperature_squared: bool = setting(True, only_with="kd_ratio")
-    # Pairs of decoder layers [student's, teacher's] whose hidden states are matched, counted from 1
-    # or, with a minus, from the last; null: none.
+    # Pairs of decoder layers [student, teacher] whose hidden states are matched; null: none. The
+    # first layer is 1, the last layer is -1.
     layers: list[list[int]] | None = None
     layer_distance: str = setting("mse", choices=("mse", "cosine"), only_with="layers")
     layer_weight: float = setting(1.0, above=0, only_with="layers")
 
     @property
+    def reads_distributions(self) -> bool:
+        return self.kd_ratio > 0 or super().reads_distributions
+
+    @property
     def reads_teacher_each_step(self) -> bool:
-        return self.kd_ratio > 0 or bool(self.layers) or super().reads_teacher_each_step
+        return bool(self.layers) or super().reads_teacher_each_step
 
     @property
     def samples_teacher(self) -> bool:
@@ -188,15 +204,15 @@ class MiniLLMConfig(MethodConfig):
     """The policy gradient of the reverse KL (paper, equations 3 to 7 and algorithm 1)."""
 
     name: str = "minillm"
-    # Sets what is null below, see objectives/minillm.py.
+    # Sets the settings below that are null, see objectives/minillm.py.
     variant: str = setting("paper", choices=("paper", "official"))
-    # Teacher's share in the mixture that is sampled from.
+    # Weight of the teacher in the sampled mixture.
     alpha: float = setting(0.2, at_least=0, at_most=1)
     rollouts_per_collection: int = setting(256, at_least=1, multiple_of_processes=True)
-    # Rows decoded at once by a process, refilled as responses end; null: all.
+    # Rows that a process decodes at once; new prompts replace ended rows. null: all rows.
     sampling_batch_size: int | None = setting(None, at_least=1)
-    # Rows that share the coins of the mixture; 1: each its own; null: all decoded at once. Small
-    # groups are less correlated, and call the teacher at almost every token.
+    # Rows that share the coins of the mixture; null: all rows that are decoded at once. Rows of
+    # small groups are less correlated, but call the teacher at almost every token.
     coin_group: int | None = setting(None, at_least=1)
     inner_epochs: int = setting(4, at_least=1)
     temperature: float = setting(1.0, above=0)
@@ -225,15 +241,15 @@ class MiniLLMConfig(MethodConfig):
 
 @dataclass
 class TrainingConfig:
-    """The loop: optimiser, schedule, intervals and which checkpoint is kept as the best."""
+    """The loop: optimiser, schedule, intervals and the selection of the best checkpoint."""
 
-    steps: int | None = setting(5000, at_least=1)  # optimiser steps; or, where null,
+    steps: int | None = setting(5000, at_least=1)  # optimiser steps; null: `epochs` is used
     epochs: float | None = setting(None, above=0)  # passes over the training data
-    # Sequences of one optimiser step, over all processes.
+    # Sequences per optimiser step, over all processes.
     batch_size: int = setting(64, at_least=1, multiple_of_processes=True)
-    # Sequences in one forward pass of one process.
+    # Sequences per forward pass of one process.
     micro_batch_size: int | None = setting(None, at_least=1, may_change=True)
-    # Tokens whose logits over the vocabulary exist at once; null: what the device should take.
+    # Tokens whose logits over the vocabulary exist at once; null: as many as suit the device.
     chunk_size: int | None = setting(None, at_least=1, may_change=True)
     lr: float = setting(5e-6, above=0)
     schedule: str = setting("constant", choices=("constant", "linear", "cosine"))
@@ -243,15 +259,15 @@ class TrainingConfig:
     max_grad_norm: float = setting(1.0, above=0)
     log_every: int = setting(10, at_least=1, may_change=True)
     evaluate_every: int = setting(100, at_least=1)
-    # Steps; null: at each validation.
+    # Steps; null: `evaluate_every`.
     checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
-    keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # the newest of them
+    keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # older ones are deleted
     select_by: str = "rougeL"  # a validation score, or `last`; see evaluation/selection.py
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 
     def total_steps(self, epoch_size: int) -> int:
-        """Optimiser steps: as set, or as many as the epochs of `epoch_size` sequences take."""
+        """Optimiser steps: `steps`, or the steps of `epochs` passes over `epoch_size` sequences."""
         if self.steps is not None:
             return self.steps
         return max(1, round(self.epochs * epoch_size / self.batch_size))
@@ -267,23 +283,23 @@ class EvaluationConfig:
     top_k: int = setting(0, at_least=0)  # 0: all
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
-    limit: int | None = setting(None, at_least=1)  # score only so many inputs
-    metrics: list[str] | None = None  # of evaluation/metrics.py; null: all that are cheap
-    name: str | None = None  # of the method in tables; by default the one that trained the model
+    limit: int | None = setting(None, at_least=1)  # number of inputs to score; null: all
+    metrics: list[str] | None = None  # of evaluation/metrics.py; null: all cheap metrics
+    name: str | None = None  # of the method in tables; null: the method that trained the model
 
 
 @dataclass
 class RuntimeConfig:
-    """The machine's side: seed, device, precision, processes and trackers."""
+    """Seed, device, precision, processes and trackers."""
 
     seed: int = setting(1, **SEED)
     device: str = setting("auto", choices=("auto", "cpu", "cuda"), may_change=True)
     mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
-    # Of torch on CPU; by default all.
+    # Threads of torch on a CPU; null: all.
     threads: int | None = setting(None, at_least=1, may_change=True)
-    # float32 products by oneDNN on CPUs where that is faster (compat/onednn.py).
+    # Whether oneDNN computes float32 products on CPUs if it is faster (compat/onednn.py).
     onednn: bool = setting(True, may_change=True)
-    # Such as cuda:1; null: where the student is.
+    # Such as cuda:1; null: the student's device.
     teacher_device: str | None = setting(None, may_change=True)
     # The teacher is in host memory except during its forward passes.
     teacher_offload: bool = setting(False, may_change=True)
@@ -299,7 +315,7 @@ class RuntimeConfig:
 
 @dataclass
 class Config:
-    """The whole of one command."""
+    """All settings of one command."""
 
     student: ModelConfig = setting(ModelConfig())
     teacher: TeacherConfig = setting(TeacherConfig())
@@ -310,10 +326,10 @@ class Config:
     runtime: RuntimeConfig = setting(RuntimeConfig())
     output: str = setting("runs/unnamed", may_change=True)
     overwrite: bool = setting(False, may_change=True)
-    # auto: from the newest checkpoint of `output` that is whole, or from the start where there is
-    # none; or the folder of a checkpoint.
+    # auto: continue from the newest whole checkpoint of `output`; start a new run if there is none.
+    # Or the folder of a checkpoint.
     resume: str | None = setting(None, may_change=True)
 
 
-# The schemas that a file of configs/method can take, as `schema_NAME`.
+# The schemas that a file of configs/method can use, as `schema_NAME`.
 METHOD_CONFIGS = {"token_loss": TokenLossConfig, "minillm": MiniLLMConfig}

@@ -1,4 +1,4 @@
-"""Validates settings: the rules beside each field (`settings.py`), and settings that contradict."""
+"""Validates settings: the rules of each field (`settings.py`), and rules about several settings."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from minillm.config import (
     Config,
     DataConfig,
     MethodConfig,
-    ModelConfig,
     TeacherConfig,
+    TokenLossConfig,
     TrainingConfig,
 )
 from minillm.errors import InputError
@@ -18,8 +18,8 @@ def _validate_models(config: Config) -> None:
     student, teacher = config.student, config.teacher
     if teacher.architecture is not None:
         raise InputError(
-            f"teacher.architecture={teacher.architecture} is not allowed: a teacher is loaded, "
-            f"never built. Set teacher.path=FOLDER_OR_HUB_NAME."
+            f"teacher.architecture={teacher.architecture} is not allowed: a teacher is always "
+            f"loaded. Set teacher.path=FOLDER_OR_HUB_NAME."
         )
     if student.path is not None and student.architecture is not None:
         raise InputError(
@@ -28,27 +28,30 @@ def _validate_models(config: Config) -> None:
         )
     divides = student.hidden_size % student.heads == 0
     require(divides, "student.heads", student.heads, f"a divisor of {student.hidden_size}")
-    _validate_paths("student", student)
-    _validate_paths("teacher", teacher)
+    for section, model in (("student", student), ("teacher", teacher)):
+        _validate_path(f"{section}.path", model.path)
+        _validate_path(f"{section}.tokenizer", model.tokenizer)
+    for number, member in enumerate(teacher.members):
+        _validate_path(f"teacher.members[{number}].path", member.path)
 
 
 def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
     if (teacher.kind == "ensemble") != bool(teacher.members):
         raise InputError(
-            f"teacher.kind={teacher.kind} and teacher.members={teacher.members} contradict: an "
-            f"ensemble needs members, such as "
-            f"teacher.members=[{{path:A,weight:0.7}},{{path:B,weight:0.3}}], and no other kind has "
-            f"members."
+            f"teacher.kind={teacher.kind} and teacher.members={teacher.members} contradict each "
+            f"other: teacher.kind=ensemble needs members, such as "
+            f"teacher.members=[{{path:A,weight:0.7}},{{path:B,weight:0.3}}], and the other kinds "
+            f"have no members."
         )
     if teacher.kind != "local" and teacher.path is not None:
         raise InputError(
-            f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but the "
-            f"path is the model of teacher.kind=local. Leave one of them out."
+            f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but only "
+            f"teacher.kind=local uses teacher.path. Leave one of them out."
         )
     if method.samples_teacher and teacher.kind != "local":
         raise InputError(
-            f"method={method.name} samples from the teacher, so the teacher must be one frozen "
-            f"model: teacher.kind={teacher.kind} is not. Set teacher.kind=local and "
+            f"method={method.name} samples from the teacher, which must be one frozen model, but "
+            f"teacher.kind={teacher.kind} is not one frozen model. Set teacher.kind=local and "
             f"teacher.path=FOLDER_OR_HUB_NAME."
         )
     if teacher.top_k and teacher.kind == "ensemble":
@@ -58,16 +61,43 @@ def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
         )
 
 
-def _validate_paths(section: str, model: ModelConfig) -> None:
-    for name, path in (("path", model.path), ("tokenizer", model.tokenizer)):
-        if path and _names_a_folder(path) and not Path(path).is_dir():
-            raise InputError(
-                f"{section}.{name}={path}: there is no such folder. Give another, or null."
-            )
+def _validate_layers(config: Config) -> None:
+    method = config.method
+    if not isinstance(method, TokenLossConfig) or method.layers is None:
+        return
+    if not method.layers or not all(len(pair) == 2 and all(pair) for pair in method.layers):
+        raise InputError(
+            f"method.layers={method.layers} is not allowed: give pairs of layers [student's, "
+            f"teacher's], counted from 1 or, with a minus, from the last, such as "
+            f"method.layers=[[1,2],[-1,-1]], or give null."
+        )
+    if config.teacher.kind == "ensemble":
+        raise InputError(
+            f"method.layers={method.layers} needs one teacher with hidden states, but "
+            f"teacher.kind=ensemble mixes only distributions. Set teacher.kind=local, or "
+            f"method.layers=null."
+        )
+
+
+def _validate_path(key: str, path: str | None) -> None:
+    """Refuse a folder that does not exist, and the folder of a run where a model is needed."""
+    if not path:
+        return
+    folder = Path(path)
+    if _names_a_folder(path) and not folder.is_dir():
+        advice = "or a Hub name" if "members" in key else "a Hub name, or null"
+        raise InputError(
+            f"{key}={path}: there is no such folder. Give the folder of a model, {advice}."
+        )
+    if (folder / "best").is_dir() and not (folder / "config.json").is_file():
+        raise InputError(
+            f"{key}={path} is the folder of a run, not of a model. Give the model in the run: "
+            f"{key}={folder / 'best'}."
+        )
 
 
 def _names_a_folder(path: str) -> bool:
-    """Whether a path can be no Hub name, which is NAME or OWNER/NAME."""
+    """Whether a path cannot be a Hub name, which is NAME or OWNER/NAME."""
     parts = Path(path).parts
     return len(parts) > 2 or path[:1] in "./~" or (len(parts) == 2 and Path(parts[0]).is_dir())
 
@@ -78,14 +108,14 @@ def _validate_data(data: DataConfig) -> None:
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."
         )
-    require("/" not in data.name, "data.name", data.name, "a name without '/': it names a file")
+    require("/" not in data.name, "data.name", data.name, "a name without '/' (it names files)")
 
 
 def _validate_training(training: TrainingConfig) -> None:
     if (training.steps is None) == (training.epochs is None):
         raise InputError(
             f"training.steps={training.steps} and training.epochs={training.epochs}: set exactly "
-            f"one of them, the other to null."
+            f"one of them, and set the other to null."
         )
     require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
@@ -95,16 +125,17 @@ def _validate_placement(config: Config) -> None:
     placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
     if placed and config.teacher.kind == "average":
         raise InputError(
-            f"teacher.kind=average is whole on the student's device in every process, but "
-            f"runtime.shard_teacher={runtime.shard_teacher}, "
+            f"with teacher.kind=average, the whole teacher is on the student's device in every "
+            f"process, but runtime.shard_teacher={runtime.shard_teacher}, "
             f"runtime.teacher_offload={runtime.teacher_offload} and "
             f"runtime.teacher_device={runtime.teacher_device}. Set them to false, false and null."
         )
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
-            "runtime.shard_teacher=true is not allowed here: a teacher of which each process holds "
-            "a part can neither rest in host memory nor have a device of its own. Set "
-            "runtime.teacher_offload=false and runtime.teacher_device=null, or shard_teacher=false."
+            "runtime.shard_teacher=true is not allowed here: a sharded teacher can be neither "
+            "offloaded to host memory nor placed on another device. Set "
+            "runtime.teacher_offload=false and runtime.teacher_device=null, or set "
+            "runtime.shard_teacher=false."
         )
     if runtime.teacher_offload and config.method.reads_teacher_each_step:
         raise InputError(
@@ -118,32 +149,34 @@ def validate(config: Config) -> None:
     """Refuse settings that cannot work, before anything is loaded.
 
     Raises:
-        InputError: naming the setting, what was given and what is allowed.
+        InputError: the message names the setting, its value and the allowed values.
     """
     check_rules(config)
     _validate_teacher(config.teacher, config.method)
     _validate_models(config)
+    _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
     if config.resume and config.overwrite:
         raise InputError(
-            f"resume={config.resume} and overwrite=true are both set: a run either goes on or is "
-            f"deleted. Leave one out."
+            f"resume={config.resume} and overwrite=true are both set: a run is either continued or "
+            f"deleted. Leave one of them out."
         )
     if Path(config.output).is_file():
         raise InputError(f"output={config.output} is a file: give the name of a folder.")
 
 
 def check_processes(config: Config, processes: int) -> None:
-    """Refuse settings that cannot work on so many processes.
+    """Refuse settings that cannot work with this number of processes.
 
     Raises:
-        InputError: naming the setting, its value and the number of processes.
+        InputError: the message names the setting, its value and the number of processes.
     """
     if config.runtime.teacher_device and processes > 1:
         raise InputError(
-            f"runtime.teacher_device={config.runtime.teacher_device} would put the teachers of all "
-            f"{processes} processes there: take runtime.shard_teacher=true or teacher_offload=true."
+            f"runtime.teacher_device={config.runtime.teacher_device} is not allowed here: this "
+            f"device would hold the teachers of all {processes} processes. Set "
+            f"runtime.shard_teacher=true or runtime.teacher_offload=true instead."
         )
     check_multiples(config, processes)

@@ -1,6 +1,6 @@
-"""What processes do together: share work out, bring it together in order, and fail as one.
+"""Operations of all processes: divide work, gather results in order, and fail together.
 
-On one process each of these does nothing.
+With a single process, the functions return their input.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,37 +14,37 @@ from torch import Tensor
 
 
 def share(items: Sequence) -> Sequence:
-    """This process's part: every N-th item, from its own rank on."""
+    """The items of this process: every N-th item, starting at its rank, for N processes."""
     state = PartialState()
     return items[state.process_index :: state.num_processes]
 
 
-def gathered(mine: Sequence) -> list[Any]:
-    """The items of all processes, those of rank 0 first. All must call it together."""
-    return gather_object(list(mine))
+def gathered(items: Sequence) -> list[Any]:
+    """The items of all processes, in the order of the ranks. All processes must call this."""
+    return gather_object(list(items))
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum over all processes, entry by entry."""
+    """The sum over all processes, element by element."""
     return reduce(values, "sum")
 
 
 def largest(value: Tensor) -> Tensor:
-    """The largest of one number (a tensor without axes) a process."""
+    """Maximum of `value`, a tensor without axes, over all processes."""
     return gather(value[None]).max()
 
 
 def longest(length: int, device: torch.device) -> int:
-    """The largest of one length a process."""
+    """Maximum of `length` over all processes."""
     return int(largest(torch.tensor(length, device=device)))
 
 
 @contextmanager
 def failing_together(*kinds: type[Exception]) -> Iterator[None]:
-    """An error of these kinds inside, on any process, is raised on all of them afterwards.
+    """If any process raises an error of these kinds inside, all processes raise it afterwards.
 
-    A process that stopped alone would leave the others waiting for it at their next meeting.
-    What is inside must not wait for other processes after the place where one may fail.
+    If only one process stopped, the others would wait for it forever at their next exchange. The
+    code inside must not wait for other processes after a line that may fail.
     """
     failure = None
     try:

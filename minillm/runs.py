@@ -1,13 +1,13 @@
-"""A run's folder: never another run's, and beside every output what it was made with.
+"""The folder of a run: its files, its provenance, and the check that no other run is overwritten.
 
 RUN/config.yaml       the fully resolved settings
 RUN/provenance.json   command, git revision, package versions, machine, date
-RUN/metrics.jsonl     what was logged, a step a line
+RUN/metrics.jsonl     logged metrics, one JSON object per line
 RUN/best, RUN/last    models in Hugging Face format
-RUN/checkpoints/      what the run goes on from after a stop, see training/run_state.py
-RUN/summary.json      steps, seconds and best score; there once the run is through
+RUN/checkpoints/      the states from which the run can continue, see training/run_state.py
+RUN/summary.json      steps, seconds and best score, written at the end of the run
 RUN/evaluation/       result files
-RUN/logs, RUN/wandb   what the trackers wrote
+RUN/logs, RUN/wandb   files of the trackers
 """
 
 import importlib.metadata
@@ -34,35 +34,38 @@ PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LOGS = "logs"
 CHECKPOINTS = "checkpoints"
-# All that a run's folder may hold. Checkpoints and json files are `.NAME.part` while written.
+# All names in the folder of a run. Checkpoints and json files are `.NAME.part` while written.
 RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
              "evaluation", "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:
-    """Refuse a folder that is another run's or cannot be written, before anything is computed.
+    """Refuse an output folder that holds another run or cannot be written.
 
     Raises:
-        InputError: it holds a run already, or files that no run of ours wrote; or is read-only.
+        InputError: the folder holds a run, holds files that no run wrote, or is read-only.
     """
     names = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    own = {name.removeprefix(".").removesuffix(".part").removesuffix(".old") for name in names}
-    if names and (CONFIG not in own or own - RUN_FILES):
-        foreign = sorted(own - RUN_FILES) or sorted(names)
+    final_names = {
+        name.removeprefix(".").removesuffix(".part").removesuffix(".old") for name in names
+    }
+    if names and (CONFIG not in final_names or final_names - RUN_FILES):
+        unknown_names = sorted(final_names - RUN_FILES) or sorted(names)
         raise InputError(
-            f"output={output} holds files that are not a run's ({', '.join(foreign[:3])}): "
-            f"nothing is written or deleted there. Give another output=FOLDER."
+            f"output={output} holds files that do not belong to a run "
+            f"({', '.join(unknown_names[:3])}), so nothing is written or deleted there. Give "
+            f"another output=FOLDER."
         )
-    own_checkpoint = resume and Path(resume).resolve().parent.parent == output.resolve()
-    if names and not (overwrite or resume == "auto" or own_checkpoint):
+    resumes_output = resume and Path(resume).resolve().parent.parent == output.resolve()
+    if names and not (overwrite or resume == "auto" or resumes_output):
         raise InputError(
-            f"output={output} holds another run: it is not overwritten. Give another "
-            f"output=FOLDER, resume=auto to go on with that run where it stopped, or "
-            f"overwrite=true to delete it first."
+            f"output={output} holds another run, which is not overwritten. Give another "
+            f"output=FOLDER, resume=auto to continue that run, or overwrite=true to delete that "
+            f"run first."
         )
     try:
-        nearest = next(path for path in [output, *output.absolute().parents] if path.exists())
-        tempfile.TemporaryFile(dir=nearest).close()
+        existing = next(path for path in [output, *output.absolute().parents] if path.exists())
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         raise InputError(
             f"output={output} cannot be written: {first_line(error)}. Give another output=FOLDER."
@@ -70,15 +73,15 @@ def check_output(output: Path, overwrite: bool, resume: str | None = None) -> No
 
 
 def create_output(output: Path) -> None:
-    """Make the folder of a new run, in place of one that `check_output` let be overwritten."""
+    """Create the folder of a new run. Delete the old run in it, which `check_output` allowed."""
     output.mkdir(parents=True, exist_ok=True)
-    # The settings last: cut short, it is still known as a run's.
+    # CONFIG is deleted last, so that a half-deleted folder is still recognised as a run.
     for path in sorted(output.iterdir(), key=lambda path: path.name == CONFIG):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def provenance() -> dict[str, Any]:
-    """What made an output: command, code, packages, machine and date."""
+    """How an output is made: command, code, packages, machine and date."""
     revision, dirty = git_state()
     return {
         "command": shlex.join(["minillm", *sys.argv[1:]]),

@@ -1,4 +1,4 @@
-"""Starts what the `runtime` settings ask for: processes, device, precision and trackers."""
+"""Starts processes, device, precision and trackers as the `runtime` settings specify."""
 
 import logging
 import os
@@ -20,16 +20,16 @@ from minillm.runs import LOGS
 
 
 def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
-    """Processes, device and precision as `runtime` asks; trackers if there is an output folder.
+    """Start processes, device and precision; start trackers if there is an output folder.
 
     Raises:
-        InputError: the device or the precision is not available here.
+        InputError: the device or the precision is not available.
     """
     if config.runtime.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("runtime.device=cuda, but torch sees no GPU: take runtime.device=auto.")
+        raise InputError("runtime.device=cuda, but torch sees no GPU. Set runtime.device=auto.")
     if config.runtime.threads:
         torch.set_num_threads(config.runtime.threads)
-    transformers_logging.disable_progress_bar()  # the run has one progress bar of its own
+    transformers_logging.disable_progress_bar()  # training has its own progress bar
     start_processes(config)
     accelerator = Accelerator(
         mixed_precision=config.runtime.mixed_precision,
@@ -39,26 +39,26 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     if accelerator.device.type == "cpu" and config.runtime.onednn and onednn.is_faster():
         onednn.enable()
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        # Otherwise ZeRO-3 cuts up every model that transformers loads, the teacher included.
+        # Otherwise ZeRO-3 shards every model that transformers loads, including the teacher.
         unset_hf_deepspeed_config()
-        # DeepSpeed calls functions by names that torch has deprecated, in every layer.
+        # DeepSpeed calls deprecated functions of torch in every layer.
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     if not accelerator.is_main_process:
-        # One process writes each message, not all of them.
+        # Only the main process logs messages.
         logging.getLogger("minillm").setLevel(logging.WARNING)
         warnings.simplefilter("ignore")
     return accelerator
 
 
 def start_processes(config: Config) -> None:
-    """Join the processes of a launcher with our settings, before Accelerate joins them without.
+    """Join the processes of a launcher with the settings, which `Accelerator` alone does not know.
 
     Raises:
-        InputError: DeepSpeed is asked for float16 on a CPU.
+        InputError: the settings ask for float16 with DeepSpeed on a CPU.
     """
     on_cpu = config.runtime.device == "cpu" or not torch.cuda.is_available()
     if on_cpu:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found no GPU
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed warns about no GPU
     state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=config.runtime.timeout))
     if state.distributed_type != DistributedType.MULTI_CPU:
         return
@@ -67,7 +67,7 @@ def start_processes(config: Config) -> None:
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         if config.runtime.mixed_precision == "fp16":
             raise InputError(
-                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU: take "
-                "runtime=bf16 or runtime=auto there, or RUNTIME=ddp."
+                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU. Set "
+                "runtime=bf16 or runtime=auto, or launch with RUNTIME=ddp."
             )
         use_gloo_for_all_reduce()

@@ -1,10 +1,10 @@
-"""The rules of a setting, written beside its field, and the checks that follow from them.
+"""The rules of a setting, written beside its field, and functions that check these rules.
 
     lr: float = setting(5e-6, above=0)
     schedule: str = setting("constant", choices=("constant", "linear", "cosine"))
 
-`check_rules` applies the rules of every field of a `Config`. Rules that join several settings are
-in `config_checks.py`.
+`check_rules` applies the rules of every field of a `Config`. Rules about several settings are in
+`config_checks.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,20 +20,21 @@ RULES = "rules"  # the key in a field's metadata
 
 @dataclass(frozen=True)
 class Rules:
-    """What a setting may be. For a list, the rules hold for every member; for a dict, for its keys.
+    """The rules of a setting. They apply to every member of a list and to every key of a dict.
 
-    A setting that is null has no value to check.
+    A setting that is null is not checked.
 
     Attributes:
-        at_least, above: the smallest number, and a number that is just too small.
-        at_most, below: the largest number, and a number that is just too large.
-        choices: all words that are allowed.
-        not_empty: whether a list needs a member.
-        multiple_of_processes: whether the processes of a run divide this number evenly among them.
-        may_change: whether a run may go on from a checkpoint with another value, because the value
-            alters no result. For a section, this holds for all settings in it.
-        only_with: a setting of the same section, or `setting=value`. This one is used only if that
-            one is set (not null, empty, 0 or false), or has that value.
+        at_least, above: the lower bound, which is allowed (`at_least`) or not (`above`).
+        at_most, below: the upper bound, which is allowed (`at_most`) or not (`below`).
+        choices: all allowed words.
+        not_empty: whether a list needs at least one member.
+        multiple_of_processes: whether the number must be a multiple of the number of processes.
+        may_change: whether a run may continue with another value, because the value alters no
+            result. For a section, this applies to all settings in it.
+        only_with: the name of another setting in the same section, or `name=value`; several are
+            joined by ` or `. The setting is used only if one of them is set (not null, empty, 0 or
+            false) or has this value.
     """
 
     at_least: float | None = None
@@ -51,13 +52,14 @@ class Rules:
         """The allowed numbers in words, such as `above 0 and at most 1`; None: all numbers."""
         if self.at_least is not None and self.at_most is not None:
             return f"from {self.at_least} to {self.at_most}"
-        bounds = (
-            (self.at_least, "{} or more"),
-            (self.above, "above {}"),
-            (self.at_most, "at most {}"),
-            (self.below, "below {}"),
-        )
-        return " and ".join(text.format(x) for x, text in bounds if x is not None) or None
+        bounds = {
+            "{} or more": self.at_least,
+            "above {}": self.above,
+            "at most {}": self.at_most,
+            "below {}": self.below,
+        }
+        texts = [text.format(bound) for text, bound in bounds.items() if bound is not None]
+        return " and ".join(texts) or None
 
     def allows(self, number: float) -> bool:
         """Whether a number is finite and in the range."""
@@ -78,7 +80,7 @@ class Setting:
         key: the dotted name, such as `training.lr`.
         value: the value in this `Config`.
         rules: the rules of its field.
-        is_used: False if the setting named by `only_with` switches this one off.
+        is_used: whether the condition `only_with` of its rules is met.
     """
 
     key: str
@@ -90,25 +92,26 @@ class Setting:
 def setting(default: Any, **rules: Any) -> Any:
     """A dataclass field with a default (lists, dicts and sections are copied) and its `Rules`."""
     metadata = {RULES: Rules(**rules)}
-    if type(default).__hash__ is None:  # it can be changed in place
+    if type(default).__hash__ is None:  # the default is mutable
         return field(default_factory=lambda: deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
 def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Iterator[Setting]:
-    """Every setting of a dataclass of settings and of the sections in it, in order.
+    """Yield every setting of a section and of the sections in it, in order.
 
-    A list of sections is a setting, and so is each setting in them: `teacher.members[0].weight`.
+    A list of sections is a setting, and so is every field of its members, such as
+    `teacher.members[0].weight`.
 
     Args:
-        section: a `Config` or a section of one.
-        prefix: put in front of the keys, such as `training.`.
-        may_change: whether a section around this one is marked with `may_change`.
+        section: a `Config` or one of its sections.
+        prefix: start of the keys, such as `training.`.
+        may_change: whether an enclosing section is marked with `may_change`.
     """
-    for described in fields(section):
-        rules = described.metadata.get(RULES, Rules())
+    for section_field in fields(section):
+        rules = section_field.metadata.get(RULES, Rules())
         rules = replace(rules, may_change=rules.may_change or may_change)
-        key, value = prefix + described.name, getattr(section, described.name)
+        key, value = prefix + section_field.name, getattr(section, section_field.name)
         if is_dataclass(value):
             yield from settings_of(value, f"{key}.", rules.may_change)
             continue
@@ -121,15 +124,18 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
 def _is_used(section: Any, only_with: str | None) -> bool:
     if only_with is None:
         return True
-    name, _, value = only_with.partition("=")
-    return getattr(section, name) == value if value else bool(getattr(section, name))
+    conditions = (condition.partition("=") for condition in only_with.split(" or "))
+    return any(
+        getattr(section, name) == value if value else bool(getattr(section, name))
+        for name, _, value in conditions
+    )
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
     """Refuse the value of a setting unless the condition holds.
 
     Raises:
-        InputError: with the setting, its value and what is allowed, in words.
+        InputError: the message names the setting, its value and the allowed values, in words.
     """
     if not condition:
         raise InputError(f"{key}={value} is not allowed: it must be {allowed}.")
@@ -139,7 +145,7 @@ def check_rules(config: Any) -> None:
     """Refuse a value that the rules of its field do not allow.
 
     Raises:
-        InputError: with the setting, its value and what is allowed.
+        InputError: the message names the setting, its value and the allowed values.
     """
     for each in settings_of(config):
         rules = each.rules
@@ -153,41 +159,43 @@ def check_rules(config: Any) -> None:
 
 
 def check_used(config: Any, keys: Iterable[str]) -> None:
-    """Refuse settings that were given and have no effect beside the others.
+    """Refuse a setting of the command line, one of `keys`, if it has no effect.
 
     Raises:
-        InputError: with the setting, and what it needs.
+        InputError: the message names the setting, and the setting that it needs.
     """
     keys = set(keys)
     for each in settings_of(config):
-        if each.key in keys and not each.is_used:
+        # An entry of a mapping is given by a longer key, such as `method.parameters.beta`.
+        is_given = each.key in keys or any(key.startswith(f"{each.key}.") for key in keys)
+        if is_given and not each.is_used:
             section = each.key.rpartition(".")[0]
-            name, _, value = each.rules.only_with.partition("=")
-            needed = f"{section}.{name}={value}" if value else f"{section}.{name}"
+            conditions = each.rules.only_with.split(" or ")
+            needed = " or ".join(f"{section}.{condition}" for condition in conditions)
             raise InputError(
-                f"{each.key}={each.value} has no effect here: it is used with {needed} only. Set "
+                f"{each.key}={each.value} has no effect here: it is used only with {needed}. Set "
                 f"{needed}, or leave {each.key} out."
             )
 
 
 def check_multiples(config: Any, processes: int) -> None:
-    """Refuse a size that the processes cannot divide evenly among them.
+    """Refuse a size that is not a multiple of the number of processes.
 
-    A process with one sequence more than the others would wait for them forever.
+    A process with one more sequence than the others would wait for them forever.
 
     Raises:
-        InputError: with the setting, its value and the number of processes.
+        InputError: the message names the setting, its value and the number of processes.
     """
     for each in settings_of(config):
         if each.rules.multiple_of_processes and each.is_used and each.value % processes:
             raise InputError(
-                f"{each.key}={each.value} is not a multiple of the {processes} processes, which "
-                f"share it evenly. Give a multiple of {processes}."
+                f"{each.key}={each.value} cannot be divided evenly among {processes} processes. "
+                f"Give a multiple of {processes}."
             )
 
 
 def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """All entries of nested mappings by dotted keys, a section before the settings in it.
+    """All entries of nested mappings by dotted keys; a section comes before its settings.
 
     `{"a": {"b": 1}}` gives `{"a": {"b": 1}, "a.b": 1}`.
     """

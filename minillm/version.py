@@ -1,4 +1,4 @@
-"""Which version and revision of the code this is."""
+"""Version and git revision of the code."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from minillm import __version__
 
 
 def git_state() -> tuple[str | None, bool | None]:
-    """Revision of the code, and whether it was changed since; None outside a checkout."""
+    """Revision of the code, and whether files have changed since; None outside a checkout."""
     file = Path(__file__)
 
     def git(*command: str) -> str:

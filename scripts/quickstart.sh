@@ -36,7 +36,8 @@ score embedded teacher
 score embedded "seqkd minillm" teacher.path="$RUNS/teacher/best"
 wait_for_background
 say "8. Report"
-minillm report "$RUNS" --output "$RESULTS" --title "Quickstart: embedded data"
+minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm} --output "$RESULTS" \
+    --title "Quickstart: embedded data"
 echo
 echo "Time after the installation: $((SECONDS - begin)) s. Table and figures: $RESULTS."
 echo "Checkpoints (Hugging Face folders), logs and all responses: $RUNS/*."

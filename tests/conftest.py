@@ -1,4 +1,4 @@
-"""Shared by all: the command in-process, a tiny data set, and tiny models that it trained."""
+"""Shared fixtures: the command in this process, a tiny data set, and a tiny trained model."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# Read when the libraries are imported: nothing here may look for a network.
+# The libraries read these variables at import. No test may use the network.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": tempfile.mkdtemp(prefix="minillm-")}
 
 import pytest
@@ -21,7 +21,7 @@ COLOURS = ("red", "blue", "green", "white", "black", "amber", "grey")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call of the command came to."""
+    """Exit status and output of one call of the command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def call(*arguments: object) -> int:
-    """Run the command in this process, as a new process would; the exit status."""
+    """Run the command in this process, with the state of a new process; return its exit status."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     try:
@@ -40,15 +40,15 @@ def call(*arguments: object) -> int:
 
 
 def rows(count: int = 30) -> list[dict]:
-    """Small tasks; every third has two references, every second an input."""
-    made = []
+    """Small tasks. Every third task has two references, and every second task has an input."""
+    tasks = []
     for i in range(count):
         first, second = COLOURS[i % 7], COLOURS[(3 * i + 1) % 7]
         output = [first, f"{first} {second}"] if i % 3 == 0 else f"{second} {first}"
-        made.append({"instruction": f"Mix {first} number {i}", "output": output, "topic": "mix"})
+        tasks.append({"instruction": f"Mix {first} number {i}", "output": output, "topic": "mix"})
         if i % 2:
-            made[-1]["input"] = second
-    return made
+            tasks[-1]["input"] = second
+    return tasks
 
 
 def write_jsonl(path: Path, lines: list[dict]) -> Path:
@@ -93,7 +93,7 @@ def teacher(settings, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys) -> Callable[..., Outcome]:
-    """The command in an empty working folder; returns its status and what it printed."""
+    """Runs the command in an empty working folder; returns its status and output."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
@@ -106,7 +106,7 @@ def command(tmp_path, monkeypatch, capsys) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def refused(command, settings) -> Callable[..., str]:
-    """Trains with some overrides, checks that the input is refused; returns the message."""
+    """Trains with overrides and checks that they are refused; returns the error message."""
 
     def run(*overrides: object, status: int = 2) -> str:
         outcome = command("train", *settings, "output=out", *overrides)

@@ -2,10 +2,11 @@
 
 import pytest
 
+from minillm.cli import parse
 from tests.conftest import BUILT
 
 REFUSED = {
-    # Names that are not there, with the nearest that is.
+    # Unknown names; the message names the nearest valid name.
     "training.stepz=3": ["training.stepz", "training.steps", "training.lr"],
     "trainig.stepz=3": ["trainig.stepz", "'training'", "method"],
     "steps=3": ["'steps'", "training.steps"],
@@ -19,7 +20,7 @@ REFUSED = {
     "data.columns.reference=ref": ["'reference'", "'references'", "instruction"],
     "runtime.trackers=[tensorbord]": ["'tensorbord'", "'tensorboard'", "wandb"],
     "runtime.device=gpu": ["'gpu'", "auto, cpu, cuda"],
-    # Texts that are no override.
+    # Malformed overrides.
     "training.steps": ["'training.steps'", "key=value"],
     "training.lr=[1": ["'training.lr=[1'", "key=value"],
     "~training.lr": ["'~training.lr'", "key=value"],
@@ -55,7 +56,16 @@ REFUSED = {
     "training.select_by=length": ["training.select_by=length", "neither", "distinct_4", "last"],
     "training.select_by=reverse_kl": ["training.select_by=reverse_kl", "teacher.path="],
     "teacher.members=[{path: a}, {path: b, weight: 0}]": ["teacher.members[1].weight=0", "above 0"],
+    "teacher.members=[{path: a, wieght: 2}]": ["teacher.members=[{path", "wieght", "config.py"],
+    "teacher.members=[{path: null}]": ["teacher.members=[{path", "None"],
     "teacher.members=[{path: a, dtype: half}]": ["teacher.members[0].dtype 'half'", "float16"],
+    # Settings without effect.
+    "method.parameters.beta=0.1": ["method.parameters={'beta': 0.1}", "no effect", "kd_ratio"],
+    "method.temperature=0.5": ["method.temperature=0.5", "no effect", "method.student_share or "],
+    "method.sampling_batch_size=2": ["method.sampling_batch_size=2", "no effect"],
+    "method.replay_size=5": ["method.replay_size=5", "no effect", "method.student_share_end"],
+    "teacher.rate=0.5": ["teacher.rate=0.5", "no effect", "teacher.kind=average"],
+    "teacher.mixture=geometric": ["teacher.mixture=geometric", "no effect", "kind=ensemble"],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
@@ -89,15 +99,86 @@ def test_refused(refused, override, parts):
 )
 def test_settings_of_minillm_are_refused(refused, override, allowed):
     message = refused(*BUILT, "method=minillm", "teacher.path=gpt2", override)
-    key, _, given = override.partition("=")
-    assert key in message and given in message and allowed in message
+    key, _, value = override.partition("=")
+    assert key in message and value in message and allowed in message
 
 
-def test_a_setting_of_another_method_is_refused_by_the_name_of_its_own(refused):
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["method.divergence={}"], ["method.divergence={}", "such as jsd"]),
+        (["method.divergence=[jsd]"], ["method.divergence=['jsd']", "such as jsd"]),
+        (["method.divergence={jsd: -1}"], ["method.divergence={'jsd': -1}", "above 0"]),
+        (["method.divergence={jsd: null}"], ["method.divergence={'jsd': None}", "above 0"]),
+        (["method.kd_ratio=0", "method.layers=[[1,1]]", "teacher.top_k=5"], ["teacher.top_k=5"]),
+    ],
+)
+def test_token_losses_that_cannot_be_built_are_refused(refused, overrides, parts):
+    message = refused(*BUILT, "method=kd", "teacher.path=gpt2", *overrides)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_a_setting_of_another_method_is_refused_and_the_message_names_that_method(refused):
     message = refused(*BUILT, "method=kd", "teacher.path=gpt2", "method.alpha=0.1")
     assert "method.alpha is a setting of method=minillm" in message
 
 
-def test_what_replaces_a_group_comes_before_what_sets_a_value(command):
+def test_files_of_groups_are_selected_before_values_are_set(command):
     outcome = command("data", "data.seed=3", "data.path=nowhere.csv", "data=e2e")
-    assert outcome.status == 2 and "nowhere.csv" in outcome.err  # and not the embedded data
+    assert outcome.status == 2 and "nowhere.csv" in outcome.err
+
+
+def test_settings_may_follow_an_option():
+    arguments = parse(["generate", "runs/a", "data=e2e", "--prompt", "Hi", "runtime.seed=2"])
+    assert arguments.overrides == ["data=e2e", "runtime.seed=2"]
+
+
+@pytest.mark.parametrize("unknown", ["--promt=Hi", "hello"])
+def test_other_unknown_arguments_are_refused(unknown, capsys):
+    with pytest.raises(SystemExit):
+        parse(["generate", "runs/a", "data=e2e", "--prompt", "Hi", unknown, "runtime.seed=2"])
+    assert f"unrecognized arguments: {unknown}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["method.layers=[1,1]"], ["method.layers=[1,1]", "list"]),
+        (["method.layers=[[1,1,1]]"], ["method.layers=[[1, 1, 1]]", "pairs", "[[1,2],[-1,-1]]"]),
+        (["method.layers=[[]]"], ["method.layers=[[]]", "pairs"]),
+        (["method.layers=[]"], ["method.layers=[]", "pairs", "null"]),
+        (["method.layers=[[0,1]]"], ["method.layers=[[0, 1]]", "counted from 1"]),
+        (
+            ["teacher.path=null", "teacher.kind=ensemble", "teacher.members=[{path: gpt2}]"],
+            ["method.layers=[[-1, -1]]", "teacher.kind=ensemble", "teacher.kind=local"],
+        ),
+    ],
+)
+def test_layers_that_cannot_be_matched_are_refused(refused, overrides, parts):
+    message = refused(*BUILT, "method=hidden_states", "teacher.path=gpt2", *overrides)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_a_path_must_be_the_folder_of_a_model(refused, tmp_path):
+    missing, run = tmp_path / "missing", tmp_path / "run"
+    (run / "best").mkdir(parents=True)
+    message = refused(*BUILT, "method=kd", f"teacher.path={run}")
+    assert f"Give the model in the run: teacher.path={run / 'best'}" in message
+    members = f"teacher.members=[{{path: {missing}}}]"
+    message = refused(*BUILT, "method=kd", "teacher.kind=ensemble", members)
+    assert f"teacher.members[0].path={missing}: there is no such folder" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("method.layers=[[1,7]]", ["method.layers, teacher: layer 7", "layers 1 to 1"]),
+        ("teacher.top_k=999", ["teacher.top_k=999", "more than the", "Give at most"]),
+    ],
+)
+def test_settings_that_do_not_fit_the_models_are_refused(refused, teacher, override, parts):
+    message = refused(
+        f"student.path={teacher}/best", "method=hidden_states", f"teacher.path={teacher}/best",
+        override,
+    )  # fmt: skip
+    assert [part for part in parts if part not in message] == [], message

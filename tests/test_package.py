@@ -1,4 +1,4 @@
-"""A wheel of the checkout holds the whole package and runs without the checkout, in any folder."""
+"""A wheel of the checkout holds the whole package and runs in any folder, without the checkout."""
 
 import os
 import re
@@ -16,22 +16,22 @@ ROOT = Path(__file__).parents[1]
 
 
 def tracked(*folders: str) -> list[str]:
-    """The files of the checkout that git knows and that are there."""
-    listed = subprocess.run(
+    """The files of the git index that exist in the checkout."""
+    names = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z", *folders], capture_output=True, text=True, check=True
     ).stdout.split("\0")[:-1]
-    return [name for name in listed if (ROOT / name).is_file()]
+    return [name for name in names if (ROOT / name).is_file()]
 
 
 def pip(*arguments: object) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """A wheel built from a copy of the checkout, so that nothing is written to the checkout."""
+    """A wheel built from a copy of the checkout, because the build writes into its source."""
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in tracked("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE",
                         "minillm", "configs"):  # fmt: skip
@@ -52,13 +52,13 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_the_wheel_holds_all_files(wheel):
     names = {name for name in ZipFile(wheel).namelist() if name.startswith("minillm/")}
     assert names == {
-        re.sub("^configs/", "minillm/configs/", x) for x in tracked("minillm", "configs")
+        re.sub("^configs/", "minillm/configs/", name) for name in tracked("minillm", "configs")
     }
 
 
 def test_an_installed_wheel_runs_from_any_folder(installed, teacher, settings, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
-    before = sorted(installed.rglob("*"))
+    files_before = sorted(installed.rglob("*"))
 
     def start(*arguments: object) -> subprocess.Popen:
         return subprocess.Popen(
@@ -67,26 +67,26 @@ def test_an_installed_wheel_runs_from_any_folder(installed, teacher, settings, t
         )  # fmt: skip
 
     models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
-    where = "import minillm, minillm.compose as c; print(minillm.__file__, c.CONFIGS, sep='\\n')"
+    paths = "import minillm, minillm.compose as c; print(minillm.__file__, c.CONFIGS, sep='\\n')"
     module = ["-m", "minillm"]
     processes = [
-        start("-c", where),
+        start("-c", paths),
         start(*module, "--version"),
         start(*module, "--help"),
         start(*module, "data"),
         start(*module, "train", "experiment=embedded/minillm", *settings, *models, "output=out",
               "method.rollouts_per_collection=4"),
     ]  # fmt: skip
-    said = [process.communicate()[0] for process in processes]
-    for process, text in zip(processes, said, strict=True):
+    outputs = [process.communicate()[0] for process in processes]
+    for process, text in zip(processes, outputs, strict=True):
         assert process.returncode == 0, text
     package = installed / "minillm"
-    assert said[0].splitlines() == [str(package / "__init__.py"), str(package / "configs")]
-    assert said[1] == f"minillm {__version__}\n"
-    assert "experiment=embedded/minillm" in said[2]
-    assert "embedded, train: 10000 inputs" in said[3]
-    assert (tmp_path / "out" / "summary.json").is_file(), said[4]
-    assert sorted(installed.rglob("*")) == before
+    assert outputs[0].splitlines() == [str(package / "__init__.py"), str(package / "configs")]
+    assert outputs[1] == f"minillm {__version__}\n"
+    assert "experiment=embedded/minillm" in outputs[2]
+    assert "embedded, train: 10000 inputs" in outputs[3]
+    assert (tmp_path / "out" / "summary.json").is_file(), outputs[4]
+    assert sorted(installed.rglob("*")) == files_before
 
 
 def test_the_version_names_the_revision(command):

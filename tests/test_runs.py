@@ -1,4 +1,4 @@
-"""Folders that hold something already are kept: a run is replaced only when that is asked for."""
+"""Output folders that are not empty are kept. Only overwrite=true replaces a run."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def run_folder(command, settings):
     return Path("run")
 
 
-def test_another_run_is_overwritten_only_when_asked(command, settings, run_folder):
+def test_another_run_is_overwritten_only_with_overwrite(command, settings, run_folder):
     before = contents(run_folder)
     again = ["train", *settings, *BUILT, "training.steps=1", "output=run", "runtime.seed=5"]
     outcome = command(*again)
@@ -29,8 +29,8 @@ def test_another_run_is_overwritten_only_when_asked(command, settings, run_folde
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.yaml"])
-def test_files_of_others_are_never_deleted(command, settings, tmp_path, name):
-    """A folder with a config.yaml of another program is no run either."""
+def test_files_that_no_run_wrote_are_never_deleted(command, settings, tmp_path, name):
+    """A folder with the config.yaml of another program is not a run."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / name).write_text("mine")
@@ -42,7 +42,7 @@ def test_files_of_others_are_never_deleted(command, settings, tmp_path, name):
     assert contents(folder) == before
 
 
-def test_a_run_with_a_file_of_its_owner_is_not_deleted(command, settings, run_folder):
+def test_a_run_with_an_added_file_is_not_deleted(command, settings, run_folder):
     (run_folder / "notes.txt").write_text("mine")
     outcome = command("train", *settings, *BUILT, "output=run", "overwrite=true")
     assert outcome.status == 2 and "notes.txt" in outcome.err

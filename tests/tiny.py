@@ -1,4 +1,4 @@
-"""Tiny random models in float64 that can be enumerated."""
+"""Tiny random models in float64, whose responses can be enumerated."""
 
 from itertools import product
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ EOS = 0
 
 
 def tiny_config(kind: str, **shared) -> PretrainedConfig:
-    """Two layers of width 8 and two heads, in any of the families."""
+    """Two layers of width 8 with two heads, for each model family."""
     llama = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2,
              "num_attention_heads": 2, "max_position_embeddings": 32} | shared  # fmt: skip
     grouped = llama | {"num_key_value_heads": 1}
@@ -47,7 +47,7 @@ def tiny_config(kind: str, **shared) -> PretrainedConfig:
 
 
 def tiny_model(seed: int, vocab_size: int = 4, kind: str = "gpt2") -> LanguageModel:
-    """Two layers of width 8; token 0 ends a sequence and pads. Peaked enough to be told apart."""
+    """Two layers of width 8 with peaked distributions; token 0 is both EOS and padding."""
     config = tiny_config(kind, vocab_size=vocab_size, bos_token_id=EOS, eos_token_id=EOS)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -71,7 +71,7 @@ def all_responses(prompt: list[int], vocab_size: int, length: int) -> SequenceBa
 
 
 def response_logits(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
-    """The model's own logits `[B, T, V]` for each response token, from one plain pass."""
+    """Logits `[B, T, V]` of each response token, from one plain forward pass of the model."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
     ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=1)
     logits = model.module(ids, attention_mask=mask, position_ids=position_ids(mask)).logits
@@ -81,14 +81,14 @@ def response_logits(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
 
 @torch.no_grad()
 def log_prob_table(model: LanguageModel, batch: SequenceBatch) -> torch.Tensor:
-    """log-probability `[B, T]` of each response token from one full forward pass; 0 on padding."""
+    """Log-probability `[B, T]` of each response token from one full forward pass; 0 on padding."""
     log_probs = response_logits(model, batch).log_softmax(-1)
     chosen = log_probs.gather(-1, batch.response_ids[..., None])[..., 0]
     return chosen.masked_fill(batch.response_mask == 0, 0.0)
 
 
 def chi_square_p(observed: torch.Tensor, probabilities: torch.Tensor) -> float:
-    """How likely counts so far from `probabilities` are by chance; rare outcomes are pooled."""
+    """The p-value of `observed` counts under `probabilities`; rare outcomes are pooled."""
     expected = probabilities * observed.sum()
     rare = expected < 5
     observed = torch.cat([observed[~rare], observed[rare].sum()[None]])

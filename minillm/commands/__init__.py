@@ -1,1 +1,1 @@
-"""The verbs of the command `minillm`, and what they share."""
+"""The verbs of the command `minillm`, and the code that they share."""

@@ -1,4 +1,4 @@
-"""`minillm data`: look at a data set as training will see it, and export it as jsonl."""
+"""`minillm data`: shows a data set as training reads it, and exports it as jsonl."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from minillm.errors import InputError
 
 
 def show_data(config: Config, export: str | None) -> None:
-    """Print sizes, lengths in tokens and an example of each split; write them where asked to.
+    """Print size and token lengths of each split and one example; export the splits if asked.
 
     Raises:
-        InputError: an input is wrong, or the export's folder is not empty.
+        InputError: an input is wrong, or the folder `export` is not empty.
     """
     splits = ["train", "validation", "test"]
     if config.data.kind != "embedded" and config.data.test is None:
@@ -34,27 +34,28 @@ def show_data(config: Config, export: str | None) -> None:
 
 
 def lengths(encoded: Encoded) -> str:
-    """Token lengths, in words."""
+    """Token lengths of prompts and responses, in words."""
     prompts = [len(example.prompt_ids) for example in encoded.examples]
     responses = [len(ids) for example in encoded.examples for ids in example.response_ids]
 
-    def text(values: list[int]) -> str:
+    def summary(values: list[int]) -> str:
         return f"mean {np.mean(values):.1f}, 99% {np.percentile(values, 99):.0f}, max {max(values)}"
 
-    return f"prompt tokens: {text(prompts)}\nresponse tokens: {text(responses)}"
+    return f"prompt tokens: {summary(prompts)}\nresponse tokens: {summary(responses)}"
 
 
 def write_records(records: dict[str, list[Record]], folder: Path) -> None:
-    """One jsonl file a split, which `data.kind=jsonl` reads back."""
+    """Write one jsonl file per split, which `data.kind=jsonl` can read."""
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty: nothing is written there. Give a new folder.")
+        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in records.items():
         with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             for record in rows:
                 line = {"topic": record.topic, "instruction": record.instruction,
                         "input": record.input, "output": list(record.references)}  # fmt: skip
-                if record.prompt is not None:
-                    line["prompt"] = record.prompt
+                for name in ("prompt", "teacher_prompt", "id"):
+                    if getattr(record, name):
+                        line[name] = getattr(record, name)
                 print(json.dumps(line, ensure_ascii=False), file=file)
     print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")

@@ -1,6 +1,6 @@
-"""`minillm evaluate`: the full score of a model on a data set, as a result file.
+"""`minillm evaluate`: scores a model on a data set and writes a result file.
 
-FOLDER/evaluation/DATA.json              scores with all that they were made with
+FOLDER/evaluation/DATA.json              scores, and how they were made
 FOLDER/evaluation/DATA.responses.jsonl   every response
 """
 
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_model(folder: str, overrides: list[str]) -> Path:
-    """Score the model of a folder or Hub name on the test split; returns the result file.
+    """Score the model of a folder or Hub name on the test split; return the result file.
 
     Raises:
-        InputError: an input is wrong, or the result is there already.
+        InputError: an input is wrong, or the result file exists.
     """
     config, path, output = resolve(folder, overrides)
     file = output / "evaluation" / f"{config.data.name}.json"
     if file.exists() and not config.overwrite:
         raise InputError(
-            f"{file} is there already: it is not overwritten. Add overwrite=true to replace it, "
-            f"output=FOLDER to write elsewhere, or data.name=NAME to name this data set."
+            f"{file} exists and is not overwritten. Add overwrite=true to replace the file, "
+            f"output=FOLDER to write to another folder, or data.name=NAME to rename the data set."
         )
     scored = load_scored_model(config, path)
     examples = scored.examples[: config.evaluation.limit]
@@ -50,7 +50,7 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
 
 
 def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path) -> None:
-    """The result file, and all responses beside it."""
+    """Write the result file, and the file of all responses."""
     rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
     responses = file.with_suffix(".responses.jsonl")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
@@ -60,7 +60,7 @@ def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Pat
 
 
 def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:
-    """The scores with all that they were made with."""
+    """The scores, and how they were made."""
     details, summary = scored.details or {}, scored.summary
     training = run = None
     if summary:

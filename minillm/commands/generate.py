@@ -1,4 +1,4 @@
-"""`minillm generate`: responses of a model, to one prompt on screen or to a data set as jsonl."""
+"""`minillm generate`: prints a model's responses to prompts or to the test split."""
 
 import json
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 def generate_responses(folder: str, prompts: list[str], overrides: list[str]) -> None:
-    """Print one JSON line for each prompt given, or for each input of the test split.
+    """Print one JSON line for each prompt, or for each input of the test split without prompts.
 
-    Decodes with the first of `evaluation.seeds`; `evaluation.temperature=0` is greedy.
+    The first of `evaluation.seeds` is used; `evaluation.temperature=0` is greedy decoding.
     """
-    # The teacher of the run takes no part: its folder may be gone.
+    # No teacher is needed, and the folder of the run's teacher may no longer exist.
     config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
         device = start_accelerator(config).device
@@ -39,27 +39,27 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
         if encoded.dropped_prompts:
             raise InputError(
                 f"{encoded.dropped_prompts} of {len(prompts)} prompts are longer than "
-                f"data.max_prompt_length={config.data.max_prompt_length} tokens. Shorten them, or "
-                f"raise the limit."
+                f"data.max_prompt_length={config.data.max_prompt_length} tokens. Shorten these "
+                f"prompts, or raise the limit."
             )
         examples = encoded.examples
     else:
         scored = load_scored_model(config, path, with_teacher=False)
         model, examples = scored.model, scored.examples[: config.evaluation.limit]
     settings = config.evaluation
-    prompts = [example.prompt_ids for example in examples]
+    prompt_ids = [example.prompt_ids for example in examples]
     batches = generate(
         model,
-        prompts,
+        prompt_ids,
         decoding(config),
-        settings.batch_size,
-        settings.seeds[0],
-        share(by_length(prompts)),
+        batch_size=settings.batch_size,
+        seed=settings.seeds[0],
+        indices=share(by_length(prompt_ids)),
     )
-    mine = []
+    responses = []
     for indices, rollout in batches:
-        mine += zip(indices, response_texts(model, rollout), strict=True)
-    for i, text in sorted(gathered(mine)):
+        responses += zip(indices, response_texts(model, rollout), strict=True)
+    for i, text in sorted(gathered(responses)):
         line = {"prompt": examples[i].prompt, "response": text}
         if PartialState().is_main_process:
             print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
@@ -67,7 +67,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
 
 
 def decoding(config: Config) -> Decoding:
-    """How `evaluation` asks to decode."""
+    """The decoding that the `evaluation` settings specify."""
     settings = config.evaluation
     return Decoding(
         config.data.max_response_length, settings.temperature, settings.top_k, settings.top_p

@@ -1,4 +1,4 @@
-"""What the commands load as the settings say: data, tokenizer and models."""
+"""Loads data, tokenizer and models for the commands, as the settings specify."""
 
 import logging
 from collections.abc import Iterable
@@ -25,23 +25,32 @@ log = logging.getLogger(__name__)
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
 ) -> dict[str, Encoded]:
-    """Encode every split for student and teacher, with a line in the log for each."""
-    encoded, other = {}, teacher_tokenizer(config, model_tokenizer)
+    """Encode every split for student and teacher, and log one line per split.
+
+    A teacher with another tokenizer reads only the training split, because the inputs of the other
+    splits must not depend on its tokens.
+    """
+    encoded = {}
+    tokenizer_of_teacher = teacher_tokenizer(config, model_tokenizer)
     for split, rows in records.items():
-        encoded[split] = encode(rows, model_tokenizer, config.data, other)
+        reader = tokenizer_of_teacher if split == "train" else None
+        encoded[split] = encode(rows, model_tokenizer, config.data, reader)
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
     return encoded
 
 
 def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
-    """The splits in the order in which they were named."""
+    """Read the splits; the result has the order of `splits`."""
     splits = list(splits)
     records = load_records(config.data, splits)
     return {split: records[split] for split in splits}
 
 
 def make_tokenizer(config: Config, train: list[Record]):
-    """The student's tokenizer: named, its own, the teacher's, or trained on the text."""
+    """The student's tokenizer: `student.tokenizer`, or the tokenizer of student or teacher.
+
+    If there is none of these, a tokenizer is trained on the records.
+    """
     members = [member.path for member in config.teacher.members]
     for path in (config.student.tokenizer, config.student.path, config.teacher.path, *members):
         if path is not None:
@@ -49,7 +58,7 @@ def make_tokenizer(config: Config, train: list[Record]):
     if config.data.template == "chat":
         raise InputError(
             "data.template=chat needs a tokenizer with a chat template, but the student is built "
-            "from a config. Set student.tokenizer, or take data.template=plain or alpaca."
+            "from a config. Set student.tokenizer, data.template=plain or data.template=alpaca."
         )
     texts = [prompt_text(record, config.data.template, None) for record in train]
     texts += [reference for record in train for reference in record.references]
@@ -67,10 +76,11 @@ def max_length(config: Config) -> int:
 
 
 def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
-    """Load or build one model, refusing one with too few positions.
+    """Load or build one model.
 
     Raises:
-        InputError: neither a path nor an architecture is given, or the model cannot be loaded.
+        InputError: neither a path nor an architecture is given, the model cannot be loaded, or it
+            has too few positions.
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
@@ -86,7 +96,7 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
 
 
 def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
-    """A model in host memory that is not trained: a teacher.
+    """Load a frozen model, such as a teacher, into host memory.
 
     Raises:
         InputError: the model cannot be loaded.
@@ -98,8 +108,8 @@ def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
 
 
 def teacher_tokenizer(config: Config, tokenizer):
-    """The teacher's tokenizer if one teacher is named and its tokenizer differs, else None."""
+    """The tokenizer of `teacher.path` if it differs from the student's `tokenizer`, else None."""
     if config.teacher.path is None:
         return None
-    other = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
-    return other if tokenizer_differences(tokenizer, other) else None
+    loaded = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
+    return loaded if tokenizer_differences(tokenizer, loaded) else None

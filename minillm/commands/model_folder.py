@@ -1,4 +1,4 @@
-"""The model that `evaluate` and `generate` are given: a run of ours, or any causal LM folder."""
+"""Loads the model of `evaluate` and `generate`: from a run, a causal LM folder, or the Hub."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,27 +31,27 @@ from minillm.training.checkpoint import checkpoint_details
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A model ready to answer, its teacher where one is named, and the test inputs."""
+    """A loaded model, its teacher if one is named, and the test inputs."""
 
     path: Path
     model: LanguageModel
     teacher: Teacher | None
     examples: list[Example]
-    details: dict[str, Any] | None  # what `minillm.json` says, where it was trained here
-    summary: dict[str, Any] | None  # of the run to its end
+    details: dict[str, Any] | None  # minillm.json, for a model that `minillm train` has trained
+    summary: dict[str, Any] | None  # summary.json of the run, if the run is finished
 
 
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     """The settings, the model's folder or Hub name, and the folder for results.
 
-    A run's folder stands for its best checkpoint. The run's data, teacher and evaluation settings
-    stand where the command line does not pick others, and its results go beside it.
+    The folder of a run means its best checkpoint. Then the settings of the run are used as
+    `load_config` describes, and the results go to the folder of the run.
     """
     path = Path(folder)
     if (path / CONFIG).is_file():
         path = path / "best"
         if not path.is_dir():
-            raise InputError(f"{folder} is a run without a checkpoint: train it first.")
+            raise InputError(f"{folder} is a run without a checkpoint. Train the run first.")
     saved = path.parent / CONFIG
     is_run = path.is_dir() and saved.is_file()
     config = load_config(overrides, read_config(saved) if is_run else None)
@@ -67,10 +67,10 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
 
 
 def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) -> ScoredModel:
-    """Load the model, the teacher if it is wanted and named, and the test split.
+    """Load the model, the test split, and the teacher if `with_teacher` is true and one is named.
 
     Raises:
-        InputError: one of them cannot be had, or they do not fit.
+        InputError: one of them cannot be loaded, or they do not fit together.
     """
     accelerator = start_accelerator(config)
     set_seed(config.runtime.seed)
@@ -80,7 +80,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     model = make_model(config, config.student, tokenizer).to(accelerator.device)
     model.module.eval()
     teacher = None
-    if with_teacher and config.teacher.kind != "average":  # the average is not kept
+    if with_teacher and config.teacher.kind != "average":  # no folder holds the average
         teacher, shared = build_teacher(config, model, partial(load_frozen, config))
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)

@@ -1,4 +1,4 @@
-"""Whether and where a run goes on: `resume=auto` or `resume=CHECKPOINT`."""
+"""Whether a run continues, and from which checkpoint: `resume=auto` or `resume=CHECKPOINT`."""
 
 import hashlib
 import logging
@@ -18,35 +18,35 @@ from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
-from minillm.settings import flatten, settings_of
+from minillm.settings import dotted, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import FORMAT, newest_whole, read_progress
 
 log = logging.getLogger(__name__)
 
-# Settings that may change as well if nothing in the training follows a schedule.
+# Settings that may also change, if nothing in the training follows a schedule.
 LENGTH = {"training.steps", "training.epochs"}
-# Backends that keep whole weights on every process; the others cut them up by their number.
+# Backends with whole weights on every process. The others shard weights by number of processes.
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
 
 def check_resume(config: Config) -> None:
-    """Refuse what can be seen to be wrong before anything is loaded.
+    """Refuse a wrong `resume` before anything is loaded.
 
     Raises:
-        InputError: what is named is no checkpoint, or settings that would alter the run of the
-            output folder have changed since it began.
+        InputError: the named folder is not a checkpoint, or settings that alter the results differ
+            from the settings of the run in the output folder.
     """
     if config.resume not in (None, "auto"):
         folder = Path(config.resume)
         if read_manifest(folder) is None:
-            raise no_checkpoint(folder, "it has no manifest.json that can be read")
+            raise no_checkpoint(folder, "manifest.json is missing or cannot be read")
     if config.resume and (Path(config.output) / CONFIG).is_file():
         check_unchanged(read_config(Path(config.output) / CONFIG), config, Path(config.output))
 
 
 def is_finished(config: Config) -> bool:
-    """Whether the output folder holds this run, through to as many steps as are asked for."""
+    """Whether the output folder holds this run, finished with the same number of steps."""
     output = Path(config.output)
     if not (output / SUMMARY).is_file():
         return False
@@ -55,11 +55,11 @@ def is_finished(config: Config) -> bool:
 
 
 def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
-    """The checkpoint to go on from, the same for all processes; None: from the beginning.
+    """The checkpoint from which the run continues, the same on all processes; None for a new run.
 
     Raises:
-        InputError: the named checkpoint is damaged or none, or the checkpoint was written by
-            another version of this package.
+        InputError: the named folder is not a whole checkpoint, or another version of this package
+            wrote the checkpoint.
     """
     if config.resume is None:
         return None
@@ -81,7 +81,7 @@ def _choose(config: Config) -> Path | None:
         return folder
     folder = newest_whole(Path(config.output))
     if folder is None:
-        log.info("resume=auto: there is no whole checkpoint in %s, the run starts at the "
+        log.info("resume=auto: there is no whole checkpoint in %s, so the run starts at the "
                  "beginning.", config.output)  # fmt: skip
     return folder
 
@@ -90,31 +90,34 @@ def check_format(folder: Path) -> None:
     """Refuse a checkpoint that this version cannot read.
 
     Raises:
-        InputError: naming both formats, and what to do.
+        InputError: the message names both formats and what to do.
     """
     saved = read_progress(folder).get("format", 1)
     if saved != FORMAT:
         raise InputError(
             f"{folder} was written by another version of minillm: the checkpoint has format "
-            f"{saved}, and this version reads format {FORMAT}. Go on with the version that wrote "
-            f"the checkpoint (git_revision in {PROVENANCE} of the run), or begin a new run with "
-            f"this version in another output=FOLDER (or here with overwrite=true)."
+            f"{saved}, and this version reads format {FORMAT}. Continue with the version that "
+            f"wrote the checkpoint (git_revision in {PROVENANCE} of the run), or begin a new run "
+            f"with this version in another output=FOLDER (or here with overwrite=true)."
         )
 
 
 def no_checkpoint(folder: Path, reason: str) -> InputError:
-    """The error of a named checkpoint that is none, or not whole."""
+    """The error for a folder that is not a whole checkpoint."""
     return InputError(
-        f"resume={folder} is no whole checkpoint: {reason}. Give auto, or the folder of one, such "
-        f"as RUN/checkpoints/step-000100."
+        f"resume={folder} is no whole checkpoint: {reason}. Give resume=auto, or the folder of a "
+        f"checkpoint, such as RUN/checkpoints/step-000100."
     )
 
 
-def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator) -> dict[str, Any]:
-    """What must be the same for a run to go on, in the words of the checkpoint."""
+def run_identity(
+    config: Config, data: Sequence[Example], accelerator: Accelerator
+) -> dict[str, Any]:
+    """What a checkpoint stores about its run, to be compared when the run continues."""
     checksum = hashlib.sha256()
     for example in data:
-        for ids in (example.prompt_ids, *example.response_ids):
+        views = [example.teacher_prompt_ids] if example.teacher_prompt_ids else []
+        for ids in (example.prompt_ids, *example.response_ids, *views):
             checksum.update(array("q", [len(ids), *ids]).tobytes())
     return {
         "settings": asdict(config),
@@ -126,80 +129,98 @@ def made_with(config: Config, data: Sequence[Example], accelerator: Accelerator)
 
 def check_checkpoint(
     folder: Path,
-    now: dict[str, Any],
+    identity: dict[str, Any],
+    *,
     method: Method,
     steps: int,
     config: Config,
     accelerator: Accelerator,
 ) -> None:
-    """Refuse a checkpoint that cannot be taken up by this run.
+    """Refuse a checkpoint from which this run cannot continue.
+
+    Args:
+        folder: the checkpoint.
+        identity: `run_identity` of this run.
+        method: the method of this run.
+        steps: optimiser steps of this run.
+        config: the settings of this run.
+        accelerator: the processes of this run.
 
     Raises:
-        InputError: saying what differs, and what would be allowed.
+        InputError: the message names the difference and what is allowed.
     """
     progress, saved = read_progress(folder), read_manifest(folder)["processes"]
     check_unchanged(progress["settings"], config, folder)
-    if progress["training_data"] != now["training_data"]:
+    if progress["training_data"] != identity["training_data"]:
         raise InputError(
-            f"{folder} was made with other training data than data.path={config.data.path} now "
-            f"gives. Bring the data back, or begin a new run in another output=FOLDER."
+            f"{folder} was made with other training data than data.path={config.data.path} has "
+            f"now. Restore the data, or begin a new run in another output=FOLDER."
         )
-    if progress["device"] != now["device"]:
+    if progress["device"] != identity["device"]:
         raise InputError(
-            f"{folder} was made on {progress['device']}, this is {now['device']}: its random "
-            f"states do not fit. Set runtime.device={progress['device']}."
+            f"{folder} was made on {progress['device']}, but this run is on {identity['device']}, "
+            f"where the states of the random generators do not fit. Set "
+            f"runtime.device={progress['device']}."
         )
     if progress["step"] > steps:
-        raise InputError(f"{folder} is past the {steps} steps that are asked for. Ask for more, or "
-                         f"give resume=CHECKPOINT of an earlier step.")  # fmt: skip
+        raise InputError(f"{folder} is past the {steps} steps of this run. Set more steps, or give "
+                         f"resume=CHECKPOINT of an earlier step.")  # fmt: skip
     world = accelerator.num_processes
     backends = {DistributedType(progress["backend"]), accelerator.distributed_type}
     if len(backends) > 1 and not backends <= WHOLE:
-        raise InputError(f"{folder} was written by {progress['backend']}, this is "
-                         f"{now['backend']}: launch it as before.")  # fmt: skip
+        raise InputError(f"{folder} was written by {progress['backend']}, but this run uses "
+                         f"{identity['backend']}: launch it as before.")  # fmt: skip
     if saved != world and not (backends <= WHOLE and method.state_is_shared):
-        why = "each process has responses of its own"
+        reason = "each process has responses of its own"
         if not backends <= WHOLE:
-            why = "each process has a part of the weights"
+            reason = "each process has a part of the weights"
         raise InputError(
             f"{folder} was written by {saved} processes, these are {world}: for "
-            f"method={config.method.name} under {now['backend']} the number must stay ({why}). "
-            f"Launch {saved} processes."
+            f"method={config.method.name} under {identity['backend']}, the number must stay the "
+            f"same ({reason}). Launch {saved} processes."
         )
 
 
-def check_unchanged(saved: dict[str, Any], config: Config, place: Path) -> None:
-    """Refuse changed settings that would alter the run.
+def check_unchanged(saved: dict[str, Any], config: Config, folder: Path) -> None:
+    """Refuse changed settings that would alter the run in `folder`.
 
     Raises:
-        InputError: listing them with their old and new values.
+        InputError: the message lists these settings with their old and new values.
     """
     is_constant = config.training.schedule == "constant" and not config.method.follows_a_schedule
-    free = LENGTH if is_constant else set()
+    allowed = LENGTH if is_constant else set()
     changed = [
         f"{key} (was {old}, now {new})"
         for key, old, new in differences(saved, config)
-        if key not in free
+        if key not in allowed
     ]
     if changed:
         raise InputError(
-            f"{place} was made with other settings: {'; '.join(changed)}. Go on with the old ones, "
-            f"or begin a new run in another output=FOLDER (or here with overwrite=true)."
+            f"{folder} was made with other settings: {'; '.join(changed)}. Continue with the old "
+            f"values, or begin a new run in another output=FOLDER (or here with overwrite=true)."
         )
 
 
 def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, Any]]:
     """Changed settings that are not marked with `may_change`: name, old and new value.
 
-    A setting that only one side has belongs to another version of the code. It is left out.
+    Settings of another version of the code, which only one side has, are left out.
     """
-    may_change = {each.key for each in settings_of(config) if each.rules.may_change}
     old, new = (_comparable(settings) for settings in (saved, asdict(config)))
-    keys = [key for key in old if key in new and key not in may_change]
+    keys = [
+        each.key
+        for each in settings_of(config)
+        if each.key in old and each.key in new and not each.rules.may_change
+    ]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
 
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted keys; tuples are lists, as they are in a saved file."""
-    flat = flatten(settings)
-    return {key: list(x) if isinstance(x, tuple) else x for key, x in flat.items()}
+    """Settings by dotted keys; tuples become lists, as in a saved file.
+
+    A setting whose value is a mapping, such as `method.parameters`, is compared as a whole.
+    """
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dotted(settings).items()
+    }

@@ -1,4 +1,4 @@
-"""`minillm train`: from settings to a run's folder with its best checkpoint."""
+"""`minillm train`: trains a student and writes the folder of the run."""
 
 import logging
 from dataclasses import asdict, replace
@@ -20,12 +20,13 @@ from minillm.commands.resume import (
     check_resume,
     find_checkpoint,
     is_finished,
-    made_with,
+    run_identity,
 )
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
 from minillm.config_checks import check_processes
+from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.selection import check_select_by
@@ -55,12 +56,12 @@ log = logging.getLogger(__name__)
 
 
 def train(config: Config) -> None:
-    """Train a student as the settings say.
+    """Train a student as the settings specify.
 
     Raises:
-        InputError: an input is wrong, found before anything is computed.
-        Stopped: by a signal, with a checkpoint.
-        TrainingError: the loss is no number any more, or the disk is full.
+        InputError: an input is wrong; nothing was computed.
+        Stopped: a signal stopped the run, which wrote a checkpoint.
+        TrainingError: the loss is not finite, or the disk is full.
     """
     output = Path(config.output)
     check_method(config)
@@ -70,41 +71,46 @@ def train(config: Config) -> None:
     accelerator = start_accelerator(config, config.output)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
-        if accelerator.is_main_process:  # which writes there; the others may see what it wrote
+        if accelerator.is_main_process:  # later, other processes may see files that it has written
             check_resume(config)
             check_output(output, config.overwrite, config.resume)
     if config.resume and is_finished(config):
-        log.info("%s is a finished run: it is left as it is.", output)
+        log.info("%s is a finished run, so it is not changed.", output)
         return
     checkpoint = find_checkpoint(config, accelerator)
-    set_seed(config.runtime.seed, device_specific=True)  # dropout of its own on each process
+    set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
-    setup = Setup(config, student, teacher, data["train"].examples, accelerator.device,
-                  accelerator.process_index, accelerator.num_processes, output, shared)  # fmt: skip
-    describe(setup)
-    setup = spread(setup, accelerator)
+    setup = Setup(
+        config=config, student=student, teacher=teacher, train=data["train"].examples,
+        device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+        output=output, shared_tokenizer=shared,
+    )  # fmt: skip
+    log_setup(setup)
+    setup = with_sharded_models(setup, accelerator)
     method = build_method(setup)
     steps = config.training.total_steps(method.epoch_size)
-    made = made_with(config, setup.train, accelerator)
-    state = RunState(accelerator, output, config.training.keep_checkpoints, made)
+    identity = run_identity(config, setup.train, accelerator)
+    state = RunState(accelerator, output, config.training.keep_checkpoints, identity)
     if checkpoint:
-        check_checkpoint(checkpoint, made, method, steps, config, accelerator)
+        check_checkpoint(checkpoint, identity, method=method, steps=steps, config=config,
+                         accelerator=accelerator)  # fmt: skip
     try:
         with state.writing(output):
             if accelerator.is_main_process:
                 prepare_output(config, state, checkpoint)
-        run(setup, method, data["validation"].examples, state, steps, checkpoint)
+        run(setup, method, state, steps=steps, validation=data["validation"].examples,
+            checkpoint=checkpoint)  # fmt: skip
     except OSError as error:
         raise not_written(output, error) from error
 
 
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
-    """A new run's folder; or that of one that goes on, as it was at the checkpoint."""
+    """Create the folder of a new run, or restore the folder of a run that continues."""
     output, record = Path(config.output), provenance()
     if checkpoint is None:
         create_output(output)
@@ -112,11 +118,11 @@ def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> 
         output.mkdir(parents=True, exist_ok=True)
         state.restore_outputs(checkpoint)
         (output / SUMMARY).unlink(missing_ok=True)
-        begun = read_json(output / PROVENANCE) or record
-        resumed = [*begun.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
-        record = begun | {"resumed": resumed}
+        first_record = read_json(output / PROVENANCE) or record
+        resumed = [*first_record.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
+        record = first_record | {"resumed": resumed}
         if (output / "evaluation").exists():
-            log.warning("%s/evaluation holds scores of the model before this run went on", output)
+            log.warning("%s/evaluation holds scores from before this run was continued", output)
     write_config(config, output / CONFIG)
     write_json(output / PROVENANCE, record)
 
@@ -124,12 +130,13 @@ def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> 
 def run(
     setup: Setup,
     method: Method,
-    validation: list,
     state: RunState,
+    *,
     steps: int,
+    validation: list[Example],
     checkpoint: Path | None,
 ) -> None:
-    """Build the loop, train, and sum the run up."""
+    """Build the loop, train, and write the summary of the run."""
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
     scoring = partial(
         validate,
@@ -141,12 +148,17 @@ def run(
     )
     settings = asdict(config)
     resumed_at = read_progress(checkpoint)["step"] if checkpoint else None
-    tracker = start_tracking(accelerator, setup.output, config.runtime.project,
-                             config.runtime.trackers, settings, resumed_at)  # fmt: skip
+    tracker = start_tracking(
+        accelerator, setup.output, name=config.runtime.project, trackers=config.runtime.trackers,
+        config=settings, resumed_at=resumed_at,
+    )  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
                "run": setup.output.name, "config": settings}  # fmt: skip
-    trainer = Trainer(accelerator, setup.student, method, training, steps, scoring, tracker, state,
-                      setup.output, details)  # fmt: skip
+    trainer = Trainer(
+        accelerator=accelerator, student=setup.student, method=method, training=training,
+        steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
+        details=details,
+    )  # fmt: skip
     try:
         trainer.run(checkpoint)
     finally:
@@ -157,8 +169,8 @@ def run(
         log.info("done: the best checkpoint is %s/best", setup.output)
 
 
-def spread(setup: Setup, accelerator: Accelerator) -> Setup:
-    """Student and teacher as they can be read where processes hold parts of their weights."""
+def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:
+    """The setup with a student that gathers its weights, and a sharded teacher if it is set."""
     student = gather_student(setup.student, accelerator)
     teacher = setup.teacher
     if teacher and setup.config.runtime.shard_teacher:
@@ -166,8 +178,8 @@ def spread(setup: Setup, accelerator: Accelerator) -> Setup:
     return replace(setup, student=student, teacher=teacher)
 
 
-def describe(setup: Setup) -> None:
-    """Say what will happen."""
+def log_setup(setup: Setup) -> None:
+    """Log method, models and device of the run."""
     student, teacher = setup.student, setup.teacher
     text = f"{setup.config.method.name}: student {student.description}, {student.parameters:,} "
     text += f"parameters, {student.vocab_size} tokens"

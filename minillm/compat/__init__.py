@@ -1,4 +1,4 @@
-"""Uses of private parts of torch, Accelerate and DeepSpeed, and of their faults; each has a reason.
+"""Code that uses private parts of torch, Accelerate and DeepSpeed, or works around their faults.
 
-A new version of a library may need a change here and nowhere else.
+A new version of one of these libraries may need a change here and nowhere else.
 """

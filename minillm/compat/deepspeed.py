@@ -1,4 +1,4 @@
-"""DeepSpeed: an extension that need not be compiled, and checkpoints that one process cannot write.
+"""DeepSpeed: avoids the compilation of an extension, and saves checkpoints without deadlocks.
 
 DeepSpeed is imported only where it is used, because its import takes seconds.
 """
@@ -11,10 +11,10 @@ from accelerate.utils import DistributedType
 
 
 def use_gloo_for_all_reduce() -> None:
-    """Call this before DeepSpeed starts on a CPU.
+    """Call this function before DeepSpeed starts on a CPU.
 
-    DeepSpeed compiles its own all-reduce for shared memory there, which takes minutes and does the
-    same as gloo's. It has no setting against that.
+    Otherwise DeepSpeed compiles its own all-reduce for shared memory. The compilation takes
+    minutes, and the result is the same as gloo's all-reduce. No setting of DeepSpeed prevents it.
     """
     import deepspeed.ops
 
@@ -23,10 +23,10 @@ def use_gloo_for_all_reduce() -> None:
 
 @contextmanager
 def postponed_writes(accelerator: Accelerator) -> Iterator[None]:
-    """Files that DeepSpeed saves inside are written at the end, after its processes have met.
+    """Postpone the writing of DeepSpeed's files to the end, after its processes have synchronised.
 
     DeepSpeed's processes wait for each other after they have written. If one of them cannot write,
-    the others wait forever. Does nothing for other backends.
+    the others wait forever. This context does nothing for other backends.
     """
     if accelerator.distributed_type != DistributedType.DEEPSPEED:
         yield
@@ -34,7 +34,7 @@ def postponed_writes(accelerator: Accelerator) -> Iterator[None]:
     engine = accelerator.deepspeed_engine_wrapped.engine
     write, states = engine.checkpoint_engine.save, {}
     engine.checkpoint_engine.save = lambda state_dict, path: states.update({path: state_dict})
-    # The script would join the parts of the weights: `best` and `last` hold whole weights already.
+    # The script joins parts of the weights. It is not needed: `best` and `last` hold whole weights.
     engine._copy_recovery_script = lambda folder: None
     yield
     engine.checkpoint_engine.save = write

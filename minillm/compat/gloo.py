@@ -6,11 +6,11 @@ from accelerate import PartialState
 
 
 def settle() -> None:
-    """Call this before a process leaves the group of processes. Otherwise the process may hang.
+    """Call this function before a process leaves the process group. Otherwise the process may hang.
 
-    gloo's threads release the tensors that they have gathered. They need Python's lock for that,
-    but the thread that leaves the group holds the lock while it waits for them (torch 2.13). While
-    this function sleeps, the lock is free.
+    gloo's threads need Python's lock to release the tensors that they have gathered. The thread
+    that leaves the group holds this lock while it waits for gloo's threads (torch 2.13). This
+    function sleeps, and the lock is free during the sleep.
     """
     if PartialState().num_processes > 1:
         time.sleep(0.5)

@@ -1,9 +1,10 @@
-"""torch's matrix products on CPUs: float32 by oneDNN.
+"""Computes torch's float32 matrix products on CPUs with oneDNN.
 
-torch calls MKL for them, and MKL uses only AVX2 on processors that are not Intel's. torch also
-ships oneDNN, which uses AVX-512, but calls it for other types only. On a Zen 5 core oneDNN makes a
-linear layer 1.5 to 1.9 times as fast (`python -m benchmarks.matmul`). torch has no setting for this
-choice, so its kernels of `mm` and `addmm` are replaced here; a private operator calls oneDNN.
+torch uses MKL for these products, and MKL uses only AVX2 on processors that are not from Intel.
+torch also contains oneDNN, which uses AVX-512, but torch calls oneDNN only for other types. On a
+Zen 5 core oneDNN makes a linear layer 1.5 to 1.9 times as fast (`python -m benchmarks.matmul`).
+torch has no setting for this choice, so this module replaces its kernels of `mm` and `addmm`. The
+new kernels call oneDNN through a private operator.
 """
 
 import functools
@@ -13,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-# Multiplications. For each new shape oneDNN takes half a millisecond to compile, and lengths vary.
+# Multiplications of the smallest product that oneDNN computes. oneDNN compiles for half a
+# millisecond for each new shape, and sequence lengths vary.
 SMALLEST = 2**24
 
 
@@ -29,9 +31,9 @@ def is_faster() -> bool:
 
 @functools.cache
 def enable() -> torch.library.Library:
-    """Replace torch's `mm` and `addmm` on CPUs, in this process from now on.
+    """Replace torch's kernels of `mm` and `addmm` on CPUs in this process.
 
-    `linear`, `matmul` and their gradients call these two.
+    `linear`, `matmul` and their gradients call `mm` and `addmm`.
     """
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
@@ -44,7 +46,7 @@ def enable() -> torch.library.Library:
 def _mm(left: Tensor, right: Tensor) -> Tensor:
     if _suits(left, right):
         return product(left, right)
-    # The kernels of `out=` are torch's own still, and so are its errors.
+    # The kernels with `out=` are not replaced, so torch computes the result or raises its error.
     return torch.mm(left, right, out=left.new_empty(0))
 
 
@@ -58,7 +60,7 @@ def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     """`left [m, k] @ right [k, n] + bias [n]` by oneDNN."""
     weight = right.t()
     if not (weight.is_contiguous() or right.is_contiguous()):
-        weight = weight.contiguous()  # oneDNN has but a naive loop for one with gaps
+        weight = weight.contiguous()  # oneDNN uses a slow loop for matrices with gaps
     return torch.ops.mkldnn._linear_pointwise(left, weight, bias, "none", [], "")
 
 

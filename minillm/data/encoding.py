@@ -51,7 +51,10 @@ class Encoded:
         responses = sum(len(example.response_ids) for example in self.examples)
         text = f"{len(self.examples)} inputs, {responses} references"
         if self.dropped_prompts:
-            text += f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped"
+            text += (
+                f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped (or the "
+                f"teacher's over data.max_teacher_prompt_length)"
+            )
         if self.cut_responses:
             text += f"; {self.cut_responses} responses cut to data.max_response_length"
         return text
@@ -135,6 +138,11 @@ def _teacher_prompt_ids(
     texts = [teacher_prompt_text(record, config.teacher_template, reader) for record in records]
     if not teacher_tokenizer and not any(texts):
         return [None] * len(records)
+    if teacher_tokenizer:  # a chat template of the student would be nonsense to the teacher
+        prompts = [
+            text or prompt_text(record, config.template, reader)
+            for text, record in zip(texts, records, strict=True)
+        ]
     texts = [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
     return _prompt_ids(texts, reader, config.teacher_template or config.template)
 

@@ -40,8 +40,9 @@ def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     """
     if tokenizer.chat_template is None:
         raise InputError(
-            f"data.template=chat: the tokenizer of {tokenizer.name_or_path} has no chat template. "
-            f"Use data.template=plain or data.template=alpaca, or use a chat model."
+            f"data.template=chat (or data.teacher_template=chat): the tokenizer of "
+            f"{tokenizer.name_or_path} has no chat template. Use the template plain or alpaca, or "
+            f"use a chat model."
         )
     content = "\n\n".join(part for part in (record.instruction, record.input) if part)
     return tokenizer.apply_chat_template(

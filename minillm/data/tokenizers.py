@@ -37,17 +37,17 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     Raises:
         InputError: there is no tokenizer, or it has no end-of-sequence token.
     """
-    where = path if Path(path).is_dir() else f"{path} (not a folder, so used as a Hub name)"
+    source = path if Path(path).is_dir() else f"{path} (not a folder, so used as a Hub name)"
     advice = "Give a folder that holds tokenizer.json, or a Hub name."
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"no tokenizer could be loaded from {where}: {first_line(error)}. {advice}"
+            f"no tokenizer could be loaded from {source}: {first_line(error)}. {advice}"
         ) from error
     # Without their files, some tokenizer classes load with special tokens only.
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
-        raise InputError(f"there is no tokenizer in {where}. {advice}")
+        raise InputError(f"there is no tokenizer in {source}. {advice}")
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"the tokenizer of {path} has no end-of-sequence token, which is required. Use another "

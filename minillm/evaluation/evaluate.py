@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of every sampling seed, those of greedy decoding, and the seconds of it all."""
+    """The scores of all sampling seeds and of greedy decoding, and the seconds they took."""
 
     sampled: dict[int, Scores]
     greedy: Scores | None
@@ -38,16 +38,16 @@ def evaluate(
     settings: EvaluationConfig,
     max_length: int,
 ) -> Evaluation:
-    """Respond to every input with every seed, and once greedily where `settings.greedy` is true.
+    """Sample responses to all inputs with every seed, and decode greedily if `settings.greedy`.
 
     Args:
-        model: responds.
-        teacher: for metrics that need one; None where there is none, or where its tokenizer is not
-            that of the model. Greedy responses are scored without it: the reverse KL is a mean over
-            sampled responses.
+        model: writes the responses.
+        teacher: for metrics that need a teacher; None if there is none, or if its tokenizer is not
+            that of the model. Greedy responses are scored without the teacher, because the reverse
+            KL is a mean over sampled responses.
         examples: the inputs.
         settings: seeds, decoding, batch size and metrics.
-        max_length: tokens of a response.
+        max_length: maximum tokens of a response.
     """
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
@@ -58,14 +58,14 @@ def evaluate(
             sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
     if settings.greedy:
-        without_chance = replace(decoding, temperature=0.0)
-        greedy = score(model, None, examples, without_chance, seed=0, **scoring)
+        greedy_decoding = replace(decoding, temperature=0.0)
+        greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
         log.info("greedy: %s", _in_words(greedy))
     return Evaluation(sampled, greedy, time.perf_counter() - start)
 
 
 def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:
-    """The measured part of a result: every metric by name, None where it could not be computed."""
+    """The metrics of a result by name; None for a metric that could not be computed."""
     names = next(iter(evaluation.sampled.values())).values
     return {name: _metric_result(name, evaluation) for name in names}
 
@@ -73,22 +73,22 @@ def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:
 def _metric_result(name: str, evaluation: Evaluation) -> MetricResult | None:
     by_seed = [scores.values[name] for scores in evaluation.sampled.values()]
     if None in by_seed:
-        reason = "it needs a teacher with the tokenizer of the model"
+        reason = "the metric needs a teacher with the tokenizer of the model"
         log.info("%s is left out%s", name, f": {reason}" if METRICS[name].needs_teacher else "")
         return None
-    values = np.stack([one.per_input for one in by_seed])  # [S, N]
+    values = np.stack([of_seed.per_input for of_seed in by_seed])  # [S, N]
     if not np.isfinite(values).all():
-        wrong = np.count_nonzero(~np.isfinite(values))
-        log.warning("%s is left out: %d of %d values are not finite", name, wrong, values.size)
+        count = np.count_nonzero(~np.isfinite(values))
+        log.warning("%s is left out: %d of %d values are not finite", name, count, values.size)
         return None
     weights = None
     if by_seed[0].weights is not None:
-        weights = np.stack([one.weights for one in by_seed])
+        weights = np.stack([of_seed.weights for of_seed in by_seed])
     mean, std = mean_and_std(values, weights)
     interval = bootstrap_interval(values, weights)
     per_input, input_weights = average_over_seeds(values, weights)
     per_seed = {
-        str(seed): one.mean() for seed, one in zip(evaluation.sampled, by_seed, strict=True)
+        str(seed): of_seed.mean() for seed, of_seed in zip(evaluation.sampled, by_seed, strict=True)
     }
     greedy = evaluation.greedy and evaluation.greedy.values[name]
     return MetricResult(

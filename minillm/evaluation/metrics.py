@@ -1,12 +1,12 @@
-"""The metrics: each one a small class that scores the responses of one decoding pass.
+"""The metrics. Each metric is a small class that scores the responses of one decoding pass.
 
 To add a metric, write a class below and add an object of this class to `METRICS`. Result files, the
 csv, validation during training, `training.select_by`, `evaluation.metrics` and
 `minillm report --metric NAME` find the metric there by its name.
 
 The mean over inputs is `sum of weights * values / sum of weights`. So a metric per token (reverse
-KL) and a metric of all responses together (distinct n-grams) have values for each input too, and
-every metric gets its interval and its paired differences in the same way (`statistics.py`).
+KL) and a metric of all responses together (distinct n-grams) also have one value per input. Then
+intervals and paired differences are computed in the same way for all metrics (`statistics.py`).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:  # a report must not import transformers
 
 
 class Metric:
-    """What a metric is called, how it is shown, and how it scores responses.
+    """The names of a metric, its form in tables, and its computation.
 
     Attributes:
-        name: in settings, result files, the csv and `metrics.jsonl` (there as `validation/NAME`).
-        label: in tables and figures.
-        unit: of the values.
-        description: what the number is, for the legend of a table.
+        name: name in settings, result files, the csv and `metrics.jsonl` (as `validation/NAME`).
+        label: name in tables and figures.
+        unit: unit of the values.
+        description: meaning of the number, for the legend of a table.
         form: format of the number in tables and figures.
         higher_is_better: None for a metric that describes responses without judging them. Such a
             metric cannot select a checkpoint, and tables mark no best value.
         needs_teacher: whether the metric is None without a teacher that shares the tokenizer.
-        is_cheap: whether validation and evaluation compute the metric without being asked. An
-            expensive metric is computed only where `evaluation.metrics` names it.
+        is_cheap: whether validation and evaluation compute the metric by default. An expensive
+            metric is computed only by an evaluation whose `evaluation.metrics` names it.
         always_shown: whether the table of a report shows the mean beside the chosen metrics.
-        looks_at_all: whether the value of a response depends on the other responses, so that one
-            process must see all of them.
+        looks_at_all: whether the value of a response depends on the other responses, so that a
+            process must have all responses.
     """
 
     name: str
@@ -61,16 +61,16 @@ class Metric:
         return f"{self.label} ({self.unit})"
 
     def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        """Value of each response `[N]`, or None where the metric cannot be computed."""
+        """Value of each response `[N]`, or None if the metric cannot be computed."""
         raise NotImplementedError
 
     def weights(self, responses: Responses) -> np.ndarray | None:
-        """Weight of each response `[N]` in the mean; None weighs all alike."""
+        """Weight of each response `[N]` in the mean; None for equal weights."""
         return None
 
 
 class RougeL(Metric):
-    """The paper's score (section 3.1), see `rouge.py`."""
+    """The score of the paper (section 3.1), see `rouge.py`."""
 
     name = "rougeL"
     label = "ROUGE-L"
@@ -106,9 +106,9 @@ class ExactMatch(Metric):
 class DistinctNgrams(Metric):
     """Share of distinct n-grams among all n-grams of all responses (paper, table 3, n = 4).
 
-    The value of a response is the mean of 1/c over its n-grams, where c counts the n-gram among all
-    responses. Weighed by the numbers of n-grams, the mean is the share of all responses. The
-    bootstrap resamples these values, with c as it is among all responses.
+    The value of a response is the mean of 1/c over its n-grams, where c is the number of
+    occurrences of the n-gram in all responses. The mean of the values, weighed by the numbers of
+    n-grams, is the share of all responses. The bootstrap resamples these values and keeps each c.
     """
 
     unit = "%"
@@ -129,7 +129,7 @@ class DistinctNgrams(Metric):
 
 
 class Length(Metric):
-    """Tokens of a response, the EOS included."""
+    """Number of tokens of a response, including EOS."""
 
     name = "length"
     label = "length"
@@ -172,7 +172,7 @@ class Empty(Metric):
 class ReverseKL(Metric):
     """Exact KL[q || p] over the vocabulary, per token of the response.
 
-    Over responses that the student samples, the mean weighed by length estimates the reverse KL of
+    For responses sampled from the student, the mean weighed by length estimates the reverse KL of
     whole sequences, divided by their mean length.
     """
 
@@ -209,15 +209,15 @@ METRICS: dict[str, Metric] = {
 
 
 def cheap_metrics() -> list[str]:
-    """Names of the metrics that are computed without being asked."""
+    """Names of the metrics that are computed by default."""
     return [name for name, metric in METRICS.items() if metric.is_cheap]
 
 
 def check_metrics(names: Iterable[str] | None, setting: str) -> None:
-    """Refuse names that are no metric; None stands for the default and is allowed.
+    """Refuse unknown names of metrics. None means the default metrics and is allowed.
 
     Raises:
-        InputError: naming the setting, the unknown name and all metrics; or nothing is named.
+        InputError: a name is unknown, or there is no name. The message lists all metrics.
     """
     if names is None:
         return

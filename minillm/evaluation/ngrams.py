@@ -1,4 +1,4 @@
-"""Distinct n-grams: how little a set of texts repeats itself (Li et al., 2016, arXiv 1510.03055).
+"""Distinct n-grams, a measure of diversity of a set of texts (Li et al., 2016, arXiv 1510.03055).
 
 The share of a set of texts is the number of different n-grams divided by the number of all n-grams.
 Words are separated by white space; case and punctuation count.
@@ -11,11 +11,11 @@ import numpy as np
 
 
 def distinct_shares(texts: Sequence[str], n: int) -> np.ndarray:
-    """The part of each text in the share of distinct n-grams of all texts.
+    """The contribution of each text to the share of distinct n-grams of all texts.
 
-    An n-gram that occurs c times among all texts counts 1/c at each place. The value of a text is
-    the mean over its n-grams. The mean over texts, weighed by `ngram_counts`, is then exactly the
-    share of the set of texts.
+    Each occurrence of an n-gram counts 1/c if the n-gram occurs c times in all texts. The value of
+    a text is the mean over its n-grams. The mean over texts, weighed by `ngram_counts`, is then
+    exactly the share of the set of texts.
 
     Args:
         texts: N texts, such as all responses of a model, or several responses to one prompt.

@@ -1,4 +1,4 @@
-"""The responses of one decoding pass, which is all that the metrics see of a model."""
+"""The responses of one decoding pass, which are the input of all metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Responses:
         lengths: number of tokens with EOS, `[N]`.
         finished: whether the response ended in EOS before the length limit, `[N]`.
         reverse_kl: exact KL[q || p] summed over the tokens of each response, in nats, `[N]`. None
-            without a teacher, and with a teacher of another tokenizer.
+            without a teacher that has the model's tokenizer.
     """
 
     texts: Sequence[str]
@@ -27,7 +27,7 @@ class Responses:
         return len(self.texts)
 
     def select(self, indices: Sequence[int]) -> "Responses":
-        """The responses to some of the inputs."""
+        """The responses to the inputs with these indices."""
         indices = np.asarray(indices, dtype=np.int64)
         reverse_kl = None if self.reverse_kl is None else self.reverse_kl[indices]
         texts = [self.texts[i] for i in indices]

@@ -1,20 +1,20 @@
 """The result of one model on one data set, and its file.
 
-`Result` is the only place that knows the keys of a result file. Format 2, a json object:
+Only this file uses the keys of a result file. Format 2 is a json object:
 
     format, data, method, model, parameters, inputs, seeds, temperature, wall_seconds
-    metrics     by name: null for a metric that could not be computed, or
+    metrics     by name: null for a metric that could not be computed, or an object with
         mean, std             over sampling seeds; std is null for a single seed
         ci_low, ci_high       95% bootstrap interval over inputs
         per_seed              mean of each sampling seed
         greedy                mean of greedy decoding, or null
-        per_input, weights    of each input, averaged over sampling seeds; weights null: all alike
+        per_input, weights    of each input, averaged over sampling seeds; null for equal weights
     training    seconds, steps, best_step and seed of the run, or null
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
 
-Format 1 is read too: it has ROUGE-L in full and only the means of the other metrics. Top-level keys
-that are not known are kept and written again.
+Format 1 can be read too. It has all values of ROUGE-L and only the means of the other metrics.
+Unknown keys at the top level are preserved.
 """
 
 import re
@@ -30,7 +30,7 @@ FORMAT = 2
 ROUGE_L = "rougeL"
 _NUMBER = (int, float)
 _MAYBE = (*_NUMBER, NoneType)
-# Dotted keys with what they may hold. Keys below an object that is null are not looked for.
+# The allowed types of dotted keys. Keys below an object that is null are not checked.
 _COMMON = {
     "data": (str,),
     "inputs": (int,),
@@ -80,10 +80,10 @@ _NUMBER_LIST = re.compile(r"\[\n[-+.\deE,\s]+\]")
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What a result says about one metric; the docstring of this file says what each field holds.
+    """One metric of a result. The docstring of this file explains the fields.
 
-    `ci_low`, `ci_high` and `per_input` are None, and `per_seed` is empty, where a file of format 1
-    has the mean alone.
+    `ci_low`, `ci_high` and `per_input` are None, and `per_seed` is empty, if a file of format 1 has
+    only the mean.
     """
 
     mean: float
@@ -98,7 +98,7 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Training:
-    """The run that trained the model: seconds and steps in all, step of the checkpoint, seed."""
+    """The run that trained the model: all its seconds and steps, step of the checkpoint, seed."""
 
     seconds: float | None
     seed: int | None
@@ -131,7 +131,7 @@ class Result:
     wall_seconds: float
     provenance: dict[str, Any]
     config: dict[str, Any] | None
-    others: dict[str, Any] = field(default_factory=dict)  # keys that are not known here
+    unknown_keys: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, name: str) -> MetricResult | None:
         """The named metric, or None where the result lacks it."""
@@ -148,50 +148,51 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The result as the object of a file of format 2."""
         content = {"format": FORMAT} | asdict(self)
-        return content | content.pop("others")
+        return content | content.pop("unknown_keys")
 
     @staticmethod
     def from_json(content: Any, where: str) -> "Result":
         """The result that a file of format 1 or 2 holds.
 
         Args:
-            content: as `json.loads` gives it.
+            content: the value that `json.loads` returns.
             where: the file, and the entry in it, for messages.
 
         Raises:
-            InputError: the content is no result, its format is unknown, a key is missing, or a key
-                holds something else than it may.
+            InputError: the content is not a result, its format is unknown, a key is missing, or the
+                value of a key is not allowed.
         """
         if not isinstance(content, dict) or "format" not in content:
             raise InputError(
-                f"{where}: no result, for it has no key 'format'; give files that `evaluate` wrote"
+                f"{where} is not a result: there is no key 'format'. Give files that `minillm "
+                f"evaluate` wrote."
             )
         formats = {1: _metrics_of_format_1, FORMAT: _metrics_of_format_2}
         if content["format"] not in formats:
             raise InputError(
-                f"{where}: format {content['format']!r} is unknown, "
-                f"{' or '.join(map(str, formats))} is allowed; evaluate again with this version"
+                f"{where}: format {content['format']!r} is unknown. Allowed: "
+                f"{' or '.join(map(str, formats))}. Evaluate again with this version."
             )
         _check_keys(content, _COMMON, where)
         rest = dict(content)
         metrics = formats[rest.pop("format")](rest, where)
         training, run = rest.pop("training"), _read_run(rest.pop("run"), where)
         if training is not None:
-            known = {name: training.get(name) for name in Training.__dataclass_fields__}
-            training = Training(**known)
+            values = {name: training.get(name) for name in Training.__dataclass_fields__}
+            training = Training(**values)
         plain = {name: rest.pop(name) for name in _COMMON if name in rest}
-        return Result(**plain, metrics=metrics, training=training, run=run, others=rest)
+        return Result(**plain, metrics=metrics, training=training, run=run, unknown_keys=rest)
 
 
 def to_text(content: Any) -> str:
-    """Json with indents for readable diffs; a list of numbers takes one line."""
+    """Indented json, where a list of numbers takes one line, for readable diffs."""
     text = dumps(content, indent=1, ensure_ascii=False)
     # Line breaks inside texts are escaped, so the pattern matches no text.
     return _NUMBER_LIST.sub(lambda match: " ".join(match[0].split()), text) + "\n"
 
 
 def _metrics_of_format_2(content: dict, where: str) -> dict[str, MetricResult | None]:
-    """Check and take the metrics out of `content`."""
+    """Check the metrics and remove them from `content`."""
     _check_keys(content, {"metrics": (dict,)}, where)
     metrics = {}
     for name, values in content.pop("metrics").items():
@@ -207,15 +208,15 @@ def _metrics_of_format_2(content: dict, where: str) -> dict[str, MetricResult | 
         counts = [len(values[part]) for part in ("per_input", "weights") if values[part]]
         if len(set(counts)) > 1:
             raise InputError(
-                f"{where}: key '{key}.weights' has {counts[1]} numbers for the {counts[0]} of "
-                f"'per_input'; evaluate again to write both"
+                f"{where}: key '{key}.weights' has {counts[1]} numbers, but 'per_input' has "
+                f"{counts[0]}. Evaluate again to write both."
             )
         metrics[name] = MetricResult(**{part: values[part] for part in _METRIC})
     return metrics
 
 
 def _metrics_of_format_1(content: dict, where: str) -> dict[str, MetricResult | None]:
-    """Check and take the metrics out of `content`."""
+    """Check the metrics and remove them from `content`."""
     _check_keys(content, _FORMAT_1, where)
     values = {key: content.pop(key) for key in _FORMAT_1 if "." not in key}
     _check_numbers(values["per_input"], "per_input", where)
@@ -240,7 +241,7 @@ def _read_run(run: dict | None, where: str) -> Run | None:
         return None
     if not all(isinstance(point, dict) and "step" in point for point in run["history"]):
         raise InputError(
-            f"{where}: a point of 'run.history' lacks a 'step'; evaluate the run again"
+            f"{where}: an entry of 'run.history' has no 'step'. Evaluate the run again."
         )
     return Run(run["name"], run["history"])
 
@@ -252,7 +253,7 @@ def _check_keys(
     prefix: str = "",
     nested: bool = True,
 ) -> None:
-    """Refuse an object that lacks a key, or holds another kind of value than is allowed."""
+    """Refuse an object that lacks a key, or has a value of a type that is not allowed."""
     for key, kinds in keys.items():
         parent, _, name = key.rpartition(".") if nested else ("", "", key)
         holder = content[parent] if parent else content
@@ -260,15 +261,19 @@ def _check_keys(
             continue
         if name not in holder:
             raise InputError(
-                f"{where}: key {prefix + key!r} is missing; evaluate again to write it"
+                f"{where}: key {prefix + key!r} is missing. Evaluate again to write it."
             )
-        if isinstance(holder[name], bool) or not isinstance(holder[name], kinds):
+        value = holder[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
             allowed = " or ".join(dict.fromkeys(_KIND_NAMES[kind] for kind in kinds))
             raise InputError(
-                f"{where}: key {prefix + key!r} is {holder[name]!r}; {allowed} is allowed"
+                f"{where}: key {prefix + key!r} is {value!r}, but must be {allowed}. Evaluate "
+                f"again."
             )
 
 
 def _check_numbers(values: list, key: str, where: str) -> None:
     if not values or not all(isinstance(value, _NUMBER) for value in values):
-        raise InputError(f"{where}: key {key!r} must hold one number for each input")
+        raise InputError(
+            f"{where}: key {key!r} must hold one number for each input. Evaluate again."
+        )

@@ -1,10 +1,9 @@
-"""ROUGE-L of responses against their references, the paper's score (section 3.1).
+"""ROUGE-L of responses against their references, the score of the paper (section 3.1).
 
-Everything that decides a value is left to the `rouge-score` library: F-measure of the longest
-common subsequence of stemmed words, times 100, best over the references of an input. Stemming
-takes most of the library's time, and the same references come back for every sampling seed and
-every validation, so stems of words and words of texts are remembered; the values stay the
-library's own, bit for bit.
+The `rouge-score` library computes each value: the F-measure of the longest common subsequence of
+stemmed words, times 100, maximum over the references of an input. Stemming takes most of the
+library's time, and the same references are scored for every sampling seed and every validation. So
+stems of words and words of texts are cached. The values equal the library's values bit for bit.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenize import tokenize
 
-# What is remembered at most, to bound memory; beyond it, the least recently used is forgotten.
+# Maximum numbers of cached entries, which bound the memory. The least recently used entry is
+# removed first.
 WORDS_KEPT = 2**17
 TEXTS_KEPT = 2**14
 
@@ -25,7 +25,7 @@ _stemmer = SimpleNamespace(stem=lru_cache(maxsize=WORDS_KEPT)(PorterStemmer().st
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def _words(text: str) -> tuple[str, ...]:
-    """The stemmed words of a text, as the library's default tokenizer gives them."""
+    """The stemmed words of a text, as the library's default tokenizer returns them."""
     return tuple(tokenize(text, _stemmer))
 
 
@@ -56,5 +56,6 @@ def rouge_l(responses: Sequence[str], references: Sequence[Sequence[str]]) -> np
             raise ValueError(
                 f"the references of input {i} are {answers!r}; give a sequence of at least one text"
             )
-        scores[i] = 100 * max(_scorer.score(a, response)["rougeL"].fmeasure for a in answers)
+        results = [_scorer.score(answer, response)["rougeL"] for answer in answers]
+        scores[i] = 100 * max(result.fmeasure for result in results)
     return scores

@@ -1,6 +1,7 @@
-"""One decoding pass over a set of inputs, and what the metrics say about its responses.
+"""One decoding pass over a set of inputs, and the metrics of its responses.
 
-Every process responds to a share of the inputs and scores a share; all of them return the whole.
+Each process responds to a share of the inputs and scores a share of the responses. All processes
+return the results of all inputs.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from minillm.teachers.teacher import Teacher
 
 @dataclass(frozen=True)
 class Values:
-    """A metric's value `[N]` of each response, and their weights `[N]`; None weighs all alike."""
+    """The values `[N]` of a metric and their weights `[N]`; weights None means equal weights."""
 
     per_input: np.ndarray
     weights: np.ndarray | None
@@ -44,7 +45,7 @@ class Scores:
     values: dict[str, Values | None]
 
     def summary(self) -> dict[str, float]:
-        """Mean over the inputs of each metric that could be computed."""
+        """The mean over the inputs of each metric that could be computed."""
         return {name: values.mean() for name, values in self.values.items() if values}
 
 
@@ -61,12 +62,12 @@ def score(
     """Respond to every input once and score the responses.
 
     Args:
-        model: responds.
-        teacher: for the reverse KL; None where there is none, or where its tokenizer is not that of
-            the model. Metrics that need a teacher are None then.
+        model: writes the responses.
+        teacher: for the reverse KL; None if there is none, or if its tokenizer is not that of the
+            model. Without a teacher, metrics that need a teacher are None.
         examples: N inputs.
         decoding: temperature and limits.
-        seed: of the draws.
+        seed: seed of the sampling.
         batch_size: inputs decoded at once.
         metrics: names; None for all cheap ones.
     """
@@ -86,15 +87,22 @@ def respond(
 ) -> Responses:
     """Respond to every input once; with a teacher, add the reverse KL of each response."""
     prompts = [example.prompt_ids for example in examples]
-    indices_here = share(by_length(prompts))
+    batches = generate(
+        model,
+        prompts,
+        decoding,
+        batch_size=batch_size,
+        seed=seed,
+        indices=share(by_length(prompts)),
+    )
     rows = []
     with failing_together(FloatingPointError):
-        for indices, rollout in generate(model, prompts, decoding, batch_size, seed, indices_here):
+        for indices, rollout in batches:
             divergences = torch.zeros(len(indices))
             if teacher:
-                views = [examples[i] for i in indices]
-                prompts_of_teacher = teacher_prompt_batch(views, model.pad_id, model.device)
-                sequences = rollout.sequences.with_prompts(prompts_of_teacher)
+                batch = [examples[i] for i in indices]
+                teacher_prompts = teacher_prompt_batch(batch, model.pad_id, model.device)
+                sequences = rollout.sequences.with_prompts(teacher_prompts)
                 targets = teacher.score(sequences).targets
                 divergences = exact_reverse_kl(model, targets, rollout.sequences)
             lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
@@ -106,7 +114,7 @@ def respond(
 
 
 def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:
-    """The metric's values of all responses; each process computes those of a share."""
+    """The metric's values of all responses; each process computes a share of the values."""
     if metric.looks_at_all:
         values = metric.score(responses, examples)
     else:
@@ -124,7 +132,7 @@ def exact_reverse_kl(
 ) -> torch.Tensor:
     """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
 
-    Over responses drawn from the student its mean estimates the reverse KL of whole sequences.
+    For responses sampled from the student, the mean estimates the reverse KL of whole sequences.
     """
     terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
     return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)

@@ -1,4 +1,4 @@
-"""Which checkpoint is the best: `training.select_by` names a validation score."""
+"""Selects the best checkpoint by the validation score that `training.select_by` names."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ LAST = "last"
 
 
 class Loss(Metric):
-    """Cross-entropy of the gold responses, which validation computes without responses."""
+    """Cross-entropy of the gold responses. Validation computes it without sampling responses."""
 
     name = "loss"
     label = "loss"
@@ -36,14 +36,14 @@ def check_select_by(name: str, has_teacher: bool = True) -> None:
         has_teacher: whether validation has a teacher that shares the student's tokenizer.
 
     Raises:
-        InputError: the name is unknown, or a metric that validation does not compute, that is
-            neither better high nor better low, or that needs a teacher where there is none.
+        InputError: the name is unknown; or validation does not compute the metric, the metric has
+            no better direction, or it needs a teacher and there is none.
     """
     if name == LAST:
         return
     scores = validation_metrics()
     usable = [key for key, metric in scores.items() if metric.higher_is_better is not None]
-    allowed = f"Take one of {', '.join([*usable, LAST])}."
+    allowed = f"Use one of {', '.join([*usable, LAST])}."
     refused = f"training.select_by={name} is not allowed"
     if name in METRICS and name not in scores:
         raise InputError(f"{refused}: this metric is too expensive for validations. {allowed}")
@@ -55,13 +55,13 @@ def check_select_by(name: str, has_teacher: bool = True) -> None:
         )
     if scores[name].needs_teacher and not has_teacher:
         raise InputError(
-            f"training.select_by={name} needs a teacher with the student's tokenizer, and there is "
-            f"none. Add teacher.path=FOLDER_OR_HUB_NAME, or take another score."
+            f"training.select_by={name} needs a teacher with the student's tokenizer, but there is "
+            f"none. Add teacher.path=FOLDER_OR_HUB_NAME, or use another score."
         )
 
 
 def is_best(history: Sequence[Mapping[str, float]], select_by: str) -> bool:
-    """Whether the last validation of a history is better than all before.
+    """Whether the last validation of a history is better than all earlier validations.
 
     Args:
         history: scores of each validation by name, in the order of the steps.
@@ -74,9 +74,9 @@ def is_best(history: Sequence[Mapping[str, float]], select_by: str) -> bool:
 
 
 def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str, float]:
-    """The best validation of a history; the earliest of several that are equal.
+    """The best validation of a history; the earliest if several are equal.
 
-    Scores that are not finite or missing are worse than all others.
+    Missing scores and scores that are not finite are worse than all other scores.
 
     Raises:
         InputError: the last validation lacks the score.
@@ -87,7 +87,8 @@ def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str,
         check_select_by(select_by, has_teacher=False)
         raise InputError(
             f"training.select_by={select_by}: this validation has only "
-            f"{', '.join(name for name in history[-1] if name not in ('step', 'seconds'))}."
+            f"{', '.join(name for name in history[-1] if name not in ('step', 'seconds'))}. Use "
+            f"one of these scores."
         )
     sign = 1 if validation_metrics()[select_by].higher_is_better else -1
 
@@ -99,5 +100,15 @@ def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str,
 
 
 def shown_score(select_by: str) -> Metric:
-    """The validation score for the progress bar: what selects, or ROUGE-L."""
+    """The validation score for the progress bar: the selecting score, or ROUGE-L."""
     return validation_metrics().get(select_by, METRICS["rougeL"])
+
+
+def score_line(scores: Mapping[str, float], select_by: str) -> str:
+    """The scores of a validation for the log: loss, selecting score, and `always_shown` metrics."""
+    names = (LOSS.name, shown_score(select_by).name)
+    return ", ".join(
+        f"{metric.label} {scores[name]:{metric.form}}"
+        for name, metric in validation_metrics().items()
+        if name in scores and (name in names or metric.always_shown)
+    )

@@ -1,10 +1,10 @@
-"""How certain a score is: over sampling seeds, over inputs, and between two models.
+"""The uncertainty of scores: over sampling seeds, over inputs, and between two models.
 
 Scores are arrays [S, N] for S sampling seeds and N inputs. A metric may weigh the inputs: the mean
-is then `sum of weights * scores / sum of weights`. Two sources of chance are kept apart: sampling
-(the standard deviation of the mean score over seeds, which the paper reports), and the choice of
-the inputs (a percentile bootstrap over inputs; Efron and Tibshirani, 1993, chapter 13; paired as in
-Koehn, 2004). Only numpy is needed.
+is then `sum of weights * scores / sum of weights`. Two sources of randomness are measured
+separately: sampling (the standard deviation of the mean score over seeds, which the paper reports),
+and the choice of the inputs (a percentile bootstrap over inputs; Efron and Tibshirani, 1993,
+chapter 13; paired as in Koehn, 2004). Only numpy is needed.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-# Resampled scores held at once: 32 MiB of float64, so that large data sets fit in memory.
+# Resampled scores in memory at once: 32 MiB of float64, so that large data sets fit.
 BLOCK = 2**22
 
 
@@ -30,13 +30,13 @@ class Interval:
 def weighted_mean(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Mean of `scores` over the last axis, weighed by `weights` of the same shape.
 
-    Weights of None count every score once. Where all weights are 0, the mean is 0.
+    Weights None means equal weights. If all weights are 0, the mean is 0.
     """
     if weights is None:
         return scores.mean(axis=-1)
     total = np.asarray(weights.sum(axis=-1), dtype=np.float64)
-    weighed = (weights * scores).sum(axis=-1)
-    return np.divide(weighed, total, out=np.zeros_like(total), where=total > 0)
+    weighted_sum = (weights * scores).sum(axis=-1)
+    return np.divide(weighted_sum, total, out=np.zeros_like(total), where=total > 0)
 
 
 def mean_and_std(
@@ -79,14 +79,14 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap interval over inputs of the mean score.
 
-    Inputs are resampled, seeds are not: the score of a resample is the mean over all seeds.
+    Inputs are resampled, and seeds are not: the score of a resample is the mean over all seeds.
 
     Args:
         scores: [S, N], one row for each sampling seed.
         weights: [S, N], or None.
-        seed: of the generator; the same seed and N resample the same inputs.
+        seed: seed of the generator; the same seed and N resample the same inputs.
         resamples: number of data sets of N inputs that are drawn, with replacement.
-        confidence: share of the resampled means between the two ends.
+        confidence: share of the resampled means between the two ends of the interval.
 
     Raises:
         ValueError: if the scores have another shape, are empty or not finite.
@@ -124,8 +124,8 @@ def paired_bootstrap(
 ) -> Interval:
     """Bootstrap interval of the difference of the means `scores - baseline` on the same inputs.
 
-    Each resample draws inputs, and with an input the scores of both models. So the difficulty of an
-    input, which both models share, cancels out.
+    Each resample draws inputs, and uses the scores of both models for these inputs. So the
+    difficulty of an input, which affects both models, cancels out.
 
     Args:
         scores: [N], one score for each input (averaged over seeds).
@@ -134,7 +134,7 @@ def paired_bootstrap(
         seed, resamples, confidence: as in `bootstrap_interval`.
 
     Raises:
-        ValueError: if the two have different lengths, other shapes, are empty or not finite.
+        ValueError: if the scores have different lengths, other shapes, are empty or not finite.
     """
     scores, weights = _check(scores, weights, dimensions=1)
     baseline, baseline_weights = _check(baseline, baseline_weights, dimensions=1)
@@ -162,7 +162,7 @@ def paired_bootstrap(
 def _resample(
     mean: Callable[[np.ndarray], np.ndarray], inputs: int, seed: int, resamples: int
 ) -> np.ndarray:
-    """Means [resamples] of resampled inputs; `mean` takes indices [R, inputs] and returns [R]."""
+    """Means [resamples] of resampled inputs; `mean` maps indices [R, inputs] to means [R]."""
     generator = np.random.default_rng(seed)
     rows = max(1, BLOCK // inputs)
     means = []  # blocks of [R]
@@ -181,7 +181,7 @@ def _interval(mean: float, resampled: np.ndarray, confidence: float) -> Interval
 def _check(
     scores: np.ndarray, weights: np.ndarray | None, dimensions: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scores and weights as float64, refused if they cannot be averaged."""
+    """Scores and weights as float64. Refuses scores and weights that cannot be averaged."""
     scores = np.asarray(scores, dtype=np.float64)
     shape = "[seeds, inputs]" if dimensions == 2 else "[inputs]"
     if scores.ndim != dimensions or scores.size == 0:

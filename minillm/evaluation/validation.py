@@ -1,4 +1,4 @@
-"""Scores during training: loss on the gold responses, and the cheap metrics of responses."""
+"""Scores during training: loss on the gold responses, and cheap metrics of sampled responses."""
 
 import math
 from collections.abc import Sequence
@@ -16,21 +16,22 @@ from minillm.teachers.teacher import Teacher
 
 def validate(
     student: LanguageModel,
+    *,
     teacher: Teacher | None,
     examples: Sequence[Example],
     decoding: Decoding,
     seeds: Sequence[int],
     batch_size: int,
 ) -> dict[str, float]:
-    """Means over inputs and seeds of every metric that is cheap and can be computed.
+    """Means over inputs and seeds of every cheap metric that can be computed.
 
     Args:
-        student: the model as it is.
-        teacher: None where there is none, or where its tokenizer is not the student's; metrics that
-            need a teacher are left out then.
+        student: the model to score.
+        teacher: None if there is none, or if its tokenizer is not the student's. Without a teacher,
+            metrics that need a teacher are left out.
         examples: the validation inputs.
         decoding: temperature and limits.
-        seeds: one decoding pass for each.
+        seeds: seeds of the decoding passes.
         batch_size: inputs decoded at once.
 
     Returns:
@@ -38,11 +39,11 @@ def validate(
     """
     loss = language_model_loss(student, examples, batch_size)
     if not math.isfinite(loss):
-        return {LOSS.name: loss}  # such a model cannot be sampled from
+        return {LOSS.name: loss}  # responses cannot be sampled from this model
     with teacher.whole() if teacher else nullcontext() as whole:
         summaries = [
             score(student, whole, examples, decoding, seed=seed, batch_size=batch_size).summary()
             for seed in seeds
         ]
-    means = {name: float(np.mean([one[name] for one in summaries])) for name in summaries[0]}
+    means = {name: float(np.mean([scores[name] for scores in summaries])) for name in summaries[0]}
     return {LOSS.name: loss} | means

@@ -12,6 +12,7 @@ from minillm.methods.policy_gradient import PolicyGradient, objective_settings
 from minillm.methods.token_loss import TokenLoss
 from minillm.models.fit import check_tokenizers
 from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
+from minillm.objectives.divergences.base import is_number
 from minillm.objectives.terms import DivergenceTerm
 from minillm.sources.pairs import PairSource, gold_pairs
 from minillm.sources.plain_text import plain_text_source
@@ -71,7 +72,7 @@ def _check_top_k(config: Config) -> None:
     """Refuse `teacher.top_k` if the method cannot use the k most likely tokens."""
     settings = config.method
     given = f"teacher.top_k={config.teacher.top_k} is not allowed here:"
-    if isinstance(settings, MiniLLMConfig) or not settings.reads_teacher_each_step:
+    if isinstance(settings, MiniLLMConfig) or not settings.reads_distributions:
         raise InputError(
             f"{given} method={settings.name} does not read what the teacher says about given "
             f"tokens, or needs the whole distribution. Set teacher.top_k=null."
@@ -128,9 +129,7 @@ def divergences(settings: TokenLossConfig) -> dict:
     """
     if not settings.kd_ratio:
         return {}
-    weights = settings.divergence
-    if isinstance(weights, str):
-        weights = {weights: 1.0}
+    weights = _divergence_weights(settings.divergence)
     chosen, unused = {}, dict(settings.parameters)
     try:
         for name, weight in weights.items():
@@ -150,15 +149,28 @@ def divergences(settings: TokenLossConfig) -> dict:
     return chosen
 
 
+def _divergence_weights(divergence: object) -> dict[str, float]:
+    """The weights of `method.divergence`, which is one name or several names with weights.
+
+    Raises:
+        InputError: the setting is neither, or a weight is not above 0.
+    """
+    weights = {divergence: 1.0} if isinstance(divergence, str) else divergence
+    if not (isinstance(weights, dict) and weights and all(map(_is_positive, weights.values()))):
+        raise InputError(
+            f"method.divergence={divergence} is not allowed: give one name, such as jsd, or "
+            f"several names with weights above 0, such as {{forward_kl:0.7,reverse_kl:0.3}}."
+        )
+    return weights
+
+
+def _is_positive(weight: object) -> bool:
+    return is_number(weight) and weight > 0
+
+
 def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | None:
     if not settings.layers:
         return None
-    if len(setup.teacher.models) != 1:
-        raise InputError(
-            f"method.layers={settings.layers} needs one teacher with hidden states, but "
-            f"teacher.kind={setup.config.teacher.kind} has {len(setup.teacher.models)} models. Set "
-            f"teacher.kind=local, or method.layers=null."
-        )
     return LayerMatching.build(
         setup.student,
         setup.teacher.models[0],

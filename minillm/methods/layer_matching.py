@@ -53,7 +53,10 @@ class LayerMatching:
             InputError: a model has no such layer.
         """
         numbers = tuple(
-            (layer_number(student.module, of_student), layer_number(teacher.module, of_teacher))
+            (
+                layer_number(student.module, of_student, "method.layers, student: "),
+                layer_number(teacher.module, of_teacher, "method.layers, teacher: "),
+            )
             for of_student, of_teacher in pairs
         )
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
@@ -100,5 +103,5 @@ def _distance(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
     predicted, target = predicted.to(dtype), target.to(dtype)
     if kind == "cosine":
         return 1 - functional.cosine_similarity(predicted, target, dim=-1)
-    size = target.square().mean(-1).clamp(min=torch.finfo(dtype).tiny)
+    size = target.square().mean(-1).clamp(min=torch.finfo(dtype).eps ** 2)
     return (predicted - target).square().mean(-1) / size

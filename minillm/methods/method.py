@@ -1,6 +1,6 @@
 """The one method: sources, a loss for each, and a teacher.
 
-Every distillation method is this class with other parts (see `presets.py`). The loop asks for the
+Every distillation method is this class with other parts (see `build.py`). The loop asks for the
 batches of a step, for the loss of each forward pass, and calls `after_step`.
 """
 

@@ -85,7 +85,7 @@ class PolicyGradient:
         if self.settings.whitening == "all":  # padding counts as much as in one whole batch
             missing = longest(rollout.mask.shape[1], rollout.mask.device) - rollout.mask.shape[1]
             values = [functional.pad(x, (0, missing)) for x in values]
-        return advantages(*values, self.settings, total)
+        return advantages(*values, settings=self.settings, reduce=total)
 
     def tokens(self, part: PolicyBatch) -> int:
         return part.batch.sequences.tokens
@@ -94,7 +94,7 @@ class PolicyGradient:
         given = part.old_log_probs, part.weights, part.advantages
 
         def parts_of(terms: dict[str, Tensor], *given: Tensor) -> Losses:
-            return losses(terms["log_probs"], terms["reverse_kl"], *given, self.settings)
+            return losses(terms["log_probs"], terms["reverse_kl"], *given, settings=self.settings)
 
         # The teacher has read these tokens while they were sampled: no second pass.
         value, terms = response_loss(

@@ -28,9 +28,14 @@ def position_ids(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
+def _takes(module: nn.Module, argument: str) -> bool:
+    """Whether the model's forward pass has an argument of that name."""
+    return argument in inspect.signature(type(module).forward).parameters
+
+
 def _takes_positions(module: nn.Module) -> bool:
     """Models that derive positions from the mask alone (ALiBi) have no such argument."""
-    return "position_ids" in inspect.signature(type(module).forward).parameters
+    return _takes(module, "position_ids")
 
 
 def response_hidden(model: LanguageModel, batch: SequenceBatch) -> Tensor:
@@ -193,6 +198,8 @@ class CachedReader:
         self.body = model.module.base_model
         self.cache = growing_cache(model.module.config)
         self.takes_positions = _takes_positions(self.body)
+        # transformers 5.24 renamed the argument.
+        self.cache_argument = "cache" if _takes(self.body, "cache") else "past_key_values"
         self.mask: Tensor | None = None
         self.lengths: Tensor | int = 0  # [B] real tokens read
 
@@ -204,18 +211,17 @@ class CachedReader:
         device, own = ids.device, self.model.device
         ids, mask = ids.to(own), mask.to(own)
         counts = mask.cumsum(-1)
-        positions = {}
+        arguments = {self.cache_argument: self.cache}
         if self.takes_positions:
             before = self.lengths[:, None] if self.mask is not None else 0
-            positions["position_ids"] = (before + counts - 1).clamp(min=0)
+            arguments["position_ids"] = (before + counts - 1).clamp(min=0)
         self.lengths = self.lengths + counts[:, -1]
         self.mask = mask if self.mask is None else torch.cat([self.mask, mask], dim=1)
         return self.body(
             input_ids=ids,
             attention_mask=self.mask,
-            past_key_values=self.cache,
             use_cache=True,
-            **positions,
+            **arguments,
         ).last_hidden_state.to(device)
 
     def keep(self, rows: Tensor) -> None:

@@ -186,5 +186,6 @@ def check_length(config: PretrainedConfig, name: str, length: int) -> None:
     if positions is not None and positions < length:
         raise InputError(
             f"the model {name!r} has {positions} positions, but the longest sequence has {length} "
-            f"tokens. Lower data.max_prompt_length, data.max_response_length or method.lm_length."
+            f"tokens. Lower data.max_prompt_length, data.max_teacher_prompt_length, "
+            f"data.max_response_length or method.lm_length."
         )

@@ -26,18 +26,23 @@ def decoder_layers(module: PreTrainedModel) -> nn.ModuleList:
     )
 
 
-def layer_number(module: PreTrainedModel, layer: int) -> int:
+def layer_number(module: PreTrainedModel, layer: int, where: str = "") -> int:
     """The number of a decoder layer counted from 1; negative numbers count from the last, -1.
+
+    Args:
+        module: the model.
+        layer: the number as it was given.
+        where: begins the message of an error, such as `method.layers, student: `.
 
     Raises:
         InputError: the model has no such layer.
     """
     count = len(decoder_layers(module))
     number = layer if layer > 0 else count + 1 + layer
-    if not 1 <= number <= count or layer == 0:
+    if not 1 <= number <= count:
         raise InputError(
-            f"layer {layer} does not exist: {type(module).__name__} has the layers 1 to {count} "
-            f"(or -{count} to -1)."
+            f"{where}layer {layer} does not exist: {type(module).__name__} has the layers 1 to "
+            f"{count} (or -{count} to -1). Give one of these."
         )
     return number
 

@@ -8,7 +8,7 @@ the terms of that token in any way, but not on the terms of other tokens.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ def vocabulary_terms(
     Raises:
         ValueError: no terms are given, or a term needs targets and none are given.
     """
-    work = _Work.plan(hidden, head, ids, terms, targets, chunk_size)
+    work = _Work.plan(hidden, head, ids, terms, targets=targets, chunk_size=chunk_size)
     parts: list[list[Tensor]] = []
     with torch.autocast(hidden.device.type, enabled=False):
         for rows in work.chunks:
@@ -95,7 +95,7 @@ def vocabulary_loss(
 
     The other arguments and the errors are those of `vocabulary_terms`.
     """
-    work = _Work.plan(hidden, head, ids, terms, targets, chunk_size)
+    work = _Work.plan(hidden, head, ids, terms, targets=targets, chunk_size=chunk_size)
     with torch.autocast(hidden.device.type, enabled=False):
         # Every tensor that is to have a gradient is an argument of its own.
         total, *values = _ChunkedLoss.apply(
@@ -116,7 +116,7 @@ class _Work:
 
     @staticmethod
     def plan(
-        hidden: Tensor, head: Head, ids: Tensor, terms: Terms, targets: Targets | None,
+        hidden: Tensor, head: Head, ids: Tensor, terms: Terms, *, targets: Targets | None,
         chunk_size: int | None,
     ) -> "_Work":  # fmt: skip
         if not terms:
@@ -142,14 +142,14 @@ class _Work:
     ) -> Iterator[tuple[Block, list[Tensor]]]:
         """The blocks of a chunk, each with its part of `given`."""
         targets = self.targets and self.targets.chunk(rows)
-        parts = zip(
-            *(x.chunk(BLOCKS) for x in (logits, self.ids[rows], *(x[rows] for x in given))),
-            strict=True,
-        )
-        parts = list(parts)
-        starts = accumulate((len(logits) for logits, *_ in parts), initial=0)
-        for start, (logits, ids, *given) in zip(starts, parts, strict=False):
-            yield Block(ids, logits, targets, slice(start, start + len(ids))), given
+        columns = [logits, self.ids[rows], *(x[rows] for x in given)]
+        start = 0
+        for block_logits, ids, *block_given in zip(
+            *(x.chunk(BLOCKS) for x in columns), strict=True
+        ):
+            end = start + len(ids)
+            yield Block(ids, block_logits, targets, slice(start, end)), block_given
+            start = end
 
     def values(self, block: Block) -> list[Tensor]:
         return [term.value(block) for term in self.terms.values()]
@@ -158,7 +158,9 @@ class _Work:
         columns = map(torch.cat, zip(*parts, strict=True))
         return dict(zip(self.terms, columns, strict=True))
 
-    def gradient(self, block: Block, values: list[Tensor], weights: Sequence[Tensor | None]):
+    def gradient(
+        self, block: Block, values: list[Tensor], weights: Sequence[Tensor | None]
+    ) -> Tensor:
         """The gradient `[n, V]` by `hidden @ weight + bias` of sum_k weights_k values_k."""
         gradient = None
         for term, value, weight in zip(self.terms.values(), values, weights, strict=True):

@@ -87,6 +87,7 @@ def advantages(
     teacher_log_probs: Tensor,
     mixture_log_probs: Tensor,
     mask: Tensor,
+    *,
     settings: Settings,
     reduce: returns.Reduce = lambda sums: sums,
 ) -> Tensor:
@@ -141,6 +142,7 @@ def losses(
     old_log_probs: Tensor,
     weights: Tensor,
     advantages: Tensor,
+    *,
     settings: Settings,
 ) -> Losses:
     """Both parts of the loss of each token.

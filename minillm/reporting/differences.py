@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from minillm.evaluation.metrics import Metric
 from minillm.evaluation.statistics import Interval, paired_bootstrap
 from minillm.reporting.groups import TEACHER, Group
-from minillm.reporting.markdown import NOTHING, escape, table
+from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 
 def differences_table(
@@ -27,7 +27,7 @@ def differences_table(
         if any(row)
     ]
     legend = [
-        f"Difference in {' and '.join(metric.label for metric in metrics)} with the 95% paired "
+        f"Difference in {in_words(metric.label for metric in metrics)} with the 95% paired "
         "bootstrap interval over inputs; the score of each input is averaged over sampling seeds "
         "and training runs."
     ]

@@ -1,6 +1,6 @@
 """Markdown tables, written by `tabulate`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -28,3 +28,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> s
 def escape(text: str) -> str:
     """Text on one line that ends no table cell."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def in_words(texts: Iterable[str]) -> str:
+    """`A`, `A and B`, or `A, B and C`."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last

@@ -11,7 +11,7 @@ from statistics import stdev
 from minillm.evaluation.metrics import METRICS, Metric
 from minillm.evaluation.result import Result
 from minillm.reporting.groups import TEACHER, Group, unique
-from minillm.reporting.markdown import NOTHING, escape, table
+from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 
 def csv_columns(results: Sequence[Result]) -> dict[str, Callable[[Result], object]]:
@@ -155,7 +155,7 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     seeds = _either(unique(len(result.seeds) for result in results))
     temperatures = _either(unique(result.temperature for result in results))
     first = (
-        f"{' and '.join(f'{metric.label} ({metric.unit})' for metric in metrics)}: mean over "
+        f"{in_words(metric.axis_label for metric in metrics)}: mean over "
         f"{seeds} sampling seeds at temperature {temperatures}, with the 95% bootstrap interval "
         "over inputs"
     )
@@ -169,10 +169,10 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     if any(metric.higher_is_better is not None for metric in metrics):
         lower = [metric.label for metric in metrics if metric.higher_is_better is False]
         sentences.append("Bold: best student of a data set"
-                         + (f" ({' and '.join(lower)}: the lowest)" if lower else ""))  # fmt: skip
+                         + (f" ({in_words(lower)}: the lowest)" if lower else ""))  # fmt: skip
     decoded = [metric.label for metric in metrics if _has_greedy(groups, metric)]
     if decoded:
-        sentences.append(f"Greedy: {' and '.join(decoded)} of greedy decoding")
+        sentences.append(f"Greedy: {in_words(decoded)} of greedy decoding")
     sentences.append("Training (s): wall time of training")
     counts = ", ".join(f"{data} {_either(unique(n))}" for data, n in inputs.items())
     sentences.append(f"Inputs: {counts}")

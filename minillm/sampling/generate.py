@@ -26,6 +26,7 @@ def generate(
     model: LanguageModel,
     prompts: Sequence[Sequence[int]],
     decoding: Decoding,
+    *,
     batch_size: int,
     seed: int,
     indices: Sequence[int] | None = None,

@@ -163,8 +163,8 @@ class LazyReader:
     def _read_and_join(self, batch_rows: Tensor) -> Tensor:
         """Read all unread tokens after rows have left the batch or joined it.
 
-        Drops the rows that left, reads on in the others, and reads the prompts of the rows that
-        joined. Returns the last hidden states `[B, d]` of `batch_rows`.
+        Drops the rows that left, reads the unread tokens of the other rows, and reads the prompts
+        of the rows that joined. Returns the last hidden states `[B, d]` of `batch_rows`.
         """
         self._drop(batch_rows)
         last_hidden = []

@@ -70,6 +70,7 @@ class Rollouts:
             teacher.whole() as whole_teacher,
             failing_together(FloatingPointError),
         ):
+            student.module.eval()  # a new student has dropout on until its first evaluation
             rollout = sample(
                 student,
                 PromptBatch.pad([x.prompt_ids for x in examples], student.pad_id).to(device),

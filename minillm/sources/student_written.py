@@ -86,6 +86,7 @@ class StudentWritten:
         limit, device = self.setup.config.data.max_response_length, self.setup.device
         rollout = None
         with self.setup.student.whole() as student, failing_together(FloatingPointError):
+            student.module.eval()  # the loop turns dropout on again for its forward passes
             if pairs:
                 prompts = PromptBatch.pad([pair.prompt_ids for pair in pairs], student.pad_id)
                 uniform = uniforms_by_number(self.setup.seed("sampling"), numbers, limit)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from minillm.data.encoding import Example
 from minillm.errors import InputError
+from minillm.files import write_text
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import generate, length_batches, response_texts
@@ -102,10 +103,7 @@ def _write(
     is_main = PartialState().is_main_process
     new_rows = []
     if is_main:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.part")
-        aside.write_text("".join(map(_line, [made_with, *rows])), encoding="utf-8")
-        aside.replace(path)
+        write_text(path, "".join(map(_line, [made_with, *rows])))
     bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
                disable=None if is_main else True)  # fmt: skip
     with setup.teacher.sampler.whole() as teacher, bar:
@@ -128,7 +126,9 @@ def _respond(
     """A row of the file for each of these prompts."""
     decoding = Decoding(setup.config.data.max_response_length, setup.config.method.temperature)
     rows = {}
-    for some, rollout in generate(teacher, prompts, decoding, len(indices), seed, indices):
+    for some, rollout in generate(
+        teacher, prompts, decoding, batch_size=len(indices), seed=seed, indices=indices
+    ):
         texts = response_texts(teacher, rollout)
         masks, responses = rollout.mask.bool(), rollout.sequences.response_ids
         for i, ids, mask, text in zip(some, responses, masks, texts, strict=True):

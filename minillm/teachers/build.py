@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from minillm.config import Config, ModelConfig, TeacherConfig
+from minillm.errors import InputError
 from minillm.models.fit import fit, tokenizer_differences
 from minillm.models.language_model import LanguageModel
 from minillm.models.placement import place
@@ -31,9 +32,10 @@ def build_teacher(
         None instead of a teacher if none is named.
 
     Raises:
-        InputError: a model cannot be loaded.
+        InputError: a model cannot be loaded, or `top_k` is larger than the vocabulary.
     """
     settings = config.teacher
+    _check_top_k(settings, student.vocab_size)
     top_k = {"top_k": settings.top_k, "top_k_temperature": teacher_temperature(config)}
     if settings.kind == "average":
         average = {"rate": settings.rate, "update_every": settings.update_every}
@@ -60,6 +62,14 @@ def build_teacher(
     total = sum(member.weight for member in settings.members)
     weights = tuple(member.weight / total for member in settings.members)
     return EnsembleTeacher(members, weights, settings.mixture == "geometric"), shared
+
+
+def _check_top_k(settings: TeacherConfig, vocab_size: int) -> None:
+    if settings.top_k and settings.top_k > vocab_size:
+        raise InputError(
+            f"teacher.top_k={settings.top_k} is more than the {vocab_size} tokens of the "
+            f"vocabulary. Give at most {vocab_size}, or null for the whole distribution."
+        )
 
 
 def _models(settings: TeacherConfig) -> list[ModelConfig]:

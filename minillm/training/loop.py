@@ -21,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from minillm.config import TrainingConfig
 from minillm.errors import Stopped, TrainingError
-from minillm.evaluation.selection import best, is_best, shown_score
+from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
@@ -256,7 +256,7 @@ class Trainer:
         seconds = self.clock.training_seconds
         self.history.append({"step": step, "seconds": seconds} | scores)
         self._track(step, {f"validation/{name}": value for name, value in scores.items()})
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+        shown = score_line(scores, self.training.select_by)
         log.info("step %d of %d (%.0f s): %s", step, self.steps, seconds, shown)
         details = self.details | {
             "step": step,

@@ -23,7 +23,10 @@ class Meter:
             self.counts[name] = self.counts[name] + count
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
-        """The means over all processes since the last call. Every process must have the names."""
+        """The means over all processes since the last call. Every process must have the names.
+
+        A name whose count is 0 on all processes has no mean and is left out.
+        """
         names = sorted(self.sums)
         pairs = torch.tensor([[float(self.sums[n]), float(self.counts[n])] for n in names])
         self.sums.clear()
@@ -31,9 +34,7 @@ class Meter:
         if not names:
             return {}
         pairs = accelerator.reduce(pairs.to(accelerator.device), "sum").tolist()
-        return {
-            n: total / max(count, 1e-12) for n, (total, count) in zip(names, pairs, strict=True)
-        }
+        return {n: total / count for n, (total, count) in zip(names, pairs, strict=True) if count}
 
     def held(self) -> Metrics:
         """What was added since the means were last asked for: for a checkpoint."""

@@ -32,11 +32,15 @@ def test_both_schedules_compute_the_same_loss_of_a_rollout(architecture):
     log_probs = rollout.student_log_probs, rollout.mixture_log_probs
     weights = importance_weights(*log_probs, part.loss.settings)
     advantage = advantages(
-        log_probs[0], rollout.teacher_log_probs, log_probs[1], rollout.mask, part.loss.settings
+        log_probs[0],
+        rollout.teacher_log_probs,
+        log_probs[1],
+        rollout.mask,
+        settings=part.loss.settings,
     )
     official = (
         rollout_loss(problem.student, problem.teacher, rollout, weights, advantage,
-                     part.loss.settings, tokens)
+                     settings=part.loss.settings, tokens=tokens)
     )  # fmt: skip
     parameters = [x for x in module.parameters() if x.requires_grad]
     gradients = [torch.autograd.grad(loss, parameters) for loss in (ours, official)]

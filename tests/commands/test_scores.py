@@ -1,4 +1,4 @@
-"""`minillm evaluate`, `generate` and `report` on runs: the same twice, and never overwritten."""
+"""`minillm evaluate`, `generate` and `report`: results are repeatable and never overwritten."""
 
 import json
 import shutil
@@ -38,23 +38,23 @@ def test_evaluation_is_the_same_twice(command, run_folder):
 
 
 def check_means(result, rows):
-    """The metrics of a result are the means of the values beside its responses."""
+    """The metrics of a result are the means of the values in its file of responses."""
     assert list(result["metrics"]) == list(METRICS)
     assert result["metrics"].pop("reverse_kl") is None  # there is no teacher
     for name in ("rougeL", "exact_match", "length", "unfinished", "empty"):
         values = {seed: [row[name] for row in rows if row["seed"] == seed]
                   for seed in (10, 20, "greedy")}  # fmt: skip
-        means = {str(seed): sum(x) / len(x) for seed, x in values.items()}
+        means = {str(seed): sum(scores) / len(scores) for seed, scores in values.items()}
         metric = result["metrics"][name]
         assert metric["greedy"] == pytest.approx(means.pop("greedy"), abs=1e-3), name
         assert metric["per_seed"] == pytest.approx(means, abs=1e-3), name
         assert metric["mean"] == pytest.approx(sum(means.values()) / 2, abs=1e-3), name
         assert metric["ci_low"] <= metric["mean"] <= metric["ci_high"], name
         pairs = zip(values[10], values[20], strict=True)
-        assert metric["per_input"] == pytest.approx([sum(x) / 2 for x in pairs], abs=1e-3), name
+        assert metric["per_input"] == pytest.approx([sum(pair) / 2 for pair in pairs], abs=1e-3)
 
 
-def test_a_result_is_not_overwritten_unasked(command, run_folder):
+def test_a_result_is_overwritten_only_with_overwrite(command, run_folder):
     evaluate = ["evaluate", "run", "evaluation.seeds=[10]", "evaluation.limit=2"]
     assert command(*evaluate).status == 0
     before = Path("run/evaluation/tiny.json").read_bytes()
@@ -75,7 +75,7 @@ def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
     assert result["method"] == "plain" and result["training"] is None
 
 
-def test_reverse_kl_is_scored_where_a_teacher_is_named(command, run_folder):
+def test_reverse_kl_is_scored_if_a_teacher_is_named(command, run_folder):
     options = ["evaluation.seeds=[1]", "evaluation.limit=2", "teacher.path=run/best"]
     assert command("evaluate", "run", *options).status == 0
     reverse_kl = numbers("run/evaluation/tiny.json")["metrics"]["reverse_kl"]
@@ -86,15 +86,15 @@ def test_only_the_named_metrics_are_scored(command, run_folder):
     options = ["evaluation.seeds=[1]", "evaluation.limit=2", "evaluation.greedy=false"]
     metrics = "evaluation.metrics=[exact_match,reverse_kl]"
     assert command("evaluate", "run", *options, metrics).status == 0
-    found = numbers("run/evaluation/tiny.json")["metrics"]
-    assert found.keys() == {"exact_match", "reverse_kl"} and found["reverse_kl"] is None
+    scored = numbers("run/evaluation/tiny.json")["metrics"]
+    assert scored.keys() == {"exact_match", "reverse_kl"} and scored["reverse_kl"] is None
     outcome = command("report", "run", "--output", "tables")
     assert outcome.status == 2 and "--metric rougeL: no result" in outcome.err
     outcome = command("report", "run", "--output", "tables", "--metric", "exact_match")
     assert outcome.status == 0 and Path("tables/exact_match.png").is_file()
 
 
-def test_a_teacher_that_is_gone_matters_to_evaluation_alone(command, run_folder):
+def test_only_evaluation_needs_the_folder_of_the_teacher(command, run_folder):
     options = ["evaluation.seeds=[1]", "evaluation.limit=2"]
     config = Path("run/config.yaml")
     config.write_text(config.read_text().replace("teacher:\n  path: null", "teacher:\n  path: ./x"))
@@ -141,8 +141,8 @@ def test_report_from_results(command, run_folder):
     assert outcome.status == 2 and "nowhere" in outcome.err and not Path("other").exists()
 
 
-def test_a_new_metric_goes_all_the_way(command, settings, run_folder, monkeypatch):
-    """One class and its registration: validation, selection, result file, responses and report."""
+def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypatch):
+    """Registered once, it is in validation, selection, result file, responses and report."""
     monkeypatch.setitem(METRICS, "letterCount", Letters())
     options = ["student.path=run/best", "training.select_by=letterCount", "training.lr=0.1"]
     outcome = command("train", *settings, *options, "output=runs/short")

@@ -1,4 +1,4 @@
-"""`minillm train` by every method: what a run's folder holds, and what changes nothing."""
+"""`minillm train` with every method: the files of a run, and settings that alter no result."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ METRICS = {
 
 @pytest.fixture
 def train(command, settings, teacher):
-    """Trains the tiny student by a method; returns the lines of metrics.jsonl."""
+    """Trains the tiny student with a method; returns the lines of metrics.jsonl."""
 
     def run(method, *overrides, output="out"):
         models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
@@ -54,13 +54,13 @@ def open_lines(path):
 
 
 @pytest.mark.parametrize("method", METRICS)
-def test_a_run_is_whole(train, method):
+def test_a_run_writes_all_metrics_and_files(train, method):
     lines = train(method)
     names = {name for line in lines for name in line}
     assert names >= ALWAYS | METRICS[method], names
     assert [line["step"] for line in lines] == [0, 1, 2, 2, 3, 3]
-    found = {path.name for path in Path("out").iterdir()}
-    assert found == {
+    files = {path.name for path in Path("out").iterdir()}
+    assert files == {
         "best", "last", "checkpoints", "logs", "config.yaml", "provenance.json", "metrics.jsonl",
         "summary.json"
     }  # fmt: skip
@@ -74,8 +74,8 @@ def test_a_run_is_whole(train, method):
 
 
 @pytest.mark.parametrize("method", ["sft", "kd", "minillm"])
-def test_how_a_step_is_cut_up_changes_nothing(train, settings, command, method):
-    """Llama has no biases, whose gradients of 0 would leave Adam to round-off."""
+def test_the_size_of_micro_batches_does_not_change_the_result(train, settings, command, method):
+    """Llama has no biases. The gradient of a bias can be 0, and Adam amplifies its round-off."""
     models = ["student.path=null", "student.architecture=llama", "student.hidden_size=16",
               "training.steps=2"]  # fmt: skip
     weights = {}
@@ -83,10 +83,11 @@ def test_how_a_step_is_cut_up_changes_nothing(train, settings, command, method):
         train(method, *models, f"training.micro_batch_size={size}", output=f"out{size}")
         weights[size] = load_file(f"out{size}/last/model.safetensors")
     for size in (3, 1):
-        for name, whole in weights["null"].items():
-            assert (weights[size][name] - whole).abs().max() < 1e-5, (size, name)
-    start = load_file("outnull/best/model.safetensors")  # select_by rougeL: all 0, so step 0
-    assert any((start[name] - whole).abs().max() > 1e-4 for name, whole in weights["null"].items())
+        for name, expected in weights["null"].items():
+            assert (weights[size][name] - expected).abs().max() < 1e-5, (size, name)
+    start = load_file("outnull/best/model.safetensors")  # step 0, because every ROUGE-L is 0
+    changes = [(start[name] - weight).abs().max() for name, weight in weights["null"].items()]
+    assert max(changes) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_how_a_step_is_cut_up_changes_nothing(train, settings, command, method):
         ("minillm", ["method.inner_epochs=2"], 60),
     ],
 )
-def test_an_epoch_is_one_pass_over_what_is_trained_on(train, method, options, sequences):
+def test_an_epoch_is_one_pass_over_the_training_sequences(train, method, options, sequences):
     lines = train(method, "training.steps=null", "training.epochs=1", *options,
                   "data.validation=test.jsonl", "training.evaluate_every=99")  # fmt: skip
     assert lines[-1]["step"] == sequences / 4
@@ -126,7 +127,7 @@ def test_the_same_seed_trains_the_same_student(train):
     assert weights[0] == weights[1]
 
 
-def test_wandb_without_a_key_runs_offline_and_says_so(train, monkeypatch, caplog):
+def test_wandb_without_a_key_runs_offline_and_logs_it(train, monkeypatch, caplog):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -137,20 +138,20 @@ def test_wandb_without_a_key_runs_offline_and_says_so(train, monkeypatch, caplog
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(command, settings, teacher):
-    for every in (1, 99):  # found by a validation, and by a step
+    for interval in (1, 99):  # a validation finds the loss, then a step
         outcome = command(
             "train", *settings, f"student.path={teacher}/best", "training.lr=1e30",
-            f"training.evaluate_every={every}", "output=out", "overwrite=true",
+            f"training.evaluate_every={interval}", "output=out", "overwrite=true",
         )  # fmt: skip
         assert outcome.status == 3
         assert "finite" in outcome.err or "validation loss is nan" in outcome.err
         assert "kept in out" in outcome.err and "training.lr" in outcome.err
-        kept = command("generate", "out", "--prompt", "Mix red")
-        assert kept.status == 0, kept.err
+        generated = command("generate", "out", "--prompt", "Mix red")
+        assert generated.status == 0, generated.err
         assert not Path("out/summary.json").exists()
 
 
-def test_batches_that_do_not_come_out_even_are_refused():
+def test_batches_that_the_processes_cannot_share_evenly_are_refused():
     config = Config(method=MiniLLMConfig())
     check_processes(config, 4)
     config.method.lm_batch_size = 10  # not used while lm_coef is 0
@@ -164,7 +165,7 @@ def test_batches_that_do_not_come_out_even_are_refused():
         check_processes(config, 4)
 
 
-def test_a_tracker_that_is_none_writes_only_metrics(command, settings):
+def test_without_trackers_only_metrics_are_written(command, settings):
     outcome = command("train", *settings, *BUILT, "runtime.trackers=[]", "output=out")
     assert outcome.status == 0 and not Path("out/logs").exists()
     assert open_lines("out/metrics.jsonl")

@@ -1,4 +1,4 @@
-"""Products by oneDNN are those of torch, however the operands lie in memory."""
+"""Products by oneDNN equal those of torch, for every memory layout of the operands."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ needs_onednn = pytest.mark.skipif(
 
 
 @pytest.fixture
-def everything(monkeypatch):
+def all_sizes(monkeypatch):
     monkeypatch.setattr(onednn, "SMALLEST", 1)
 
 
 def layouts(rows: int, columns: int) -> dict[str, torch.Tensor]:
-    """Matrices of random numbers, and some of which not every number lies in a place of its own."""
+    """Random matrices in different memory layouts. In some of them, elements share memory."""
     return {
         "rows": torch.randn(rows, columns),
         "columns": torch.randn(columns, rows).t(),
@@ -32,7 +32,7 @@ def layouts(rows: int, columns: int) -> dict[str, torch.Tensor]:
 
 @needs_onednn
 @pytest.mark.parametrize("bias", [False, True])
-def test_products_of_all_layouts(everything, bias):
+def test_products_of_all_layouts(all_sizes, bias):
     torch.manual_seed(0)
     for left_name, left in layouts(5, 7).items():
         for right_name, right in layouts(left.shape[1], 11 if left.shape[1] else 3).items():
@@ -40,25 +40,25 @@ def test_products_of_all_layouts(everything, bias):
                 continue
             vector = torch.randn(right.shape[1])
             expected = left.double() @ right.double() + (vector.double() if bias else 0)
-            found = onednn._addmm(vector, left, right) if bias else onednn._mm(left, right)
-            where = f"{left_name} x {right_name}"
-            torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5, msg=where)
+            actual = onednn._addmm(vector, left, right) if bias else onednn._mm(left, right)
+            names = f"{left_name} x {right_name}"
+            torch.testing.assert_close(actual.double(), expected, atol=1e-5, rtol=1e-5, msg=names)
 
 
-def test_other_types_and_factors_are_left_to_torch(everything):
+def test_other_types_and_factors_are_left_to_torch(all_sizes):
     left, right, bias = torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)
     torch.testing.assert_close(
         onednn._addmm(bias, left, right, beta=0.5, alpha=2), 0.5 * bias + 2 * left @ right
     )
-    whole = torch.randn(4, 5)
-    torch.testing.assert_close(onednn._addmm(whole, left, right), whole + left @ right)
+    matrix = torch.randn(4, 5)
+    torch.testing.assert_close(onednn._addmm(matrix, left, right), matrix + left @ right)
     assert torch.equal(onednn._mm(left.long(), right.long()), left.long() @ right.long())
     double = onednn._mm(left.double(), right.double())
     assert torch.equal(double, left.double() @ right.double())
 
 
 @pytest.mark.parametrize("shapes", [((4, 3), (4, 2)), ((3,), (3, 2)), ((4, 3), (3, 2, 1))])
-def test_what_torch_refuses_is_refused_in_its_words(everything, shapes):
+def test_errors_are_those_of_torch(all_sizes, shapes):
     left, right = (torch.randn(shape) for shape in shapes)
     messages = []
     for product in (torch.mm, onednn._mm):
@@ -69,7 +69,7 @@ def test_what_torch_refuses_is_refused_in_its_words(everything, shapes):
 
 
 @needs_onednn
-def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
+def test_linear_layers_and_their_gradients_use_onednn(all_sizes, monkeypatch):
     torch.manual_seed(0)
     inputs = [torch.randn(3, 64, 96), torch.randn(160, 96), torch.randn(160)]
     expected = layer([x.double() for x in inputs])
@@ -77,13 +77,13 @@ def test_linear_layers_and_their_gradients_follow(everything, monkeypatch):
     monkeypatch.setattr(onednn, "product", lambda *x, f=onednn.product: products.append(x) or f(*x))
     library = onednn.enable()
     try:
-        found = layer(inputs)
+        actual = layer(inputs)
     finally:
-        library._destroy()  # torch's own from here on
+        library._destroy()  # restores the kernels of torch
         onednn.enable.cache_clear()
     assert len(products) == 3
-    for one, other in zip(found, expected, strict=True):
-        assert (one - other).abs().max() <= 1e-5 * other.abs().max()
+    for value, expected_value in zip(actual, expected, strict=True):
+        assert (value - expected_value).abs().max() <= 1e-5 * expected_value.abs().max()
     layer(inputs)
     assert len(products) == 3
 

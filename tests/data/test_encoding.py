@@ -37,8 +37,8 @@ def test_long_prompts_are_dropped_and_long_responses_cut_and_both_counted(tokeni
     ]
     encoded = encode(records, tokenizer, config)
     assert (len(encoded.examples), encoded.dropped_prompts, encoded.cut_responses) == (1, 1, 1)
-    whole, cut = encoded.examples[0].response_ids
-    assert whole[-1] == tokenizer.eos_token_id
+    uncut, cut = encoded.examples[0].response_ids
+    assert uncut[-1] == tokenizer.eos_token_id
     assert len(cut) == 4 and tokenizer.eos_token_id not in cut
     assert "1 prompts over data.max_prompt_length dropped" in encoded.summary()
     assert "1 responses cut to data.max_response_length" in encoded.summary()

@@ -130,3 +130,16 @@ def test_exported_data_can_be_read(command, settings, data_folder):
     assert read("copy/test.jsonl", "test", kind="jsonl") == original and len(original) == 10
     again = command("data", *settings, *BUILT, "--export", "copy")
     assert again.status == 2 and "copy is not empty" in again.err
+
+
+def test_the_export_keeps_the_names_and_the_teachers_prompts_of_rows(command, settings, tmp_path):
+    lines = [
+        {"instruction": f"Say {i}", "output": str(i), "id": f"row-{i}", "teacher_prompt": f"{i}!"}
+        for i in range(10)
+    ]
+    write_jsonl(tmp_path / "train.jsonl", lines)
+    overrides = [*settings, *BUILT, "data.path=.", "data.test=train.jsonl"]
+    assert command("data", *overrides, "--export", "copy").status == 0
+    exported = read("copy/test.jsonl", "test", kind="jsonl")
+    assert [record.id for record in exported] == [line["id"] for line in lines]
+    assert all(record.teacher_prompt == f"{record.references[0]}!" for record in exported)

@@ -11,12 +11,13 @@ from tests.evaluation.test_metrics import EXAMPLES, RESPONSES
 
 
 def scores(**kl: np.ndarray) -> Scores:
-    """The scores of some reverse KLs; the other responses are those of the other test."""
+    """The scores of the responses of test_metrics.py, with or without a reverse KL."""
     responses = Responses(RESPONSES.texts, RESPONSES.lengths, RESPONSES.finished, **kl)
     values = {}
     for name in ("rougeL", "reverse_kl"):
-        found = METRICS[name].score(responses, EXAMPLES)
-        values[name] = None if found is None else Values(found, METRICS[name].weights(responses))
+        per_input = METRICS[name].score(responses, EXAMPLES)
+        weights = METRICS[name].weights(responses)
+        values[name] = None if per_input is None else Values(per_input, weights)
     return Scores(responses, values)
 
 

@@ -1,4 +1,4 @@
-"""Each metric against values counted by hand, and the mean that its weights give."""
+"""Each metric equals values counted by hand, and its weighted mean does too."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ RESPONSES = Responses(
 )
 BY_HAND = {
     "rougeL": ([100, 100, 100, 0], 75.0),
-    "exact_match": ([100, 100, 0, 100], 75.0),  # case counts, white space at the ends does not
+    "exact_match": ([100, 100, 0, 100], 75.0),  # case matters, white space at the ends does not
     "distinct_1": ([100, 50, 50, 0], 75.0),  # the, cat, blue, blue: 3 of 4
     "distinct_2": ([100, 0, 0, 0], 100.0),
     "distinct_3": ([0, 0, 0, 0], 0.0),
@@ -32,7 +32,7 @@ BY_HAND = {
 }
 
 
-def test_every_metric_is_counted_by_hand():
+def test_every_metric_has_values_counted_by_hand():
     assert BY_HAND.keys() == METRICS.keys()
 
 
@@ -45,8 +45,8 @@ def test_values_and_mean(name):
     assert Values(values, metric.weights(RESPONSES)).mean() == pytest.approx(mean)
 
 
-def test_values_of_a_part_are_those_of_the_whole():
-    """The processes of a run score a share each, unless a metric looks at all responses."""
+def test_values_of_a_part_equal_those_of_all_responses():
+    """Each process of a run scores a share, unless a metric looks at all responses."""
     part = RESPONSES.select([2, 0])
     assert part.texts == ["blue", "the cat"] and len(RESPONSES.select([])) == 0
     for name, metric in METRICS.items():

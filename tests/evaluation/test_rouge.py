@@ -1,4 +1,4 @@
-"""ROUGE-L must be the library's, whatever is remembered in between."""
+"""ROUGE-L equals the library's value, with and without the cache."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from minillm.evaluation.rouge import rouge_l
 WORDS = "The the Restaurants restaurant serving served-serves children's café naïve 日本 £20 $ a"
 
 
-def test_equals_plain_use_of_the_library_exactly():
+def test_values_equal_those_of_the_library_exactly():
     generator = np.random.default_rng(0)
     words = WORDS.split()
 
@@ -24,13 +24,13 @@ def test_equals_plain_use_of_the_library_exactly():
         for response, answers in zip(responses, references, strict=True)
     ]
     assert rouge_l(responses, references).tolist() == expected
-    assert rouge_l(responses, references).tolist() == expected  # now from memory
+    assert rouge_l(responses, references).tolist() == expected  # from the cache
     assert 0 < np.mean(expected) < 100
 
 
 def test_best_reference_counts_and_stems_match():
     scores = rouge_l(["He was walking", "", "日本"], [["no", "he was walked"], ["a"], ["日本"]])
-    # The library knows words of a-z and 0-9 only.
+    # The library uses only words of a-z and 0-9.
     assert scores.tolist() == [100.0, 0.0, 0.0]
     assert rouge_l([], []).shape == (0,)
 

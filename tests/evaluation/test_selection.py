@@ -1,4 +1,4 @@
-"""`training.select_by`: each score in its direction, and names that cannot select are refused."""
+"""`training.select_by`: every score selects in its direction; names that cannot are refused."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
-from minillm.evaluation.selection import best, check_select_by, is_best, shown_score
+from minillm.evaluation.selection import best, check_select_by, is_best, score_line, shown_score
 from tests.evaluation.toy import Letters
 
 HISTORY = [
@@ -20,9 +20,9 @@ HISTORY = [
 @pytest.mark.parametrize(
     ("name", "steps"),
     {
-        "rougeL": [0, 1, 1, 1],  # the earliest of several that are equal
+        "rougeL": [0, 1, 1, 1],  # the earliest of equal scores
         "loss": [0, 1, 1, 1],
-        "reverse_kl": [0, 1, 2, 2],  # a number is better than none
+        "reverse_kl": [0, 1, 2, 2],  # a number is better than nan
         "last": [0, 1, 2, 3],
     }.items(),
 )
@@ -49,7 +49,7 @@ def test_every_metric_with_a_direction_selects(monkeypatch):
     ("name", "message"),
     {
         "rouge": r"'rouge'. Did you mean 'rougeL'\? Allowed: .*exact_match.*last, loss",
-        "length": r"=length .*neither a higher nor a lower length is better. Take one of loss, rou",
+        "length": r"=length .*neither a higher nor a lower length is better. Use one of loss, rou",
         "letterCount": r"=letterCount .*too expensive",
     }.items(),
 )
@@ -73,3 +73,9 @@ def test_the_reverse_kl_needs_a_teacher():
             refuse()
     with pytest.raises(InputError, match="this validation has only loss"):
         best([{"step": 0, "loss": 1.0}], "rougeL")
+
+
+def test_the_log_shows_a_few_scores():
+    scores = {"loss": 1.5, "rougeL": 20.04, "length": 7.0, "distinct_4": 90.0, "exact_match": 3.0}
+    assert score_line(scores, "last") == "loss 1.500, ROUGE-L 20.0, length 7.0"
+    assert score_line(scores, "exact_match") == "loss 1.500, exact match 3.0, length 7.0"

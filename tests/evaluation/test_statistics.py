@@ -1,4 +1,4 @@
-"""Intervals must cover as often as they say, and pairing must cancel what two models share."""
+"""Intervals cover as often as they promise, and pairing cancels what two models share."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_bootstrap_interval_covers_the_true_mean():
     assert 88 <= covered <= 100
 
 
-def test_bootstrap_width_is_that_of_inputs_not_seeds():
+def test_the_width_of_an_interval_depends_on_inputs_and_not_on_seeds():
     inputs = np.random.default_rng(0).normal(50, 10, 400)
     one, five = bootstrap_interval(inputs[None]), bootstrap_interval(np.tile(inputs, (5, 1)))
     assert (five.low, five.high) == pytest.approx((one.low, one.high))
@@ -39,13 +39,13 @@ def test_bootstrap_width_is_that_of_inputs_not_seeds():
     assert one != bootstrap_interval(inputs[None], seed=1)
 
 
-def test_blocks_only_bound_memory(monkeypatch):
+def test_the_block_size_hardly_changes_an_interval(monkeypatch):
     inputs = np.random.default_rng(0).normal(50, 10, (1, 50))
-    whole = bootstrap_interval(inputs)
+    one_block = bootstrap_interval(inputs)
     monkeypatch.setattr(statistics, "BLOCK", 333)
-    assert bootstrap_interval(inputs).low == pytest.approx(whole.low, abs=0.3)
+    assert bootstrap_interval(inputs).low == pytest.approx(one_block.low, abs=0.3)
     monkeypatch.setattr(statistics, "BLOCK", 1)
-    assert bootstrap_interval(inputs).high == pytest.approx(whole.high, abs=0.3)
+    assert bootstrap_interval(inputs).high == pytest.approx(one_block.high, abs=0.3)
 
 
 def test_paired_bootstrap_cancels_what_is_shared():
@@ -53,7 +53,7 @@ def test_paired_bootstrap_cancels_what_is_shared():
     hardness, gain = generator.normal(50, 20, 300), generator.normal(1, 2, 300)
     paired = paired_bootstrap(hardness + gain, hardness)
     assert paired.mean == pytest.approx(gain.mean())
-    assert 0 < paired.low < paired.high < 2  # far narrower than either model's own interval
+    assert 0 < paired.low < paired.high < 2  # far narrower than the interval of either model
     mirrored = paired_bootstrap(hardness, hardness + gain)
     assert (mirrored.low, mirrored.high) == pytest.approx((-paired.high, -paired.low))
 
@@ -79,7 +79,7 @@ def test_equal_weights_change_nothing():
 
 
 def test_a_weighed_interval_covers_the_true_ratio():
-    """Lengths that go with scores: the mean of the ratio is not the mean of the scores."""
+    """Scores correlate with lengths, so the weighted mean differs from the mean of the scores."""
     generator = np.random.default_rng(0)
     covered = 0
     for seed in range(100):
@@ -93,7 +93,7 @@ def test_a_weighed_interval_covers_the_true_ratio():
 
 
 @pytest.mark.parametrize("scores", [[], [[]], [1.0, 2.0], [[1.0, float("nan")]]])
-def test_refuses_what_cannot_be_averaged(scores):
+def test_scores_that_cannot_be_averaged_are_refused(scores):
     with pytest.raises(ValueError, match="scores"):
         bootstrap_interval(np.array(scores))
     with pytest.raises(ValueError, match="cannot be paired"):

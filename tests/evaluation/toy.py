@@ -1,4 +1,4 @@
-"""A metric that no file of the package knows."""
+"""A metric that is not part of the package."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from minillm.evaluation.responses import Responses
 
 
 class Letters(Metric):
-    """Number of letters of a response; fewer are better, and long responses weigh more."""
+    """Number of letters of a response; fewer are better, and long responses have more weight."""
 
     name = "letterCount"
     label = "letters"

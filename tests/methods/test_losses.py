@@ -100,7 +100,7 @@ def test_minillm(single_step, chunk_size):
     log_q, log_p = distributions(sequences)
     terms = token_log_probs(log_q, sequences.response_ids), kl(log_q, log_p)
     old = batch.old_log_probs, batch.weights, batch.advantages
-    mask, parts = sequences.response_mask, losses(*terms, *old, part.loss.settings)
+    mask, parts = sequences.response_mask, losses(*terms, *old, settings=part.loss.settings)
     value, metrics = part.loss(STUDENT.module, batch)
     assert_same(value, (parts.total * mask).sum())
     expected = float((parts.reverse_kl * mask).sum().detach())

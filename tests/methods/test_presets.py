@@ -141,3 +141,20 @@ def test_replayed_responses_are_old_ones():
     assert next(iter(again)).batch.sequences.response_ids.equal(
         next(iter(source)).batch.sequences.response_ids
     )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TokenLossConfig(student_share=1.0, kd_ratio=1.0),
+        MiniLLMConfig(alpha=0.5, rollouts_per_collection=BATCH),
+    ],
+)
+def test_responses_are_sampled_without_dropout(settings):
+    method = build(settings)
+    modes = []
+    module = method.student.module
+    module.base_model.register_forward_pre_hook(lambda *_: modes.append(module.training))
+    module.train()
+    next(method.batches())
+    assert modes and not any(modes)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 
-from minillm.config import DataConfig
+from minillm.commands import loading
+from minillm.commands.resume import run_identity
+from minillm.config import Config, DataConfig
 from minillm.data.batches import PromptBatch
 from minillm.data.encoding import encode
 from minillm.data.records import Record
@@ -43,6 +46,39 @@ def test_the_teachers_prompt_comes_from_the_record_or_from_its_template():
     assert texts[0].startswith("Name a colour\n") and "good response:\nred\n" in texts[0]
     assert texts[1] == "Say blue:"
     assert len({example.id for example in encode(RECORDS, tokenizer, data).examples}) == 2
+
+
+def test_a_teacher_with_another_tokenizer_reads_its_own_chat_template():
+    student, teacher = (train_tokenizer(["Name a colour"], size) for size in (300, 310))
+    student.chat_template = "<user>{{ messages[0].content }}<student>"
+    teacher.chat_template = "[U]{{ messages[0].content }}[T]"
+    data = DataConfig(template="chat", max_prompt_length=64)
+    first, second = encode(RECORDS, student, data, teacher).examples
+    assert student.decode(first.prompt_ids) == "<user>Name a colour<student>"
+    assert teacher.decode(first.teacher_prompt_ids) == "[U]Name a colour[T]"
+    assert teacher.decode(second.teacher_prompt_ids) == "Say blue:"
+
+
+def test_another_tokenizer_of_the_teacher_drops_no_input_of_the_test_split(monkeypatch):
+    """The teacher's tokenizer knows bytes only: its prompts are longer than the limit."""
+    student = train_tokenizer(["Name a colour Name a colour"] * 9, 300)
+    teacher = train_tokenizer(["x"], 300)
+    monkeypatch.setattr(loading, "teacher_tokenizer", lambda *_: teacher)
+    data = DataConfig(template="plain", max_prompt_length=13)
+    records = {"train": [Record("Name a colour", ("a",)), Record("x", ("x",))]}
+    records["test"] = records["train"]
+    encoded = loading.encode_splits(records, student, Config(data=data))
+    assert {split: x.dropped_prompts for split, x in encoded.items()} == {"train": 1, "test": 0}
+
+
+def test_the_checksum_of_the_training_data_has_all_views():
+    tokenizer = train_tokenizer(["Name a colour red blue"], 300)
+    checksums = set()
+    for data in (config(), config(teacher_template="demonstration")):
+        examples = encode([RECORDS[0]], tokenizer, data).examples
+        identity = run_identity(Config(), examples, Accelerator(cpu=True))
+        checksums.add(identity["training_data"])
+    assert len(checksums) == 2
 
 
 def test_long_prompts_of_the_teacher_are_dropped_by_their_own_limit():

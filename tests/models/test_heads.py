@@ -1,11 +1,7 @@
 """Heads of stock models: rebuilt logits, and training through a head that was replaced."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from minillm.data.batches import SequenceBatch
 from minillm.errors import InputError
@@ -14,42 +10,12 @@ from minillm.models.heads import check_head, output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.distributions import log_softmax
 from minillm.objectives.targets import HeadTargets
-from tests.objectives.test_chunked import LOG_PROBS, TERMS, LargestTensor
+from tests.models.stock_models import EVERY_MODEL, ROWS, Wrapper, build
+from tests.objectives.small_heads import LOG_PROBS, TERMS, LargestTensor
 from tests.tiny import response_logits
 
-VOCAB, ROWS = 41, 48
-GPT = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
-LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-         "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}  # fmt: skip
-MODELS = {
-    "gpt2": GPT,
-    "gptj": GPT | {"rotary_dim": 4, "tie_word_embeddings": False},
-    "gpt_neo": {"hidden_size": 16, "num_layers": 1, "num_heads": 2,
-                "attention_types": [[["global"], 1]]},
-    "opt": {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "word_embed_proj_dim": 8},
-    "llama": LLAMA,
-    "qwen2": LLAMA | {"tie_word_embeddings": True},
-    "qwen3": LLAMA,
-    "gemma2": LLAMA | {"final_logit_softcapping": 3.0},
-    "cohere": LLAMA | {"logit_scale": 0.4},
-    "granite": LLAMA | {"logits_scaling": 3.0},
-}  # fmt: skip
-EVERY_MODEL = pytest.mark.parametrize("kind", MODELS)
 # Prompts of one length: in float64 Gemma's attention is NaN on rows that see nothing but padding.
 BATCH = SequenceBatch.pad([([5, 6, 7], [9, 10, 2]), ([13, 4, 3], [15]), ([16, 17, 8], [18, 2])], 1)
-
-
-def build(kind: str, seed: int) -> LanguageModel:
-    special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 1}
-    config = AutoConfig.for_model(kind, vocab_size=ROWS, **MODELS[kind], **special)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        module = AutoModelForCausalLM.from_config(config, dtype=torch.float64).eval()
-        for parameter in module.parameters():
-            if parameter.dim() > 1 or parameter.shape[0] == ROWS:
-                nn.init.normal_(parameter, std=0.6)
-    return LanguageModel(module, SimpleNamespace(pad_token_id=1), VOCAB, (2,))
 
 
 @EVERY_MODEL
@@ -58,18 +24,6 @@ def test_logits_are_rebuilt_as_the_model_makes_them(kind):
     check_head(model)
     hidden = response_hidden(model, BATCH)
     torch.testing.assert_close(output_head(model).logits(hidden), response_logits(model, BATCH))
-
-
-class Wrapper(nn.Module):
-    """As a distributed engine wraps a model: only passes through it count."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module, self.passes = module, 0
-
-    def forward(self, **inputs):
-        self.passes += 1
-        return self.module(**inputs)
 
 
 @EVERY_MODEL

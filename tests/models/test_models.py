@@ -106,7 +106,8 @@ def test_padded_vocabularies_are_cut_and_padded_rows_are_never_sampled(tokenizer
         uncut_logits = model.module(torch.tensor([[5, 6]])).logits
         assert uncut_logits.argmax() >= 300, "the test needs likely padded rows"
         for temperature in (0.0, 1.0):
-            _, rollout = next(generate(model, [[5, 6]] * 8, Decoding(8, temperature), 8, 1))
+            decoding = Decoding(8, temperature)
+            _, rollout = next(generate(model, [[5, 6]] * 8, decoding, batch_size=8, seed=1))
             assert int(rollout.sequences.response_ids.max()) < 300
 
 

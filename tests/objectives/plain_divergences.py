@@ -1,10 +1,16 @@
 """Divergences as plain formulas on probabilities, and what the tests of divergences share."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from minillm.objectives.distributions import log_softmax
 from minillm.objectives.divergences import Divergence
+
+# Excluded by -inf or far below the floor; too small for a probability in float64 (-900) or
+# float32 (-200); just above the floor; and so large that all other tokens are excluded.
+EXTREME = (-math.inf, -2e4, -9e3, -900.0, -200.0, 0.0, 1.0, 1.1e4)
 
 
 def kl(a: Tensor, b: Tensor) -> Tensor:

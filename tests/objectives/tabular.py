@@ -98,7 +98,7 @@ class Policies:
             self.teacher_log_probs,
             self.mixture_log_probs,
             self.responses.mask,
-            settings,
+            settings=settings,
         )
 
     def exact_gradient(self) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,7 @@ class Policies:
         log_p = log_softmax(self.teacher)[self.responses.rows]
         log_q = log_softmax(logits)
         terms = token_log_probs(log_q, self.responses.ids), kl(log_q, log_p)
-        parts = losses(*terms, self.student_log_probs, weights, advantages, settings)
+        parts = losses(*terms, self.student_log_probs, weights, advantages, settings=settings)
         return torch.autograd.grad((parts.total * self.responses.mask).sum(), logits)[0]
 
     def expectation(self, gradients: Tensor) -> Tensor:

@@ -14,7 +14,13 @@ from torch import Tensor
 
 from minillm.objectives.distributions import log_softmax
 from minillm.objectives.divergences import DIVERGENCES, Divergence, build_divergence
-from tests.objectives.plain_divergences import PLAIN, assert_close, evaluate, random_logits
+from tests.objectives.plain_divergences import (
+    EXTREME,
+    PLAIN,
+    assert_close,
+    evaluate,
+    random_logits,
+)
 
 PARAMETERS = [
     ("symmetric", {"forward_weight": 1.0, "reverse_weight": 1.0}),
@@ -159,11 +165,6 @@ def test_logit_mse_is_the_forward_kl_at_a_high_temperature():
     tempered = evaluate(build_divergence("forward_kl", {}), z / temperature, z_p / temperature)
     assert_close(value, temperature**2 * tempered[0], 1e-3)
     assert_close(gradient, temperature * tempered[1], 1e-3)
-
-
-# Excluded by -inf or far below the floor; too small for a probability in float64 (-900) or
-# float32 (-200); just above the floor; and so large that all other tokens are excluded.
-EXTREME = (-math.inf, -2e4, -9e3, -900.0, -200.0, 0.0, 1.0, 1.1e4)
 
 
 def extreme_logits() -> tuple[Tensor, Tensor]:

@@ -55,10 +55,10 @@ def objective(
     )
     mixture = mix(teacher_log_probs, old_log_probs, alpha)
     weight = importance_weights(old_log_probs, mixture, settings)
-    advantage = advantages(old_log_probs, teacher_log_probs, mixture, mask, settings)
+    advantage = advantages(old_log_probs, teacher_log_probs, mixture, mask, settings=settings)
     log_q = log_softmax(logits)
     terms = token_log_probs(log_q, ids), kl(log_q, log_p)
-    parts = losses(*terms, old_log_probs, weight, advantage, settings)
+    parts = losses(*terms, old_log_probs, weight, advantage, settings=settings)
     loss = (parts.total * mask).sum() / mask.sum()
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.isfinite() and gradient.isfinite().all()
@@ -219,7 +219,7 @@ def test_weights_of_thousands_of_tokens_are_finite(kind, alpha):
     mask, settings = torch.ones(3, 4096), Settings(importance_weights=kind)
     mixture = mix(log_p, log_q, alpha)
     weight = importance_weights(log_q, mixture, settings)
-    advantage = advantages(log_q, log_p, mixture, mask, settings)
+    advantage = advantages(log_q, log_p, mixture, mask, settings=settings)
     assert weight.isfinite().all() and (weight * advantage).isfinite().all()
     assert diagnostics.effective_sample_share(weight, mask).isfinite()
 
@@ -239,7 +239,10 @@ def test_each_later_reward_has_its_own_truncated_weight():
     weight = importance_weights(log_q, mixture, settings)
     torch.testing.assert_close(weight, expected_weight)
     torch.testing.assert_close(
-        weight * advantages(log_q, log_p, mixture, mask, settings), expected, atol=1e-12, rtol=0
+        weight * advantages(log_q, log_p, mixture, mask, settings=settings),
+        expected,
+        atol=1e-12,
+        rtol=0,
     )
 
 

@@ -122,15 +122,17 @@ def check_every_field(case: dict) -> None:
     weights = importance_weights(old, mixture, settings)
     check(weights, "importance_weights")
     not_whitened = replace(settings, whitening="none")
-    check(advantages(old, teacher, mixture, mask, not_whitened), "returns_length_normalised")
-    advantage = advantages(old, teacher, mixture, mask, settings)
+    check(
+        advantages(old, teacher, mixture, mask, settings=not_whitened), "returns_length_normalised"
+    )
+    advantage = advantages(old, teacher, mixture, mask, settings=settings)
     check(advantage, "advantages_whitened")
 
     def mean(values: Tensor) -> Tensor:
         return (values * mask).sum() / mask.sum()
 
     terms = token_log_probs(log_q, ids), kl(log_q, log_p)
-    parts = losses(*terms, old, weights, advantage, settings)
+    parts = losses(*terms, old, weights, advantage, settings=settings)
     check(mean(parts.long), "policy_gradient_loss")
     check(mean(parts.reverse_kl), "single_step_loss")
     loss = mean(parts.total)

@@ -104,5 +104,7 @@ def test_clipping_never_lowers_the_loss(seed, spread, weight, advantage):
     constants = torch.full(shape, weight), torch.full(shape, advantage)
     new_log_probs, old_log_probs = new_table[None, :, 0], old_table[None, :, 0]
     inputs = new_log_probs, torch.zeros_like(new_log_probs), old_log_probs, *constants
-    clipped, unclipped = (losses(*inputs, Settings(clip_range=eps)).long for eps in (0.2, None))
+    clipped, unclipped = (
+        losses(*inputs, settings=Settings(clip_range=eps)).long for eps in (0.2, None)
+    )
     assert (clipped >= unclipped).all()

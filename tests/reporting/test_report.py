@@ -111,6 +111,13 @@ def test_differences_pair_the_same_inputs(result):
     assert "A lower reverse KL is better." in table
 
 
+def test_differences_weigh_the_inputs(result):
+    sft, kd = result("sft", 43), result("kd", 40)
+    sft["metrics"]["reverse_kl"]["per_input"] = [0.5, 0.9] * 20  # of 20 and 30 tokens
+    table = differences_table(grouped(sft, kd), [REVERSE_KL], "sft")
+    assert cells(table, "sft minus kd")[-1].startswith("+0.240 [+0.")  # 37 / 50 - 0.5
+
+
 def test_the_usual_reference(result):
     groups = grouped(result("teacher", 52), result("sft", 43), result("kd", 40), result("init", 60))
     assert usual_reference(groups, ROUGE_L) == "sft"

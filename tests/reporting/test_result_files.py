@@ -113,16 +113,16 @@ def test_rounds_results_but_not_what_made_them(result):
         (lambda r: r["metrics"]["rougeL"].pop("ci_low"), "'metrics.rougeL.ci_low' is missing"),
         (
             lambda r: r["metrics"].update(length=[1]),
-            r"'metrics.length' is \[1\]; an object or null",
+            r"'metrics.length' is \[1\], but must be an object or null",
         ),
-        (lambda r: r.update(format=3), "format 3 is unknown, 1 or 2 is allowed"),
+        (lambda r: r.update(format=3), "format 3 is unknown. Allowed: 1 or 2"),
         (lambda r: r.pop("format"), "no key 'format'"),
         (
             lambda r: r["metrics"]["rougeL"].update(mean=float("nan")),
-            "'metrics.rougeL.mean' is None; a number is",
+            "'metrics.rougeL.mean' is None, but must be a number",
         ),
         (lambda r: r.update(training={"seed": 1}), "key 'training.seconds' is missing"),
-        (lambda r: r["run"]["history"].append({"rougeL": 1.0}), "'run.history' lacks a 'step'"),
+        (lambda r: r["run"]["history"].append({"rougeL": 1.0}), "'run.history' has no 'step'"),
         (
             lambda r: r["metrics"]["rougeL"].update(per_input=[1.0, float("inf")]),
             "'metrics.rougeL.per_input' must hold one number for each input",
@@ -133,7 +133,7 @@ def test_rounds_results_but_not_what_made_them(result):
         ),
         (
             lambda r: r["metrics"]["reverse_kl"].update(weights=[1.0]),
-            "'metrics.reverse_kl.weights' has 1 numbers for the 40 of 'per_input'",
+            "'metrics.reverse_kl.weights' has 1 numbers, but 'per_input' has 40",
         ),
     ],
 )
@@ -149,7 +149,7 @@ def test_refuses_bad_results(result, write, change, message):
     [
         (lambda r: r.pop("length"), "r.json: key 'length' is missing"),
         (lambda r: r["rougeL"].pop("ci_low"), "key 'rougeL.ci_low' is missing"),
-        (lambda r: r["rougeL"].update(mean=float("nan")), "'rougeL.mean' is None; a number is"),
+        (lambda r: r["rougeL"].update(mean=float("nan")), "'rougeL.mean' is None, but must be"),
         (lambda r: r.update(per_input=[1.0, None]), "one number for each input"),
     ],
 )

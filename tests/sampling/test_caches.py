@@ -7,6 +7,7 @@ from transformers import MambaConfig
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError
 from minillm.models.cache import growing_cache
+from minillm.models.forward import CachedReader
 from minillm.models.heads import output_head
 from minillm.objectives import chunked
 from minillm.sampling import lazy, sampler
@@ -116,3 +117,26 @@ def test_the_teacher_is_called_at_heads_at_the_end_and_for_joining_prompts(batch
 def test_models_whose_cache_cannot_mask_padding_are_refused():
     with pytest.raises(InputError, match="'mamba' cannot be sampled from"):
         growing_cache(MambaConfig(num_hidden_layers=1))
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+def test_the_cache_is_given_by_the_name_in_the_signature(name, monkeypatch):
+    """Models of transformers before 5.24 and from 5.24 on, whichever version is installed."""
+    model = tiny_model(1)
+    body = type(model.module.base_model)
+    forward, installed_name = body.forward, CachedReader(model).cache_argument
+    ids = torch.tensor([[1, 2, 3, 1]])
+    expected = CachedReader(model).read(ids, torch.ones_like(ids))
+
+    def before(self, past_key_values, position_ids, **others):
+        return forward(
+            self, position_ids=position_ids, **others, **{installed_name: past_key_values}
+        )
+
+    def after(self, cache, position_ids, **others):
+        return forward(self, position_ids=position_ids, **others, **{installed_name: cache})
+
+    monkeypatch.setattr(body, "forward", before if name == "past_key_values" else after)
+    reader = CachedReader(model)
+    states = [reader.read(part, torch.ones_like(part)) for part in ids.split(2, dim=1)]
+    torch.testing.assert_close(torch.cat(states, dim=1), expected)

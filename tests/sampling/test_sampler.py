@@ -166,9 +166,12 @@ def test_a_response_does_not_depend_on_the_batch_size_or_on_other_prompts():
 
     def responses(batch_size: int, indices: list[int] | None = None) -> dict[int, list[int]]:
         by_index = {}
-        for rows, drawn in generate(student, prompts, Decoding(6), batch_size, 5, indices):
+        batches = generate(
+            student, prompts, Decoding(6), batch_size=batch_size, seed=5, indices=indices
+        )
+        for batch_indices, drawn in batches:
             ids, masks = drawn.sequences.response_ids, drawn.mask.bool()
-            for index, row, mask in zip(rows, ids, masks, strict=True):
+            for index, row, mask in zip(batch_indices, ids, masks, strict=True):
                 by_index[index] = row[mask].tolist()
         return by_index
 

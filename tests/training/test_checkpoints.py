@@ -175,6 +175,20 @@ def test_changed_settings_are_refused_by_name_with_both_values(train, unfinished
     assert Path("out/metrics.jsonl").read_bytes() == before
 
 
+def test_a_changed_mapping_is_refused_as_a_whole(train, teacher):
+    """One name or several with weights; parameters that were, or are, the defaults."""
+    kd = ["method=gkd", f"teacher.path={teacher}/best", "student.vocab_size=300"]
+    assert train(*kd).status == 0
+    shutil.rmtree("out/checkpoints/step-000006")
+    Path("out/summary.json").unlink()
+    for change, words in (
+        ("method.parameters.beta=0.1", "method.parameters (was {}, now {'beta': 0.1})"),
+        ("method.divergence={jsd: 1, tvd: 1}", "method.divergence (was jsd, now {'jsd': 1, 'tvd'"),
+    ):
+        outcome = train(*kd, change, "resume=auto")
+        assert outcome.status == 2 and words in outcome.err, outcome.err
+
+
 def test_changed_data_is_refused(train, unfinished, data_folder, tmp_path):
     file = data_folder / "train.jsonl"
     before = file.read_text()

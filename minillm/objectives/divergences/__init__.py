@@ -56,7 +56,7 @@ def build_divergence(name: str, parameters: Mapping[str, float]) -> Divergence:
     names = parameter_names(name)
     for parameter in parameters:
         if not names:
-            raise ValueError(f"the divergence {name!r} has no parameters: remove {parameter!r}")
+            raise ValueError(f"the divergence {name!r} has no parameters: remove {parameter!r}.")
         if parameter not in names:
             raise ValueError(
                 f"unknown parameter {parameter!r} of the divergence {name!r}. "

@@ -53,7 +53,7 @@ class Divergence(ABC):
 
     def _refuse(self, parameter: str, allowed: str) -> None:
         raise ValueError(
-            f"{self.name}: {parameter}={getattr(self, parameter)!r} is not allowed: give {allowed}"
+            f"{self.name}: {parameter}={getattr(self, parameter)!r} is not allowed: give {allowed}."
         )
 
 

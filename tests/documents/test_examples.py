@@ -1,22 +1,21 @@
-"""The documents agree with the code."""
+"""Code, tables and conclusions in the documents agree with the code."""
 
 import inspect
 import re
 from dataclasses import fields
-from pathlib import Path
 
+from minillm.evaluation.metrics import ExactMatch
 from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
 from studies.estimator_quality import study
+from tests.documents.reading import ROOT, code_blocks, table_rows
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
 def test_the_table_of_variants_has_the_settings_of_the_code():
-    lines = (DOCS / "objective.md").read_text(encoding="utf-8").splitlines()
-    cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines if "|" in line]
-    written = {name.strip("`"): values for name, *values in cells}
+    rows = table_rows(DOCS / "objective.md")
+    written = {row[0].strip("`"): row[1:3] for row in rows}
     for field in fields(Settings):
         values = [str(getattr(VARIANTS[name], field.name)) for name in ("paper", "official")]
         assert written[field.name] == values
@@ -49,8 +48,11 @@ def test_the_objectives_import_no_other_part_of_the_project():
 
 
 def test_the_examples_of_adding_a_method_are_the_code():
-    text = (DOCS / "adding_a_method.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert example == inspect.getsource(JSD)
-    (preset,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
-    assert preset == (ROOT / "configs" / "method" / "gkd.yaml").read_text(encoding="utf-8")
+    page = DOCS / "adding_a_method.md"
+    assert code_blocks(page, "python") == [inspect.getsource(JSD)]
+    preset = (ROOT / "configs" / "method" / "gkd.yaml").read_text(encoding="utf-8")
+    assert code_blocks(page, "yaml") == [preset]
+
+
+def test_the_example_of_a_metric_is_the_code():
+    assert code_blocks(DOCS / "results.md", "python") == [inspect.getsource(ExactMatch)]
