@@ -85,8 +85,9 @@ def _validate_path(key: str, path: str | None) -> None:
         return
     folder = Path(path)
     if _names_a_folder(path) and not folder.is_dir():
+        advice = "or a Hub name" if "members" in key else "a Hub name, or null"
         raise InputError(
-            f"{key}={path}: there is no such folder. Give the folder of a model, or a Hub name."
+            f"{key}={path}: there is no such folder. Give the folder of a model, {advice}."
         )
     if (folder / "best").is_dir() and not (folder / "config.json").is_file():
         raise InputError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from minillm.methods.loss import Loss
 from minillm.models.language_model import LanguageModel
-from minillm.sources.source import Source
+from minillm.sources.source import Source, SourceStep
 from minillm.teachers.teacher import Teacher
 from minillm.training.method import MicroBatch, StepBatch
 from minillm.training.metrics import Metrics
@@ -62,15 +62,20 @@ class Method:
     def batches(self) -> Iterator[StepBatch]:
         streams = {name: iter(part.source) for name, part in self.parts.items()}
         while True:
-            micro_batches, metrics = [], {}
-            for name, stream in streams.items():
-                step, loss = next(stream), self.parts[name].loss
-                metrics |= step.metrics
-                if step.collection:
-                    metrics |= loss.collection_metrics(step.collection)
-                for data in loss.micro_batches(step.batch, self.micro_batch_size):
-                    micro_batches.append(MicroBatch(name, data, loss.tokens(data)))
-            yield StepBatch(micro_batches, metrics)
+            parts = [self._draw(name, stream) for name, stream in streams.items()]
+            micro_batches = [x for micro_batches, _ in parts for x in micro_batches]
+            yield StepBatch(
+                micro_batches, {k: v for _, metrics in parts for k, v in metrics.items()}
+            )
+
+    def _draw(self, name: str, stream: Iterator[SourceStep]) -> tuple[list[MicroBatch], Metrics]:
+        """The next micro-batches of a part. The step that they are cut from is freed on return."""
+        step, loss = next(stream), self.parts[name].loss
+        metrics = dict(step.metrics)
+        if step.collection:
+            metrics |= loss.collection_metrics(step.collection)
+        cut = loss.micro_batches(step.batch, self.micro_batch_size)
+        return [MicroBatch(name, data, loss.tokens(data)) for data in cut], metrics
 
     def loss(
         self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]

@@ -162,13 +162,12 @@ class _Work:
         self, block: Block, values: list[Tensor], weights: Sequence[Tensor | None]
     ) -> Tensor:
         """The gradient `[n, V]` by `hidden @ weight + bias` of sum_k weights_k values_k."""
-        gradient = None
+        total = None
         for term, value, weight in zip(self.terms.values(), values, weights, strict=True):
             if weight is not None:
-                part = term.gradient(block, value.detach(), weight)
-                gradient = part if gradient is None else gradient.add_(part)
+                total = term.add_gradient(block, value.detach(), weight, total)
         slope = self.head.slope(block.logits)
-        return gradient if isinstance(slope, float) and slope == 1 else gradient.mul_(slope)
+        return total if isinstance(slope, float) and slope == 1 else total.mul_(slope)
 
 
 class _ChunkedLoss(torch.autograd.Function):

@@ -16,7 +16,10 @@ def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
     dtype = torch.promote_types(logits.dtype, torch.float32)
     if temperature != 1:
         logits = logits.to(dtype) / temperature
-    return logits.log_softmax(-1, dtype=dtype).clamp(min=LOG_ZERO)
+    log_probs = logits.log_softmax(-1, dtype=dtype)
+    if log_probs.requires_grad:  # autograd keeps the result of the softmax
+        return log_probs.clamp(min=LOG_ZERO)
+    return log_probs.clamp_(min=LOG_ZERO)
 
 
 def token_log_probs(log_q: Tensor, ids: Tensor) -> Tensor:

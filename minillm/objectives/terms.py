@@ -62,8 +62,15 @@ class Term(Protocol):
         """The numbers `[n]`, at least float32."""
         ...
 
-    def gradient(self, block: Block, value: Tensor, weight: Tensor) -> Tensor:
-        """`weight` `[n]` times d value / d final logits, `[n, V]`: a new tensor."""
+    def add_gradient(
+        self, block: Block, value: Tensor, weight: Tensor, total: Tensor | None
+    ) -> Tensor:
+        """`total` `[n, V]` plus `weight` `[n]` times d value / d final logits.
+
+        Args:
+            value: of this term.
+            total: the sum over earlier terms, which is changed in place; None for the first term.
+        """
         ...
 
 
@@ -79,10 +86,13 @@ class TokenLogProb:
     def value(self, block: Block) -> Tensor:
         return distributions.token_log_probs(block.log_q(), block.ids)
 
-    def gradient(self, block: Block, value: Tensor, weight: Tensor) -> Tensor:
+    def add_gradient(
+        self, block: Block, value: Tensor, weight: Tensor, total: Tensor | None
+    ) -> Tensor:
         weight = (weight * (value > LOG_ZERO))[:, None]  # an excluded token has no gradient
         gradient = block.log_q().exp().mul_(-weight)
-        return gradient.scatter_add_(-1, block.ids[:, None], weight)
+        gradient.scatter_add_(-1, block.ids[:, None], weight)
+        return gradient if total is None else total.add_(gradient)
 
 
 @dataclass(frozen=True)
@@ -94,9 +104,12 @@ class Entropy:
     def value(self, block: Block) -> Tensor:
         return distributions.entropy(block.log_q())
 
-    def gradient(self, block: Block, value: Tensor, weight: Tensor) -> Tensor:
+    def add_gradient(
+        self, block: Block, value: Tensor, weight: Tensor, total: Tensor | None
+    ) -> Tensor:
         log_q = block.log_q()
-        return (log_q + value[:, None]).mul_(log_q.exp()).mul_(-weight[:, None])
+        gradient = (log_q + value[:, None]).mul_(log_q.exp())
+        return _weighted_sum(gradient, -weight, total)
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,16 @@ class DivergenceTerm:
     def value(self, block: Block) -> Tensor:
         return self._factor * self.divergence.value(*self._pair(block))
 
-    def gradient(self, block: Block, value: Tensor, weight: Tensor) -> Tensor:
+    def add_gradient(
+        self, block: Block, value: Tensor, weight: Tensor, total: Tensor | None
+    ) -> Tensor:
         gradient = self.divergence.gradient(*self._pair(block), value / self._factor)
         gradient = block.chunk.spread(block.rows, gradient, block.log_q(self.temperature))
-        return gradient.mul_((weight * (self._factor / self.temperature))[:, None])
+        return _weighted_sum(gradient, weight * (self._factor / self.temperature), total)
+
+
+def _weighted_sum(gradient: Tensor, weight: Tensor, total: Tensor | None) -> Tensor:
+    """`total` plus `weight` `[n]` times `gradient` `[n, V]`, in the memory of one of the two."""
+    if total is None:
+        return gradient.mul_(weight[:, None])
+    return total.addcmul_(gradient, weight[:, None])

@@ -1,5 +1,7 @@
 """Bytes that a process holds for a student in training, counted from the tensors themselves."""
 
+from functools import partial
+
 import torch
 from accelerate.utils import DistributedType
 from torch import nn
@@ -7,8 +9,10 @@ from torch.distributed.tensor import DTensor
 
 from minillm.config import Config
 from minillm.runtime import start_accelerator
+from minillm.teachers import EnsembleTeacher, LocalTeacher
 from minillm.training.optimization import build_optimizer
-from minillm.training.sharding import prepare
+from minillm.training.sharding import prepare, shard_teacher
+from tests.tiny import tiny_model
 
 WIDTH = 512  # of square layers: large enough that padding of the parts counts for nothing
 
@@ -38,6 +42,20 @@ def bytes_held(config: Config) -> dict[str, float]:
         held["gradients"] = [weight.grad for weight in weights]
         held["optimizer"] = states(optimizer)
     return {name: sum(map(size, tensors)) / count for name, tensors in held.items()}
+
+
+def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
+    """Weights that a process holds of each member of a sharded ensemble: at rest and in use."""
+    members = tuple(LocalTeacher(tiny_model(seed, kind="llama")) for seed in (1, 2))
+    teacher = EnsembleTeacher(members, (0.5, 0.5))
+    heads = [member.model.module.get_output_embeddings().weight.numel() for member in members]
+    all_weights = [model.parameters for model in teacher.models]
+    sharded = partial(shard_teacher, accelerator=start_accelerator(config))
+    teacher = teacher.replace_models(sharded)
+    at_rest = [model.parameters for model in teacher.models]
+    with teacher.whole() as whole:
+        in_use = [model.parameters for model in whole.models]
+    return {"heads": heads, "all": all_weights, "at rest": at_rest, "in use": in_use}
 
 
 def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

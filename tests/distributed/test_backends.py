@@ -71,6 +71,7 @@ def test_an_averaged_teacher_follows_the_whole_student(runs, runtime):
     assert average.keys() == expected.keys()
     for name, whole in expected.items():
         assert (average[name] - whole).abs().max() < 1e-5, name
+    assert runs[1].metrics("average_ddp")[-2]["loss/forward_kl"] > 1e-4  # so that it is compared
     for other in ("best", "last"):  # the start and the end of the student
         weights = load_file(alone / other / "model.safetensors")
         assert any((expected[name] - weights[name]).abs().max() > 1e-4 for name in weights)
@@ -145,6 +146,13 @@ def test_memory_is_that_of_the_table(runs, runtime):
     for processes, total in zip((1, 2, 8), totals, strict=True):
         parts = [value(row[name], processes) for name in ("weights", "gradients", "optimizer")]
         assert float(total) == sum(parts)
+
+
+def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
+    for found in runs[2].found:
+        weights = found["ensemble"]
+        assert weights["at rest"] == weights["heads"]
+        assert weights["in use"] == weights["all"] > weights["heads"]
 
 
 def value(formula: str, processes: int) -> float:

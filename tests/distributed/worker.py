@@ -29,7 +29,7 @@ from minillm.sampling.sampler import Decoding, sample
 from minillm.sources import rollouts
 from minillm.sources.rollouts import Rollouts
 from minillm.training.run_state import RunState
-from tests.distributed.memory import bytes_held
+from tests.distributed.memory import bytes_held, weights_of_an_ensemble
 
 RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
@@ -46,8 +46,9 @@ METHODS = {
     # Two checkpoints: the projection must differ between them.
     "hidden_states": ["method=hidden_states", "training.checkpoint_every=4"],
     # The cross-entropy moves the student away from its average.
-    "average": ["method=gkd", "method.kd_ratio=0.5", "teacher.kind=average", "teacher.path=null",
-                "teacher.rate=0.3", "student.tokenizer=sft_ddp/last",
+    "average": ["method=gkd", "method.kd_ratio=0.5", "method.divergence=forward_kl",
+                "teacher.kind=average", "teacher.path=null", "teacher.rate=0.1",
+                "training.lr=3e-3", "student.tokenizer=sft_ddp/last",
                 "runtime.shard_teacher=false"],
     "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null"],
     "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
@@ -214,6 +215,8 @@ def main(settings: list[str], rank: int, world: int) -> None:
     with backend("ddp"):
         evaluate_model("sft_ddp", ["evaluation.seeds=[1,2]"])
     if world > 1:
+        with backend("ddp"):
+            found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)
     Path(f"{rank}.json").write_text(json.dumps(found))
