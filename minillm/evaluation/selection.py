@@ -105,7 +105,7 @@ def shown_score(select_by: str) -> Metric:
 
 
 def score_line(scores: Mapping[str, float], select_by: str) -> str:
-    """A validation for the log: loss, ROUGE-L, the selecting score, and `always_shown` metrics."""
+    """Scores of a validation for the log: loss, ROUGE-L, `select_by`, `always_shown` metrics."""
     names = (LOSS.name, METRICS["rougeL"].name, shown_score(select_by).name)
     return ", ".join(
         f"{metric.label} {scores[name]:{metric.form}}"
