@@ -105,8 +105,8 @@ def shown_score(select_by: str) -> Metric:
 
 
 def score_line(scores: Mapping[str, float], select_by: str) -> str:
-    """The scores of a validation for the log: loss, selecting score, and `always_shown` metrics."""
-    names = (LOSS.name, shown_score(select_by).name)
+    """Scores of a validation for the log: loss, ROUGE-L, `select_by`, `always_shown` metrics."""
+    names = (LOSS.name, METRICS["rougeL"].name, shown_score(select_by).name)
     return ", ".join(
         f"{metric.label} {scores[name]:{metric.form}}"
         for name, metric in validation_metrics().items()

@@ -78,4 +78,6 @@ def test_the_reverse_kl_needs_a_teacher():
 def test_the_log_shows_a_few_scores():
     scores = {"loss": 1.5, "rougeL": 20.04, "length": 7.0, "distinct_4": 90.0, "exact_match": 3.0}
     assert score_line(scores, "last") == "loss 1.500, ROUGE-L 20.0, length 7.0"
-    assert score_line(scores, "exact_match") == "loss 1.500, exact match 3.0, length 7.0"
+    assert (
+        score_line(scores, "exact_match") == "loss 1.500, ROUGE-L 20.0, exact match 3.0, length 7.0"
+    )
