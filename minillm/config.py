@@ -205,10 +205,12 @@ class MiniLLMConfig(MethodConfig):
 
     name: str = "minillm"
     # Sets the settings below that are null, see objectives/minillm.py.
-    variant: str = setting("paper", choices=("paper", "official"))
+    variant: str = setting("paper", choices=("paper", "official", "average_reward"))
     # Weight of the teacher in the sampled mixture.
     alpha: float = setting(0.2, at_least=0, at_most=1)
     rollouts_per_collection: int = setting(256, at_least=1, multiple_of_processes=True)
+    # Responses that are sampled for each prompt of a collection.
+    responses_per_prompt: int = setting(1, at_least=1)
     # Rows that a process decodes at once; new prompts replace ended rows. null: all rows.
     sampling_batch_size: int | None = setting(None, at_least=1)
     # Rows that share the coins of the mixture; null: all rows that are decoded at once. Rows of
@@ -216,12 +218,12 @@ class MiniLLMConfig(MethodConfig):
     coin_group: int | None = setting(None, at_least=1)
     inner_epochs: int = setting(4, at_least=1)
     temperature: float = setting(1.0, above=0)
-    gamma: float = setting(1.0, at_least=0, at_most=1)
+    gamma: float | None = setting(None, at_least=0, at_most=1)
     clip_range: float | None = setting(0.2, above=0)  # null: no clipping
     single_step: bool = True
     single_step_weighted: bool | None = None
     return_from_next: bool | None = None
-    length_normalization: bool = True
+    length_normalization: bool | None = None
     importance_weights: str | None = setting(
         None, choices=("per_step", "product", "truncated_product", "none")
     )
@@ -229,6 +231,9 @@ class MiniLLMConfig(MethodConfig):
     whitening: str | None = setting(None, choices=("none", "masked", "all"))
     reward_scaling: float | None = setting(None, above=0)
     reward_clip: float | None = setting(None, above=0)
+    rewards: str | None = setting(None, choices=("sampled", "expected"))
+    reward_center: str | None = setting(None, choices=("none", "batch", "position"))
+    baseline: str | None = setting(None, choices=("none", "position", "prompt"))
 
     @property
     def scores_tokens(self) -> bool:

@@ -33,8 +33,9 @@ def build_method(setup: Setup) -> Method:
     settings = setup.config.method
     check_tokenizer(setup)
     if isinstance(settings, MiniLLMConfig):
-        loss = PolicyGradient(setup, objective_settings(settings))
-        parts = {"tokens": Part(Rollouts(setup), loss)}
+        objective = objective_settings(settings)
+        source = Rollouts(setup, computes_reverse_kl=objective.rewards == "expected")
+        parts = {"tokens": Part(source, PolicyGradient(setup, objective))}
     else:
         parts = {"tokens": Part(_pair_source(setup, settings), _token_loss(setup, settings))}
     if settings.lm_coef:
@@ -66,6 +67,25 @@ def check_method(config: Config) -> None:
         )
     if isinstance(settings, TokenLossConfig):
         divergences(settings)
+    if isinstance(settings, MiniLLMConfig):
+        _check_responses_per_prompt(config)
+
+
+def _check_responses_per_prompt(config: Config) -> None:
+    """Refuse a number of responses per prompt that a collection cannot have."""
+    settings = config.method
+    repeats, rollouts = settings.responses_per_prompt, settings.rollouts_per_collection
+    if rollouts % repeats:
+        raise InputError(
+            f"method.rollouts_per_collection={rollouts} is not a multiple of "
+            f"method.responses_per_prompt={repeats}. Change one of them."
+        )
+    if objective_settings(settings).baseline == "prompt" and repeats == 1:
+        raise InputError(
+            "method.baseline=prompt compares the responses to one prompt, but "
+            "method.responses_per_prompt is 1. Set it to 2 or more, or use "
+            "method.baseline=position."
+        )
 
 
 def _check_top_k(config: Config) -> None:

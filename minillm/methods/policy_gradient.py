@@ -1,5 +1,6 @@
 """The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from minillm.objectives.minillm import (
     advantages,
     importance_weights,
     losses,
+    whitened,
 )
 from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import largest, longest, total
@@ -33,7 +35,7 @@ def objective_settings(method: MiniLLMConfig) -> Settings:
     """The settings of the variant, with those that the user set in their place."""
     variant = VARIANTS[method.variant]
     given = {field.name: getattr(method, field.name) for field in fields(Settings)}
-    always = {"gamma", "clip_range", "single_step", "length_normalization"}
+    always = {"clip_range", "single_step"}
     chosen = {name: x for name, x in given.items() if x is not None or name in always}
     return replace(variant, **chosen)
 
@@ -62,30 +64,49 @@ class PolicyGradient:
 
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[PolicyBatch]:
         """Weights and advantages of a whole mini-batch, then the parts of it."""
-        rollout = batch.rollout
+        collection, mask = batch.collection, batch.sequences.response_mask
         weights = importance_weights(
-            rollout.student_log_probs, rollout.mixture_log_probs, self.settings
+            collection.student_log_probs, collection.mixture_log_probs, self.settings
         )
-        values = rollout.student_log_probs, weights, self._advantages(rollout)
+        columns = collection.student_log_probs, weights, self._advantages(collection)
+        old_log_probs, weights, values = (x[batch.rows, : mask.shape[1]] for x in columns)
+        values = values, mask
+        if self.settings.whitening == "all":  # padding counts as much as in one whole batch
+            values = self._as_long_as_the_longest(values)
+        values = whitened(*values, settings=self.settings, reduce=total)
         parts = []
         for rows in by_length(batch, size):
-            part = replace(batch, rollout=None).select(rows)
+            part = replace(batch, collection=None, rows=None).select(rows)
             length = part.sequences.response_ids.shape[1]
-            parts.append(PolicyBatch(part, *(x[rows, :length] for x in values)))
+            given = (x[rows, :length] for x in (old_log_probs, weights, values))
+            parts.append(PolicyBatch(part, *given))
         return parts
 
-    def _advantages(self, rollout: Rollout) -> Tensor:
-        """The returns of a mini-batch, `[B, T]`; T is the longest of all processes if need be."""
+    def _advantages(self, collection: Rollout) -> Tensor:
+        """The returns `[B, T]` of a collection; T is the longest of all processes if need be."""
         values = (
-            rollout.student_log_probs,
-            rollout.teacher_log_probs,
-            rollout.mixture_log_probs,
-            rollout.mask,
+            collection.student_log_probs,
+            collection.teacher_log_probs,
+            collection.mixture_log_probs,
+            collection.mask,
         )
-        if self.settings.whitening == "all":  # padding counts as much as in one whole batch
-            missing = longest(rollout.mask.shape[1], rollout.mask.device) - rollout.mask.shape[1]
-            values = [functional.pad(x, (0, missing)) for x in values]
-        return advantages(*values, settings=self.settings, reduce=total)
+        reverse_kl = collection.reverse_kl
+        if self.settings.compares_responses:
+            *values, reverse_kl = self._as_long_as_the_longest([*values, reverse_kl])
+        return advantages(
+            *values,
+            settings=self.settings,
+            reverse_kl=reverse_kl,
+            group_size=self.setup.config.method.responses_per_prompt,
+            sum_rows=lambda rows: total(rows.sum(0)),
+        )
+
+    @staticmethod
+    def _as_long_as_the_longest(values: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Tensors `[B, T]`, padded to the largest T of all processes."""
+        length = values[0].shape[1]
+        missing = longest(length, values[0].device) - length
+        return [x if x is None else functional.pad(x, (0, missing)) for x in values]
 
     def tokens(self, part: PolicyBatch) -> int:
         return part.batch.sequences.tokens

@@ -2,8 +2,9 @@
 
     grad L = -E_{y~p~} sum_t w_t [ grad sum_V q log(p / q) + R^Norm_{t+1} grad log q(y_t) ]  (eq. 7)
 
-`advantages` and `importance_weights` are computed once per mini-batch, from the log-probabilities
-at sampling time. `losses` are computed in each inner epoch, with gradient.
+`advantages` and `importance_weights` are computed from the log-probabilities at sampling time of a
+whole collection, and `whitened` from the advantages of a mini-batch. `losses` are computed in each
+inner epoch, with gradient.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ class Settings:
         whitening: `none`, `masked` (over tokens), or `all` (over all positions, with padding).
         reward_scaling: rewards are divided by this number.
         reward_clip: scaled rewards are clipped to +- this number; None for no clipping.
+        rewards: `sampled` for r_t, or `expected`: later rewards are replaced by their means over
+            y_t given the tokens before, -KL[q || p].
+        reward_center: what is subtracted from each reward: nothing (`none`), the mean reward per
+            token (`batch`), or the mean reward at the position (`position`).
+        baseline: what is subtracted from each return: nothing (`none`), or the mean return of the
+            other responses at the position, to all prompts (`position`) or to the same prompt
+            (`prompt`).
     """
 
     gamma: float = 1.0
@@ -43,6 +51,14 @@ class Settings:
     whitening: str = "none"
     reward_scaling: float = 1.0
     reward_clip: float | None = None
+    rewards: str = "sampled"
+    reward_center: str = "none"
+    baseline: str = "none"
+
+    @property
+    def compares_responses(self) -> bool:
+        """Whether an advantage depends on other responses, those of other processes included."""
+        return self.reward_center != "none" or self.baseline != "none"
 
 
 # The default settings of each variant (the table in docs/objective.md).
@@ -54,6 +70,13 @@ VARIANTS = {
         whitening="all",
         reward_scaling=0.5,
         reward_clip=100.0,
+    ),
+    "average_reward": Settings(
+        gamma=0.9,
+        length_normalization=False,
+        rewards="expected",
+        reward_center="batch",
+        baseline="position",
     ),
 }
 
@@ -89,28 +112,64 @@ def advantages(
     mask: Tensor,
     *,
     settings: Settings,
-    reduce: returns.Reduce = lambda sums: sums,
+    reverse_kl: Tensor | None = None,
+    group_size: int = 1,
+    sum_rows: returns.SumRows = returns.sum_rows,
 ) -> Tensor:
-    """The factors `[B, T]` of w_t grad log q(y_t): the (normalised, whitened) returns.
+    """The factors `[B, T]` of w_t grad log q(y_t), before whitening: the returns.
 
     With `product` weights, later rewards are weighted too. The weight w_t corrects only the
     distribution of the tokens up to t, but a return sums rewards of later tokens, which were also
     drawn from p~. The total weight of reward t' is then w_t', or the truncated w_t' for
-    `truncated_product`. `reduce` sums a tensor over all processes, for whitening.
+    `truncated_product`. An expected reward has the weight w_{t'-1}.
+
+    Args:
+        student_log_probs: log q(y_t) at sampling time.
+        teacher_log_probs: log p(y_t).
+        mixture_log_probs: log p~(y_t).
+        mask: 1 on tokens.
+        settings: the variant.
+        reverse_kl: KL[q || p] at each token at sampling time, for expected rewards.
+        group_size: number of consecutive rows that are responses to the same prompt.
+        sum_rows: sums over the responses of all processes. Their T must be equal if
+            `settings.compares_responses`.
     """
-    reward = returns.rewards(
-        teacher_log_probs, student_log_probs, mask, settings.reward_scaling, settings.reward_clip
-    )
-    ratios = None
+    scale, clip = settings.reward_scaling, settings.reward_clip
+    reward = returns.rewards(teacher_log_probs, student_log_probs, mask, scale, clip)
+    later = None
+    if settings.rewards == "expected":
+        later = returns.expected_rewards(reverse_kl, mask, scale, clip)
+    ratios, reward_weights = None, mask.to(reward.dtype)
     if settings.importance_weights in CUMULATIVE:
         weight = importance_weights(student_log_probs, mixture_log_probs, settings)
         ratios = weights.step_ratios(weight)
-    value = returns.returns(reward, settings.gamma, settings.return_from_next, ratios)
+        reward_weights = mask * (weight if later is None else weight / ratios)
+    if settings.reward_center != "none":
+        by_position = settings.reward_center == "position"
+        means = returns.mean_rewards(
+            reward if later is None else later, reward_weights, by_position, sum_rows
+        )
+        reward, later = (x if x is None else (x - means) * mask for x in (reward, later))
+    value = returns.returns(reward, settings.gamma, settings.return_from_next, ratios, later)
     if settings.length_normalization:
         value = returns.normalize_length(value, mask, settings.return_from_next)
+    if settings.baseline != "none":
+        group = group_size if settings.baseline == "prompt" else None
+        value = value - returns.other_responses_mean(value, mask, group, sum_rows)
+    return value * mask
+
+
+def whitened(
+    advantages: Tensor,
+    mask: Tensor,
+    *,
+    settings: Settings,
+    reduce: returns.Reduce = lambda sums: sums,
+) -> Tensor:
+    """The advantages `[B, T]` of a mini-batch after the whitening of `settings`."""
     if settings.whitening == "none":
-        return value * mask
-    return returns.whiten(value, mask if settings.whitening == "masked" else None, reduce)
+        return advantages
+    return returns.whiten(advantages, mask if settings.whitening == "masked" else None, reduce)
 
 
 @dataclass(frozen=True)

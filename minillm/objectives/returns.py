@@ -1,4 +1,4 @@
-"""Rewards, returns, length normalisation and whitening.
+"""Rewards, their centre, returns, length normalisation, baselines and whitening.
 
 Every tensor is `[B, T]` over response tokens, padded on the right. `mask` is 1 on tokens, including
 EOS. Values on padding are 0.
@@ -13,6 +13,13 @@ from minillm.objectives.precision import at_least_float32, finite
 
 # Sums a tensor over all processes; the identity for one process.
 Reduce = Callable[[Tensor], Tensor]
+# Sums a tensor `[B, ...]` over its rows and over all processes.
+SumRows = Callable[[Tensor], Tensor]
+
+
+def sum_rows(values: Tensor) -> Tensor:
+    """The sum over the rows of one process."""
+    return values.sum(0)
 
 
 def rewards(
@@ -27,10 +34,51 @@ def rewards(
     The log-probability of a token that a model excludes is `LOG_ZERO`. As in the official code, the
     reward is divided by `scaling` and then clipped to +-`clip`.
     """
-    reward = (finite(teacher_log_probs) - finite(student_log_probs)) / scaling
+    reward = finite(teacher_log_probs) - finite(student_log_probs)
+    return _scaled(reward, mask, scaling, clip)
+
+
+def expected_rewards(
+    reverse_kl: Tensor, mask: Tensor, scaling: float = 1.0, clip: float | None = None
+) -> Tensor:
+    """The mean of r_t over y_t of the student, given the tokens before: -KL[q || p], in nats.
+
+    In place of a reward after step t, the mean does not change the expected gradient, because
+    grad log q(y_t) depends on the tokens up to t only (Rao-Blackwell; Amini, Vieira and Cotterell,
+    arXiv 2504.10637, estimate the reverse KL in this way). The mean is scaled and clipped like a
+    reward. A clipped mean differs from the mean of clipped rewards.
+    """
+    return _scaled(-at_least_float32(reverse_kl), mask, scaling, clip)
+
+
+def _scaled(reward: Tensor, mask: Tensor, scaling: float, clip: float | None) -> Tensor:
+    reward = reward / scaling
     if clip is not None:
         reward = reward.clamp(-clip, clip)
     return torch.where(mask.bool(), reward, 0.0)
+
+
+def mean_rewards(
+    rewards: Tensor, weights: Tensor, by_position: bool, sum_rows: SumRows = sum_rows
+) -> Tensor:
+    """The mean reward per token of all responses: a number, or `[T]` by position.
+
+    A reward minus the mean reward per token is the differential reward of average-reward
+    reinforcement learning (Mahadevan 1996, "Average reward reinforcement learning"). With it, a
+    further token neither costs nor earns on average. For the exact means `E[sum_t r_t] / E[T]` of
+    the student, the policy gradient is E[T] times the gradient of `KL[q || p] / E[T]`, the reverse
+    KL per token. A mean over N responses contains the rewards of each response itself, which causes
+    a bias in the order of 1 / N.
+
+    Args:
+        rewards: r_t.
+        weights: weight of each reward, 0 on padding.
+        by_position: whether each position has a mean of its own.
+        sum_rows: sums over the responses of all processes, whose T must be equal.
+    """
+    sums = sum_rows(torch.stack([rewards * weights, weights], dim=1))  # [2, T]
+    total, count = sums if by_position else sums.sum(-1)
+    return torch.where(count > 0, total / count.clamp(min=torch.finfo(count.dtype).tiny), 0.0)
 
 
 def returns(
@@ -38,6 +86,7 @@ def returns(
     gamma: float = 1.0,
     from_next: bool = True,
     step_ratios: Tensor | None = None,
+    later_rewards: Tensor | None = None,
 ) -> Tensor:
     """Discounted sums of later rewards, R_t = sum over t' >= t of gamma^(t' - t) r_t' (eq. 2).
 
@@ -50,17 +99,59 @@ def returns(
             ratios from t + 1 to t', which is w_t' / w_t. After multiplication by w_t, each reward
             has the weight of its own step (per-decision importance sampling, Precup et al. 2000).
             The mean over samples of p~ is then an unbiased estimate of the mean over q.
+        later_rewards: the means of the rewards given the tokens before them, in place of the
+            rewards at t' > t; None for the rewards themselves. A mean over y_t' of the student
+            needs no weight of step t': its weight is w_{t'-1}, so that the product of the ratios
+            ends at t' - 1.
     """
     rewards = at_least_float32(rewards)
     return_from_next = torch.zeros_like(rewards[:, 0])
     all_returns = torch.empty_like(rewards)
     for t in range(rewards.shape[1] - 1, -1, -1):
-        return_from_here = rewards[:, t] + return_from_next
-        all_returns[:, t] = return_from_next if from_next else return_from_here
-        if step_ratios is not None:
-            return_from_here = step_ratios[:, t] * return_from_here
+        all_returns[:, t] = return_from_next if from_next else rewards[:, t] + return_from_next
+        ratio = 1.0 if step_ratios is None else step_ratios[:, t]
+        if later_rewards is None:
+            return_from_here = ratio * (rewards[:, t] + return_from_next)
+        else:
+            return_from_here = later_rewards[:, t] + ratio * return_from_next
         return_from_next = gamma * return_from_here
     return all_returns
+
+
+def other_responses_mean(
+    values: Tensor,
+    mask: Tensor,
+    group_size: int | None = None,
+    sum_rows: SumRows = sum_rows,
+) -> Tensor:
+    """For each token, the mean of `values` at the same position of the other responses.
+
+    As a baseline, the mean does not change the expected gradient if the other responses are
+    independent (leave-one-out; Kool, van Hoof and Welling 2019, "Buy 4 REINFORCE samples, get a
+    baseline for free!"). Responses without a token at the position are left out; the mean of no
+    responses is 0.
+
+    Args:
+        values: `[B, T]`.
+        mask: `[B, T]`.
+        group_size: number of consecutive rows that are the responses to one prompt. Only the
+            responses to the same prompt are the other responses; at positions that none of them
+            has, those to all prompts. None for the responses to all prompts.
+        sum_rows: sums over the responses of all processes, whose T must be equal.
+    """
+    mask = mask.to(values.dtype)
+    values = values * mask
+
+    def mean_of_others(total: Tensor, count: Tensor, otherwise: Tensor | float) -> Tensor:
+        others = count - mask
+        return torch.where(others > 0, (total - values) / others.clamp(min=1), otherwise)
+
+    both = torch.stack([values, mask], dim=1)  # [B, 2, T]
+    means = mean_of_others(*sum_rows(both), 0.0)
+    if group_size is None:
+        return means
+    of_groups = both.unflatten(0, (-1, group_size)).sum(1).repeat_interleave(group_size, 0)
+    return mean_of_others(*of_groups.unbind(1), means)
 
 
 def normalize_length(returns: Tensor, mask: Tensor, from_next: bool = True) -> Tensor:

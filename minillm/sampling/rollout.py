@@ -24,6 +24,8 @@ class Rollout:
             teacher's distribution can be computed from them (`models/heads.py`). None without a
             teacher.
         mixture_log_probs: log p~(y_t) of the sampled distribution.
+        reverse_kl: exact KL[q || p] `[B, T]` at each token, in nats, of the student that sampled;
+            None if it was not asked for.
         finished: bool `[B]`, whether the response ended in EOS before the length limit.
         steps: decoding steps; each step draws one token for each row of the batch.
         student_calls: forward passes of the student, including those over prompts and last tokens.
@@ -38,6 +40,7 @@ class Rollout:
     teacher_hidden: Tensor | None
     mixture_log_probs: Tensor
     finished: Tensor
+    reverse_kl: Tensor | None = None
     steps: int = 0
     student_calls: int = 0
     teacher_calls: int = 0
@@ -66,6 +69,7 @@ class Rollout:
             teacher_hidden=cut(self.teacher_hidden),
             mixture_log_probs=cut(self.mixture_log_probs),
             finished=self.finished[rows],
+            reverse_kl=cut(self.reverse_kl),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from transformers import (
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.models.forward import column_limit
+from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
+from minillm.objectives.chunked import vocabulary_terms
+from minillm.objectives.divergences import ReverseKL
+from minillm.objectives.targets import HeadTargets
+from minillm.objectives.terms import DivergenceTerm
 from minillm.sampling.lazy import LazyReader, Responses
 from minillm.sampling.rollout import Rollout
 
@@ -75,6 +80,7 @@ def sample(
     coin_group: int | None = None,
     batch_size: int | None = None,
     uniform: Tensor | None = None,
+    computes_reverse_kl: bool = False,
 ) -> Rollout:
     """Draw one response for each prompt, from `policy` or from its mixture with `teacher`.
 
@@ -92,6 +98,8 @@ def sample(
         batch_size: rows decoded at once; None: all. New prompts, long prompts first, replace rows
             that have ended.
         uniform: numbers in [0, 1), float64 `[N, max_length]`; each number draws one token.
+        computes_reverse_kl: whether the rollout has the exact KL[q || p] at each token. The hidden
+            states of the forward passes are used again; no model makes another pass.
 
     Raises:
         FloatingPointError: the logits are not finite.
@@ -103,7 +111,12 @@ def sample(
     if uniform is None:
         uniform = uniform_numbers(count, limit, generator)
     responses = Responses(prompts, limit, batch_size or count)
-    student = LazyReader(policy, responses, warp=decoding.log_probs if decoding.warps else None)
+    student = LazyReader(
+        policy,
+        responses,
+        warp=decoding.log_probs if decoding.warps else None,
+        keeps_hidden=computes_reverse_kl,
+    )
     scorer = teacher and LazyReader(teacher, responses, prompts=teacher_prompts, keeps_hidden=True)
     may_join = all(
         responses.most_columns(reader.prompts.ids.shape[1]) <= column_limit(reader.reader.model)
@@ -208,11 +221,26 @@ def _rollout(
         teacher_hidden=teacher.all_hidden(length) if teacher else None,
         mixture_log_probs=mixture_log_probs,
         finished=(last == ends).any(-1),
+        reverse_kl=_reverse_kl(student, teacher, ids, mask) if student.keeps_hidden else None,
         steps=responses.steps,
         student_calls=student.calls,
         teacher_calls=teacher.calls if teacher else 0,
         teacher_prompt_calls=teacher.prompt_calls if teacher else 0,
     )
+
+
+def _reverse_kl(student: LazyReader, teacher: LazyReader, ids: Tensor, mask: Tensor) -> Tensor:
+    """KL[q || p] `[N, T]` at each token; 0 on padding."""
+    length = mask.shape[1]
+    states = [reader.all_hidden(length)[mask] for reader in (student, teacher)]
+    values = vocabulary_terms(
+        states[0],
+        output_head(student.reader.model),
+        ids[mask],
+        terms={"reverse_kl": DivergenceTerm(ReverseKL())},
+        targets=HeadTargets(states[1], output_head(teacher.reader.model)),
+    )["reverse_kl"]
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def mix(teacher_log_probs: Tensor, student_log_probs: Tensor, alpha: float) -> Tensor:

@@ -1,13 +1,13 @@
 """The source of MiniLLM: responses sampled from the mixture of teacher and student (eq. 4).
 
-The source repeats: sample `rollouts_per_collection` responses from the student as it is; go over
-them `inner_epochs` times in mini-batches, one mini-batch per optimiser step (algorithm 1). The
-teacher reads every response once, while it is sampled.
+The source repeats two phases (algorithm 1). It samples `rollouts_per_collection` responses from the
+student as it is, `responses_per_prompt` for each prompt. Then it goes over them `inner_epochs`
+times in mini-batches, one mini-batch per optimiser step. The teacher reads every response once,
+while the response is sampled.
 """
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,15 +33,17 @@ class Rollouts:
 
     state_is_shared = False  # each process has rollouts of its own
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, computes_reverse_kl: bool = False) -> None:
         self.setup = setup
         self.method = setup.config.method
-        self.epoch_size = len(setup.train) * self.method.inner_epochs
+        self.computes_reverse_kl = computes_reverse_kl
+        repeats = self.method.responses_per_prompt
+        self.epoch_size = len(setup.train) * repeats * self.method.inner_epochs
         self.coins = setup.generator("sampling")
         self.shuffle = setup.generator("mini-batches")
         self.prompts = Shuffled(
             len(setup.train),
-            self.method.rollouts_per_collection,
+            self.method.rollouts_per_collection // repeats,
             seed=setup.seed("prompts"),
             rank=setup.rank,
             world=setup.world,
@@ -56,12 +58,15 @@ class Rollouts:
                 collection, metrics = self.collect()
                 self.rollout, self.mini_batches = collection, self._mini_batches(len(collection))
             rows = self.mini_batches.pop(0)
-            yield SourceStep(self.batch(self.rollout.select(rows)), metrics, collection)
+            yield SourceStep(self.batch(self.rollout, rows), metrics, collection)
 
     def collect(self) -> tuple[Rollout, Metrics]:
         """Sample responses for the next prompts; the rollout and what it tells."""
         start = time.perf_counter()
-        examples = [self.setup.train[i] for i in next(self.prompts)]
+        repeats = self.method.responses_per_prompt
+        examples = [self.setup.train[i] for i in next(self.prompts) for _ in range(repeats)]
+        # Every response has a number of its own, which its random numbers depend on.
+        numbers = [n * repeats + i for n in self.prompts.numbers for i in range(repeats)]
         limit = self.setup.config.data.max_response_length
         seed, device = self.setup.seed("sampling"), self.setup.device
         teacher = self.setup.teacher.sampler
@@ -81,17 +86,18 @@ class Rollouts:
                 alpha=self.method.alpha,
                 coin_group=self.method.coin_group,
                 batch_size=self.method.sampling_batch_size,
-                uniform=uniforms_by_number(seed, self.prompts.numbers, limit).to(device),
+                uniform=uniforms_by_number(seed, numbers, limit).to(device),
+                computes_reverse_kl=self.computes_reverse_kl,
             )
         metrics = rollout_metrics(rollout)
         metrics["rollout/seconds"] = (time.perf_counter() - start, 1)
         return rollout, metrics
 
-    def batch(self, rollout: Rollout) -> TrainingBatch:
+    def batch(self, collection: Rollout, rows: Tensor) -> TrainingBatch:
         """Responses with the targets that the teacher gave while they were sampled."""
+        rollout = collection.select(rows)
         targets = HeadTargets(rollout.teacher_hidden, output_head(self.setup.teacher.sampler))
-        rollout = replace(rollout, teacher_hidden=None)  # the targets hold it
-        return TrainingBatch(rollout.sequences, targets=targets, rollout=rollout)
+        return TrainingBatch(rollout.sequences, targets=targets, collection=collection, rows=rows)
 
     def _mini_batches(self, count: int) -> list[Tensor]:
         """Rows of every mini-batch; each inner epoch has an order of its own."""

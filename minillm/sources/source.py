@@ -21,13 +21,15 @@ class TrainingBatch:
         sequences: prompts and responses as the student reads them.
         teacher_prompts: the prompts that the teacher reads; None if they are the student's.
         targets: of the B * T response tokens, row by row, if the source knows them already.
-        rollout: what the sampler knows about the responses, if they were sampled.
+        collection: all responses that were sampled together, if the sequences are some of them.
+        rows: the index `[B]` of each sequence in the collection.
     """
 
     sequences: SequenceBatch
     teacher_prompts: PromptBatch | None = None
     targets: Targets | None = None
-    rollout: Rollout | None = None
+    collection: Rollout | None = None
+    rows: Tensor | None = None
 
     @property
     def teacher_sequences(self) -> SequenceBatch:
@@ -49,11 +51,12 @@ class TrainingBatch:
             sequences,
             self.teacher_prompts and self.teacher_prompts.select(rows),
             self.targets and self.targets.select(tokens),
-            self.rollout and self.rollout.select(rows),
+            self.collection,
+            None if self.rows is None else self.rows[rows],
         )
 
     def to(self, device: torch.device) -> "TrainingBatch":
-        """A batch without targets and rollout on a device."""
+        """A batch without targets and collection on a device."""
         prompts = self.teacher_prompts and self.teacher_prompts.to(device)
         return replace(self, sequences=self.sequences.to(device), teacher_prompts=prompts)
 

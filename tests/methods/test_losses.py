@@ -95,7 +95,7 @@ def test_minillm(single_step, chunk_size):
     rollout = sample(
         STUDENT, prompts, Decoding(max_length=6), generator=generator, teacher=TEACHER, alpha=0.2
     )
-    (batch,) = part.loss.micro_batches(part.source.batch(rollout), None)
+    (batch,) = part.loss.micro_batches(part.source.batch(rollout, torch.arange(len(rollout))), None)
     sequences = batch.batch.sequences
     log_q, log_p = distributions(sequences)
     terms = token_log_probs(log_q, sequences.response_ids), kl(log_q, log_p)

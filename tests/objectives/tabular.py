@@ -13,10 +13,17 @@ import torch
 from torch import Tensor
 
 from minillm.objectives.distributions import kl, log_softmax, token_log_probs
-from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
+from minillm.objectives.minillm import (
+    Settings,
+    advantages,
+    importance_weights,
+    losses,
+    whitened,
+)
 from minillm.sampling.sampler import mix
 
 EOS = 0
+LARGE_BATCH = 1e12
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,28 @@ class Policies:
     def weights(self, settings: Settings) -> Tensor:
         return importance_weights(self.student_log_probs, self.mixture_log_probs, settings)
 
+    @cached_property
+    def reverse_kl(self) -> Tensor:
+        """KL[q || p] at each token, `[N, T]`."""
+        tables = log_softmax(self.student), log_softmax(self.teacher)
+        return kl(*tables)[self.responses.rows] * self.responses.mask
+
     def advantages(self, settings: Settings) -> Tensor:
-        return advantages(
+        mask = self.responses.mask
+        values = advantages(
             self.student_log_probs,
             self.teacher_log_probs,
             self.mixture_log_probs,
-            self.responses.mask,
+            mask,
             settings=settings,
+            reverse_kl=self.reverse_kl,
+            sum_rows=self.sums_over_a_large_batch,
         )
+        return whitened(values, mask, settings=settings)
+
+    def sums_over_a_large_batch(self, rows: Tensor) -> Tensor:
+        """The sums over samples of p~, so many that the mean of the others is the exact mean."""
+        return LARGE_BATCH * torch.tensordot(self.probabilities, rows, 1)
 
     def exact_gradient(self) -> tuple[Tensor, Tensor]:
         """KL[q || p] of whole responses, and its gradient by the student's table (autograd)."""

@@ -16,6 +16,7 @@ from minillm.objectives.minillm import (
     advantages,
     importance_weights,
     losses,
+    whitened,
 )
 from minillm.objectives.policy_gradient import clipped_surrogate
 from minillm.objectives.precision import LOG_WEIGHT_MAX, LOG_ZERO
@@ -26,6 +27,9 @@ SETTINGS = {
     **VARIANTS,
     "masked whitening": Settings(whitening="masked"),
     "no clipping": Settings(clip_range=None),
+    "centred by position, official rewards": replace(
+        VARIANTS["official"], rewards="expected", reward_center="position", baseline="prompt"
+    ),
     **{kind: Settings(importance_weights=kind, length_normalization=False) for kind in KINDS},
 }
 EVERY_SETTING = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -55,7 +59,15 @@ def objective(
     )
     mixture = mix(teacher_log_probs, old_log_probs, alpha)
     weight = importance_weights(old_log_probs, mixture, settings)
-    advantage = advantages(old_log_probs, teacher_log_probs, mixture, mask, settings=settings)
+    advantage = advantages(
+        old_log_probs,
+        teacher_log_probs,
+        mixture,
+        mask,
+        settings=settings,
+        reverse_kl=kl(log_softmax(student), log_p),
+    )
+    advantage = whitened(advantage, mask, settings=settings)
     log_q = log_softmax(logits)
     terms = token_log_probs(log_q, ids), kl(log_q, log_p)
     parts = losses(*terms, old_log_probs, weight, advantage, settings=settings)

@@ -1,6 +1,8 @@
 """Compares the estimators with the exact reverse KL, by enumeration of all responses."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from minillm.objectives import sequence_kl
 from minillm.objectives.distributions import kl, log_softmax
-from minillm.objectives.minillm import Settings
+from minillm.objectives.minillm import Settings, advantages
 from tests.objectives.tabular import Policies, Responses
 
 RESPONSES = Responses.all(vocab=3, length=3)
@@ -135,6 +137,115 @@ def test_after_a_student_update_the_gradient_is_that_of_the_local_objective(alph
         errors.append(distance(local_gradient(student), exact))
     # The error is of first order in the drift: half the drift gives half the error.
     assert 1.6 < errors[0] / errors[1] < 2.4
+
+
+EXPECTED = replace(EXACT, rewards="expected")
+NEW_REWARDS = {"expected": EXPECTED, "sampled": EXACT}
+
+
+@ALPHAS
+@pytest.mark.parametrize("from_next", [True, False])
+def test_expected_rewards_do_not_change_the_expectation(alpha, from_next):
+    """Later rewards have the weight w_{t'-1}; the reward of step t itself stays sampled."""
+    both = policies(alpha)
+    settings = replace(EXPECTED, single_step=from_next, return_from_next=from_next)
+    assert_same(both.expected_gradient(settings), both.exact_gradient()[1])
+    for gamma in (0.0, 0.9):
+        discounted = replace(settings, gamma=gamma)
+        sampled = replace(discounted, rewards="sampled")
+        assert_same(both.expected_gradient(discounted), both.expected_gradient(sampled))
+
+
+def test_without_weights_of_later_rewards_expected_rewards_are_less_biased():
+    """The mean of a reward over y_t needs no weight of y_t, so that only prefixes cause a bias."""
+    both = policies(alpha=0.2, seeds=(3, 4))
+    exact = both.exact_gradient()[1]
+    sampled = distance(both.expected_gradient(PER_STEP), exact)
+    expected = distance(both.expected_gradient(replace(PER_STEP, rewards="expected")), exact)
+    assert 0.01 < expected < 0.8 * sampled
+
+
+@ALPHAS
+@pytest.mark.parametrize("settings", NEW_REWARDS.values(), ids=NEW_REWARDS)
+def test_centred_rewards_have_the_gradient_of_the_reverse_kl_per_token(alpha, settings):
+    """E[T] grad (KL / E[T]) = grad KL - (KL / E[T]) grad E[T]; the length costs nothing."""
+    both = policies(alpha)
+    student = both.student.clone().requires_grad_()
+    log_q = RESPONSES.log_probs(student).sum(-1)
+    kl_of_response = log_q - both.teacher_log_probs.sum(-1)
+    length = (log_q.exp() * RESPONSES.mask.sum(-1)).sum()
+    per_token = (log_q.exp() * kl_of_response).sum() / length
+    (expected,) = torch.autograd.grad(per_token, student)
+    centred = replace(settings, reward_center="batch")
+    assert_same(both.expected_gradient(centred), length.detach() * expected)
+    not_centred = both.exact_gradient()[1]
+    assert distance(both.expected_gradient(centred), not_centred) > 0.05
+
+
+@ALPHAS
+def test_rewards_centred_by_position_have_the_gradient_of_a_sum_of_means(alpha):
+    """sum_t P(t) grad (E[r_t; t] / P(t)), with the probability P(t) of a token at position t."""
+    both = policies(alpha)
+    student = both.student.clone().requires_grad_()
+    by_token = RESPONSES.log_probs(student)
+    probabilities = by_token.sum(-1).exp()[:, None] * RESPONSES.mask
+    totals = (probabilities * (by_token - both.teacher_log_probs)).sum(0)
+    counts = probabilities.sum(0)
+    (expected,) = torch.autograd.grad((counts.detach() * totals / counts).sum(), student)
+    for settings in NEW_REWARDS.values():
+        centred = replace(settings, reward_center="position")
+        assert_same(both.expected_gradient(centred), expected)
+
+
+def batches_of_two(alpha: float, shares_coins: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every pair of responses, as indices `[2]`, and its probability."""
+    both = policies(alpha)
+    log_q, log_p = both.student_log_probs, both.teacher_log_probs
+    for rows in product(range(len(RESPONSES.ids)), repeat=2):
+        rows = torch.tensor(rows)
+        if shares_coins:  # at each step, both tokens come from the teacher or from the student
+            heads, tails = (x[rows].sum(0).exp() for x in (log_p, log_q))
+            yield rows, (alpha * heads + (1 - alpha) * tails).prod()
+        else:
+            yield rows, both.probabilities[rows].prod()
+
+
+def mean_over_batches(settings: Settings, alpha: float, shares_coins: bool = False) -> Tensor:
+    """The expected gradient of batches of two responses, per response."""
+    both = policies(alpha)
+    weights = both.weights(settings)
+    values = torch.zeros_like(weights)  # the advantage of each response, averaged over the other
+    probabilities = torch.zeros(len(weights), dtype=torch.float64)
+    for rows, probability in batches_of_two(alpha, shares_coins):
+        logs = (both.student_log_probs, both.teacher_log_probs, both.mixture_log_probs)
+        pair = advantages(
+            *(x[rows] for x in logs),
+            RESPONSES.mask[rows],
+            settings=settings,
+            reverse_kl=both.reverse_kl[rows],
+            group_size=2,
+        )
+        values[rows[0]] += probability * pair[0]
+        probabilities[rows[0]] += probability
+    assert_same(probabilities, both.probabilities)
+    values = values / probabilities[:, None]
+    return both.expectation(both.gradients(settings, weights, values))
+
+
+@pytest.mark.parametrize("baseline", ["position", "prompt"])
+@pytest.mark.parametrize("rewards", NEW_REWARDS)
+def test_a_baseline_of_independent_responses_does_not_change_the_expectation(baseline, rewards):
+    """Also under the mixture: E[w_t grad log q(y_t) | y_<t] = 0."""
+    for alpha in (0.0, 0.2):
+        settings = replace(EXACT, rewards=rewards, baseline=baseline)
+        assert_same(mean_over_batches(settings, alpha), policies(alpha).exact_gradient()[1])
+
+
+def test_a_baseline_of_responses_with_the_same_coins_is_biased():
+    """The coin of step t changes both the token y_t and the returns of the other responses."""
+    settings, exact = replace(EXPECTED, baseline="position"), policies(0.2).exact_gradient()[1]
+    assert_same(mean_over_batches(EXPECTED, 0.2, shares_coins=True), exact)
+    assert distance(mean_over_batches(settings, 0.2, shares_coins=True), exact) > 0.1
 
 
 def test_estimators_of_the_sequence_kl():

@@ -23,6 +23,7 @@ EVERY_CHOICE = {
     "masked whitening": Settings(whitening="masked"),
     "no single step": Settings(single_step=False, return_from_next=False),
     "discounted": Settings(gamma=0.9),
+    "centred by position": Settings(reward_center="position", baseline="prompt"),
     **{
         kind: Settings(importance_weights=kind, length_normalization=False, clip_range=None)
         for kind in ("product", "truncated_product", "none")
