@@ -276,7 +276,7 @@ def test_a_second_signal_ends_at_once(settings, tmp_path):
     process = start(["train", *settings, *BUILT, *options], tmp_path, hang)
     wait_for(tmp_path / "errors.txt", "hangs")
     process.terminate()
-    wait_for(tmp_path / "errors.txt", "SIGTERM: this step is finished")
+    wait_for(tmp_path / "errors.txt", "SIGTERM: the run stops after this step")
     process.join(2.5)
     assert process.exitcode is None
     process.terminate()
