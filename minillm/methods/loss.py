@@ -47,6 +47,6 @@ class Loss(Protocol):
 
 
 def by_length(batch: TrainingBatch, size: int | None) -> list[Tensor]:
-    """Row indices of each part of a batch. A part has rows of similar length, with little padding."""
+    """Row indices of each part of a batch. Rows of a part have similar lengths, to pad little."""
     order = batch.lengths.argsort(stable=True)
     return list(order.split(size or len(order)))

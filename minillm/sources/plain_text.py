@@ -8,7 +8,7 @@ from minillm.training.setup import Setup
 
 
 def blocks(setup: Setup) -> list[list[int]]:
-    """Join all documents, each followed by EOS, and cut the tokens into blocks of `method.lm_length`.
+    """Join all documents, each followed by EOS, and cut them into blocks of `method.lm_length` ids.
 
     Raises:
         InputError: no file is named, or the file is missing or too short for one block.

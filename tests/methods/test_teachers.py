@@ -1,4 +1,4 @@
-"""Teachers that a method cannot use are refused; the averaged teacher moves at every precision."""
+"""Methods refuse teachers they cannot use; the averaged teacher changes at every precision."""
 
 import pytest
 import torch
