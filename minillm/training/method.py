@@ -41,7 +41,8 @@ class StepBatch:
 class Method(Protocol):
     """The interface of a method. `minillm.methods.Method` implements it."""
 
-    # Whether training uses dropout. Policy gradients do not: their ratios must be 1 at q = q_old.
+    # Whether training uses dropout. The policy gradient does not, because dropout would change its
+    # ratios, which must be 1 at q = q_old.
     dropout: bool
     # Number of sequences in one pass over the training data.
     epoch_size: int

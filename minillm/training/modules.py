@@ -35,5 +35,5 @@ class StudentWithModules(nn.Module):
 
 
 def with_modules(student: PreTrainedModel, modules: nn.ModuleDict) -> nn.Module:
-    """The student if there are no extra modules; else a module that owns all of them."""
+    """The student, or a module that owns the student and the extra modules if there are any."""
     return StudentWithModules(student, modules) if len(modules) else student

@@ -93,7 +93,7 @@ class RunState:
         accelerator: saves and loads all objects that it has prepared or registered.
         output: the folder of the run.
         keep: number of checkpoints that are kept.
-        made_with: values that must not change when the run continues, for `progress.json`.
+        made_with: values that must not change when the run continues; stored in `progress.json`.
     """
 
     accelerator: Accelerator
@@ -112,7 +112,7 @@ class RunState:
     def save(
         self, step: int, progress: dict[str, Any], own: dict[str, Any], shared: dict[str, Any]
     ) -> Path:
-        """Write the checkpoint of a step, unless it exists. Delete all but the newest `keep`.
+        """Write the checkpoint of a step, unless it exists, and keep the newest `keep` checkpoints.
 
         Args:
             step: number of finished optimiser steps.

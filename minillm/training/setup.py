@@ -44,6 +44,6 @@ class Setup:
         return self.config.runtime.seed * 1_000_003 + digest
 
     def generator(self, purpose: str) -> torch.Generator:
-        """The random generator of a purpose. Each process has another seed."""
+        """The random generator of a purpose. Its seed differs between processes."""
         seed = self.seed(purpose) + 7919 * self.rank
         return torch.Generator(self.device).manual_seed(seed)

@@ -1,9 +1,9 @@
 """Sharded weights: each process holds a part, and the parts are gathered for forward passes.
 
 FSDP2 and DeepSpeed's ZeRO-3 gather a model layer by layer in each forward pass, and all processes
-must run the pass together. This does not work for sampling: processes run different numbers of
-passes, and each token would need all weights to be gathered again. So the student is gathered once
-per collection, validation or checkpoint, into a second module that is empty at other times
+must run the pass together. Sampling cannot work in this way: processes run different numbers of
+passes, and all weights would be gathered again for each token. So the student is gathered once per
+collection, validation or checkpoint, into a second module that is empty at other times
 (`LanguageModel.whole`). With `runtime.shard_teacher`, the teacher is sharded in a similar way.
 """
 

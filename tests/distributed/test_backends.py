@@ -102,7 +102,7 @@ def test_an_evaluation_by_two_is_that_of_one(runs):
 
 
 def test_seqkd_writes_one_file_for_all(runs):
-    """This is also true if the file was incomplete before."""
+    """An incomplete file is completed and is then the same file."""
     files = [(runs[world].folder / name).read_text()
              for world in (1, 2) for name in ("seqkd.jsonl", "cut.jsonl")]  # fmt: skip
     assert len(files[0].splitlines()) == 1 + 25
@@ -118,7 +118,7 @@ def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
 
 @pytest.mark.parametrize("runtime", FULL)
 def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, runtime):
-    """This is also true if FSDP and DeepSpeed have synchronised the processes during the write."""
+    """All processes stop, even if FSDP and DeepSpeed synchronise processes during the write."""
     one, other = (found["fills"][runtime] for found in runs[2].found)
     assert f"full_{runtime}/checkpoints/step-000004 could not be written" in one["first"]
     assert one["first"].endswith(f"(process {FULL[runtime]})")

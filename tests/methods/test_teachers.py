@@ -1,4 +1,4 @@
-"""Methods refuse teachers they cannot use; the averaged teacher changes at every precision."""
+"""Methods refuse unsuitable teachers. The averaged teacher changes at every precision."""
 
 import pytest
 import torch

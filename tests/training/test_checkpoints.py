@@ -271,7 +271,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(settings, tmp_path, m
 
 
 def test_a_second_signal_ends_at_once(settings, tmp_path):
-    """This is also true if the current step never ends."""
+    """A second signal also stops a run whose current step never ends."""
     options = ["output=out", "training.steps=100000"]
     process = start(["train", *settings, *BUILT, *options], tmp_path, hang)
     wait_for(tmp_path / "errors.txt", "hangs")

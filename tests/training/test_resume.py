@@ -1,4 +1,4 @@
-"""A run that is stopped or killed and resumed has bitwise the results of an uninterrupted run."""
+"""Runs that are stopped or killed, and then resumed, equal uninterrupted runs bitwise."""
 
 import json
 import random
