@@ -56,8 +56,8 @@ def check_method(config: Config) -> None:
     """Refuse a method that cannot be built, before any model is loaded.
 
     Raises:
-        InputError: the teacher is missing or cannot give what the method needs, or a divergence or
-            one of its parameters is not allowed.
+        InputError: the teacher is missing or does not fit the method, or a divergence or one of its
+            parameters is not allowed.
     """
     settings, teacher = config.method, config.teacher
     if teacher.top_k:

@@ -13,8 +13,8 @@ class Shuffled:
     same on all processes, so another number of processes can continue with the same global batches.
 
     Attributes:
-        numbers: positions of the last indices of this process in the sequence of all examples that
-            were drawn so far. The positions do not depend on the number of processes.
+        numbers: one number per index in the last batch of this process: the position of the
+            example among all examples drawn so far. It does not depend on the number of processes.
     """
 
     def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:

@@ -66,7 +66,8 @@ class SourceStep:
     Attributes:
         batch: the sequences of the step.
         metrics: metrics of the sampling; empty if nothing was sampled for the step.
-        collection: all responses that were sampled at this step, for this step and later steps.
+        collection: all responses that were sampled at this step, for this step and later steps;
+            None if a source does not sample, or has sampled the responses at an earlier step.
     """
 
     batch: TrainingBatch
@@ -83,7 +84,7 @@ class Source(Protocol):
     state_is_shared: bool
 
     def __iter__(self) -> Iterator[SourceStep]:
-        """Endless steps. Responses are sampled from the student at the time of the request."""
+        """Endless steps. A request for a step may sample responses from the current student."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The source of GKD and ImitKD: the student writes a share of the responses, and others are given.
+"""The source of GKD and ImitKD: given responses, and a share of student-written responses.
 
 For each example, a coin decides whether the student writes the response. Algorithm 1 of Agarwal et
 al. (arXiv 2306.13649) flips one coin per step; a coin per example has the same expectation and less

@@ -52,7 +52,7 @@ class Method(Protocol):
     shown: dict[str, str]
 
     def batches(self) -> Iterator[StepBatch]:
-        """Endless batches. Responses are sampled from the student at the time of the request."""
+        """Endless batches. A request for a batch may sample responses from the current student."""
         ...
 
     def loss(

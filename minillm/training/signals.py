@@ -1,4 +1,4 @@
-"""Signals that stop a run after the current step and a checkpoint.
+"""Signals that stop a run: the current step is finished, and a checkpoint is written.
 
 Schedulers send SIGTERM or SIGUSR1 before they take a machine away (Slurm: `--signal`). Ctrl-C sends
 SIGINT.
@@ -30,7 +30,7 @@ class StopSignals:
 
     Attributes:
         received: the first signal; None if there was no signal.
-        time: time of the first signal, in seconds.
+        time: the monotonic time of the first signal, in seconds.
     """
 
     def __init__(self) -> None:
