@@ -1,4 +1,4 @@
-"""Methods: presets over sources, losses and teachers. `build_method` makes the configured one."""
+"""Methods, built from sources, losses and a teacher. `build_method` builds the configured one."""
 
 from minillm.methods.build import build_method, check_method
 from minillm.methods.method import Method

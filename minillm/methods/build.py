@@ -1,7 +1,8 @@
-"""From settings to a method: which source, which losses.
+"""Builds a method from the settings: its sources and its losses.
 
-The presets in `configs/method/` choose among these parts; a new method is a new preset there. A new
-part is a class in its room (`sources/`, `objectives/divergences.py`, `teachers/`) and a line here.
+The presets in `configs/method/` choose among the parts below, so a new method is a new preset. A
+new source or loss is a class in `sources/` or `methods/`, and a line here. See
+`docs/adding_a_method.md`.
 """
 
 from minillm.config import Config, MiniLLMConfig, TokenLossConfig
@@ -28,7 +29,8 @@ def build_method(setup: Setup) -> Method:
     """The method that the settings describe.
 
     Raises:
-        InputError: the teacher cannot score the student's tokens, or has no such layers.
+        InputError: the teacher cannot score the student's tokens, or a model does not have a layer
+            that `method.layers` names.
     """
     settings = setup.config.method
     check_tokenizer(setup)
@@ -46,7 +48,7 @@ def build_method(setup: Setup) -> Method:
         student=setup.student,
         teacher=setup.teacher,
         micro_batch_size=setup.config.training.micro_batch_size,
-        # The policy gradient compares q_new with q_old: two dropout masks would change the ratio.
+        # The policy gradient compares q_new with q_old. Two dropout masks would change the ratio.
         dropout=not isinstance(settings, MiniLLMConfig),
     )
 
@@ -55,8 +57,8 @@ def check_method(config: Config) -> None:
     """Refuse a method that cannot be built, before any model is loaded.
 
     Raises:
-        InputError: the teacher is missing or cannot give what the method needs, or a divergence or
-            one of its parameters is not allowed.
+        InputError: the teacher is missing or does not fit the method, or a divergence or one of its
+            parameters is not allowed.
     """
     settings, teacher = config.method, config.teacher
     if teacher.top_k:
@@ -94,15 +96,15 @@ def _check_top_k(config: Config) -> None:
     given = f"teacher.top_k={config.teacher.top_k} is not allowed here:"
     if isinstance(settings, MiniLLMConfig) or not settings.reads_distributions:
         raise InputError(
-            f"{given} method={settings.name} does not read what the teacher says about given "
-            f"tokens, or needs the whole distribution. Set teacher.top_k=null."
+            f"{given} method={settings.name} does not read the teacher's distributions over given "
+            f"responses, or needs the whole distribution. Set teacher.top_k=null."
         )
     temperature = teacher_temperature(config)
     if settings.lm_coef and settings.lm_kd_ratio and temperature != 1:
         raise InputError(
             f"{given} the k most likely tokens are stored for one temperature, but the divergence "
-            f"reads the teacher at {temperature} and L_PT at 1. Set teacher.top_k=null, "
-            f"method.lm_kd_ratio=0, or the temperature to 1."
+            f"reads the teacher at temperature {temperature}, and L_PT at temperature 1. Set "
+            f"teacher.top_k=null, method.lm_kd_ratio=0, or the temperature to 1."
         )
 
 
@@ -110,7 +112,7 @@ def check_tokenizer(setup: Setup) -> None:
     """Refuse a teacher that cannot score the student's tokens, if the method needs the scores.
 
     Raises:
-        InputError: how the tokenizers differ.
+        InputError: the message says how the tokenizers differ.
     """
     if setup.config.method.scores_tokens and not setup.shared_tokenizer:
         for model in setup.teacher.models:
@@ -154,7 +156,7 @@ def divergences(settings: TokenLossConfig) -> dict:
     try:
         for name, weight in weights.items():
             parameters = settings.parameters
-            if len(weights) > 1:  # each takes the parameters that it has
+            if len(weights) > 1:  # each divergence gets only its own parameters
                 names = parameter_names(name)
                 parameters = {key: x for key, x in parameters.items() if key in names}
             chosen[name] = build_divergence(name, parameters), float(weight)
@@ -173,7 +175,7 @@ def _divergence_weights(divergence: object) -> dict[str, float]:
     """The weights of `method.divergence`, which is one name or several names with weights.
 
     Raises:
-        InputError: the setting is neither, or a weight is not above 0.
+        InputError: the setting has another form, or a weight is not above 0.
     """
     weights = {divergence: 1.0} if isinstance(divergence, str) else divergence
     if not (isinstance(weights, dict) and weights and all(map(_is_positive, weights.values()))):
@@ -202,6 +204,6 @@ def _layer_matching(setup: Setup, settings: TokenLossConfig) -> LayerMatching | 
 
 
 def plain_text_loss(setup: Setup, ratio: float) -> TokenLoss:
-    """The loss L_PT of plain text: cross-entropy, and forward KL with the share `ratio`."""
+    """The loss L_PT on plain text: (1 - ratio) * cross-entropy + ratio * forward KL."""
     terms = {"forward_kl": (DivergenceTerm(ForwardKL()), ratio)} if ratio else {}
     return TokenLoss(setup, 1 - ratio, terms, metric="plain_text")

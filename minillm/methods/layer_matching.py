@@ -1,13 +1,13 @@
-"""Matching of hidden states: the student's layers follow layers of the teacher.
+"""Matching of hidden states: layers of the student learn the states of layers of the teacher.
 
-A trained projection W maps the student's width to the teacher's (FitNets, Romero et al., arXiv
-1412.6550, equation 3). Per token and pair of layers the loss is
+A trained projection W maps the student's width to the teacher's width (FitNets, Romero et al.,
+arXiv 1412.6550, equation 3). The loss per token and pair of layers is
 
     mean over d of (W h_student - h_teacher)^2 / mean over d of h_teacher^2      ("mse")
     1 - cos(W h_student, h_teacher)                                              ("cosine")
 
-The division makes layers of different size comparable. The states are the outputs of decoder
-layers, before the final norm.
+The division makes layers with small and large states comparable. The states are the outputs of
+decoder layers, before the final norm.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from minillm.models.layers import layer_number
 
 @dataclass(frozen=True)
 class LayerMatching:
-    """Pairs of layers, their projections and their weight.
+    """Pairs of layers, their projections, and the weight of the loss.
 
     Attributes:
         pairs: (student's layer, teacher's layer), see `models.layers.layer_number`.
         projections: one linear map per pair, `[d_teacher, d_student]`, without bias.
         distance: "mse" or "cosine".
-        weight: of the mean over the pairs, in the loss of a token.
+        weight: factor of the mean over the pairs in the loss of a token.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -47,10 +47,10 @@ class LayerMatching:
         weight: float,
         seed: int,
     ) -> "LayerMatching":
-        """The matching with random projections.
+        """Build the matching with random projections.
 
         Raises:
-            InputError: a model has no such layer.
+            InputError: a model does not have one of the layers.
         """
         numbers = tuple(
             (
@@ -72,7 +72,7 @@ class LayerMatching:
         return tuple(dict.fromkeys(layer for _, layer in self.pairs))
 
     def against(self, teacher_states: dict[int, Tensor]) -> "MatchedLayers":
-        """The loss of a batch, given the teacher's states `[B, T, d]` by layer."""
+        """The loss for a batch, from the teacher's states `[B, T, d]` by layer."""
         return MatchedLayers(self, teacher_states)
 
 
@@ -98,7 +98,7 @@ class MatchedLayers:
 
 
 def _distance(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
-    """The distance `[N]` of two states `[N, d]`, at least float32."""
+    """The distances `[N]` between states `[N, d]`, in float32 or float64."""
     dtype = torch.promote_types(predicted.dtype, torch.float32)
     predicted, target = predicted.to(dtype), target.to(dtype)
     if kind == "cosine":

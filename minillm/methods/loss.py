@@ -1,4 +1,4 @@
-"""The interface of a loss: how a batch is cut into forward passes, and the loss of one of them."""
+"""The interface of a loss: it divides a batch into forward passes and computes their losses."""
 
 from typing import Any, Protocol
 
@@ -10,43 +10,43 @@ from minillm.training.metrics import Metrics
 
 
 class Loss(Protocol):
-    """Turns batches of a source into losses that are sums over tokens."""
+    """Computes losses of the batches of a source. A loss is a sum over tokens."""
 
     # Metrics that the progress bar shows: name of the metric -> short text.
     shown: dict[str, str]
 
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[Any]:
-        """The parts of a batch that are one forward pass each.
+        """Divide a batch into parts. Each part is one forward pass.
 
         Args:
             batch: the sequences of one process for one optimiser step.
-            size: sequences per part at most; None for one part.
+            size: maximum number of sequences per part; None for a single part.
         """
         ...
 
     def __call__(self, module: nn.Module, part: Any) -> tuple[Tensor, Metrics]:
-        """The sum of the losses of the tokens of one part, with gradient; and metrics.
+        """The sum of the losses of all tokens of a part, with gradient; and metrics.
 
         Args:
             module: the student as the training engine wraps it.
-            part: one of `micro_batches`.
+            part: a part from `micro_batches`.
         """
         ...
 
     def tokens(self, part: Any) -> int:
-        """The number of tokens that the loss of a part is a sum over."""
+        """The number of tokens of a part. The loss of the part is the sum over these tokens."""
         ...
 
     def collection_metrics(self, collection: Rollout) -> Metrics:
-        """What the loss can tell about a new collection of responses."""
+        """Metrics that the loss computes from a new collection of responses."""
         ...
 
     def modules(self) -> dict[str, nn.Module]:
-        """Modules that are trained beside the student and are left out of the exported model."""
+        """Modules that are trained beside the student, and are not part of the exported model."""
         ...
 
 
 def by_length(batch: TrainingBatch, size: int | None) -> list[Tensor]:
-    """The rows of each part of a batch. Rows of like length are together: little is padded."""
+    """Row indices of each part of a batch. Rows of a part have similar lengths, to pad little."""
     order = batch.lengths.argsort(stable=True)
     return list(order.split(size or len(order)))

@@ -1,7 +1,7 @@
-"""The one method: sources, a loss for each, and a teacher.
+"""The class of all methods. A method has sources, a loss for each source, and a teacher.
 
-Every distillation method is this class with other parts (see `build.py`). The loop asks for the
-batches of a step, for the loss of each forward pass, and calls `after_step`.
+Every distillation method is this class with other parts (see `build.py`). The loop gets the batches
+of each step and the loss of each forward pass from the method, and then calls `after_step`.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ class Part:
     """A source with its loss.
 
     Attributes:
-        source: brings the sequences of every step.
-        loss: sums over their tokens. The loop divides the sum by the number of tokens of the whole
-            step, over all micro-batches and processes.
-        weight: of the part in the loss of a step.
+        source: yields the sequences of each step.
+        loss: sums the losses of the tokens. The loop divides the sum by the number of tokens of the
+            whole step, over all micro-batches and processes.
+        weight: factor of the part in the loss of a step.
     """
 
     source: Source
@@ -35,7 +35,7 @@ class Part:
 
 
 class Method:
-    """Parts by name, and the teacher that their losses and sources share."""
+    """Named parts, and the teacher that their losses and sources share."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Method:
 
     @property
     def shown(self) -> dict[str, str]:
-        """Metrics for the progress bar: name -> short text."""
+        """Metrics that the progress bar shows: name of the metric -> short text."""
         return {k: v for part in self.parts.values() for k, v in part.loss.shown.items()}
 
     def batches(self) -> Iterator[StepBatch]:
@@ -69,7 +69,7 @@ class Method:
             )
 
     def _draw(self, name: str, stream: Iterator[SourceStep]) -> tuple[list[MicroBatch], Metrics]:
-        """The next micro-batches of a part. The step that they are cut from is freed on return."""
+        """The next micro-batches of a part, and metrics. The undivided step is freed on return."""
         step, loss = next(stream), self.parts[name].loss
         metrics = dict(step.metrics)
         if step.collection:
@@ -85,7 +85,7 @@ class Method:
         return part.weight * value / totals[micro_batch.part], metrics
 
     def modules(self) -> nn.ModuleDict:
-        """What is trained beside the student: wrapped, sharded and saved with it, not exported."""
+        """Modules that are trained, sharded and saved with the student, but are not exported."""
         found = [part.loss.modules() for part in self.parts.values()]
         return nn.ModuleDict({name: module for one in found for name, module in one.items()})
 

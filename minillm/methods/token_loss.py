@@ -1,9 +1,9 @@
-"""The loss of distillation along given sequences: credit for a token goes to that token alone.
+"""The loss of distillation on given sequences. Each token has its own loss:
 
-    (1 - r) * cross-entropy + r * sum_k w_k D_k(p, q) + states weight * distance of hidden states
+    (1 - r) * cross-entropy + r * sum_k w_k D_k(p, q) + w * distance of hidden states
 
-with the share r = `kd_ratio`. r = 0 without states is SFT; r = 0.5 with the forward KL is
-word-level KD (MiniLLM paper, appendix B.1).
+with r = `kd_ratio` and w = `layer_weight`. r = 0 without hidden states is SFT. r = 0.5 with the
+forward KL is word-level KD (MiniLLM paper, appendix B.1).
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ from minillm.training.setup import Setup
 
 @dataclass(frozen=True)
 class TokenLoss:
-    """Cross-entropy and divergences per token, in one pass over the student's logits.
+    """Cross-entropy and divergences per token, computed in one pass over the student's logits.
 
     Attributes:
         setup: models, device and chunk size.
         cross_entropy: weight of the cross-entropy with the tokens of the sequence.
-        divergences: term and weight by the name of the metric.
+        divergences: pairs of a term and its weight, by the name of the metric.
         layers: matching of hidden states, or None.
-        metric: if given, the metrics are one sum of the loss under this name.
+        metric: name of the only metric, which is the whole loss; None for one metric per term.
     """
 
     setup: Setup
@@ -44,7 +44,7 @@ class TokenLoss:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether the loss reads what a teacher says about the tokens."""
+        """Whether the loss reads scores of the teacher."""
         return bool(self.divergences) or self.layers is not None
 
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[TrainingBatch]:
@@ -79,7 +79,7 @@ class TokenLoss:
         return value, {f"loss/{name}": (x.sum(), count) for name, x in terms.items()}
 
     def _token_losses(self, values: dict[str, Tensor]) -> Tensor:
-        """The loss `[n]` of n tokens from the values of the terms."""
+        """The losses `[n]` of n tokens, from the values of the terms."""
         parts = [weight * values[name] for name, (_, weight) in self.divergences.items()]
         if self.cross_entropy:
             parts.append(-self.cross_entropy * values["cross_entropy"])

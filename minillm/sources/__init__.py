@@ -1,1 +1,1 @@
-"""Sources: where the sequences of a training step come from."""
+"""Sources, which yield the sequences of each training step."""

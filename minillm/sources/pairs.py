@@ -1,4 +1,4 @@
-"""The source of sequences that exist already: shuffled pairs of a prompt and a response."""
+"""The source of existing sequences: shuffled pairs of a prompt and a response."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from minillm.training.setup import Setup
 
 
 class Pair(NamedTuple):
-    """Token ids of a prompt, of a response, and of the teacher's own prompt if it has one."""
+    """Token ids of a prompt, of a response, and of the teacher's prompt if that is another one."""
 
     prompt_ids: list[int]
     response_ids: list[int]
@@ -19,7 +19,7 @@ class Pair(NamedTuple):
 
 
 def gold_pairs(examples: Sequence[Example]) -> list[Pair]:
-    """Every prompt with each of its references."""
+    """One pair per prompt and reference."""
     return [
         Pair(example.prompt_ids, response, example.teacher_prompt_ids)
         for example in examples
@@ -28,7 +28,7 @@ def gold_pairs(examples: Sequence[Example]) -> list[Pair]:
 
 
 def pad_pairs(pairs: Sequence[Pair], pad_id: int) -> TrainingBatch:
-    """A batch of pairs. If one pair has a teacher's prompt, all have one."""
+    """Pad pairs to a batch. Either all pairs have a teacher's prompt, or no pair has one."""
     prompts, responses, teacher_prompts = zip(*pairs, strict=True)
     sequences = SequenceBatch.pad(list(zip(prompts, responses, strict=True)), pad_id)
     if teacher_prompts[0] is None:
@@ -37,7 +37,7 @@ def pad_pairs(pairs: Sequence[Pair], pad_id: int) -> TrainingBatch:
 
 
 class PairSource:
-    """Batches of pairs, for every method that trains on given sequences."""
+    """Yields batches of pairs, for all methods that train on given sequences."""
 
     state_is_shared = True
 

@@ -1,4 +1,4 @@
-"""The corpus D_PT of L_PT: a text file, one document per line, cut into blocks of tokens."""
+"""The corpus D_PT of the loss L_PT: a text file with one document per line, in blocks of tokens."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from minillm.training.setup import Setup
 
 
 def blocks(setup: Setup) -> list[list[int]]:
-    """All documents, each ended by EOS, joined and cut into blocks of `method.lm_length` tokens.
+    """Join all documents, each followed by EOS, and cut them into blocks of `method.lm_length` ids.
 
     Raises:
-        InputError: the file is not named, is missing, or is too short for one block.
+        InputError: no file is named, or the file is missing or too short for one block.
     """
     name = setup.config.data.plain_text
     if name is None:
         raise InputError(
-            f"method.lm_coef={setup.config.method.lm_coef} asks for L_PT, which needs plain text: "
-            f"add data.plain_text=FILE (one document per line), or set method.lm_coef=0."
+            f"method.lm_coef={setup.config.method.lm_coef} adds the loss L_PT, which needs plain "
+            f"text. Add data.plain_text=FILE (one document per line), or set method.lm_coef=0."
         )
     path = Path(name)
     if not path.is_file():
@@ -34,14 +34,14 @@ def blocks(setup: Setup) -> list[list[int]]:
     whole = [ids[start : start + length] for start in range(0, len(ids) - length + 1, length)]
     if not whole:
         raise InputError(
-            f"{path} holds {len(ids)} tokens, too few for one block of method.lm_length={length}. "
+            f"{path} has {len(ids)} tokens, too few for one block of method.lm_length={length}. "
             f"Give more text or a smaller method.lm_length."
         )
     return whole
 
 
 def plain_text_source(setup: Setup) -> PairSource:
-    """Blocks of plain text, each after a prompt that is one EOS."""
+    """The source of blocks of plain text. The prompt of each block is a single EOS."""
     eos = setup.student.tokenizer.eos_token_id
     return PairSource(
         [Pair([eos], block) for block in blocks(setup)],

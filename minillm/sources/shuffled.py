@@ -1,4 +1,4 @@
-"""Indices of examples in a random order, the same for every number of processes."""
+"""Indices of examples in random order. The order does not depend on the number of processes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,15 +7,14 @@ import torch
 
 
 class Shuffled:
-    """Indices of this process's part of each global batch, without end, shuffled each epoch.
+    """Endless global batches of indices, shuffled in each epoch. A process gets its part of each.
 
-    Batches run over the ends of epochs, so all have the same size. The state is the same on all
-    processes: another number of processes goes on with the same global batches.
+    A batch may contain examples of two epochs, so all batches have the same size. The state is the
+    same on all processes, so another number of processes can continue with the same global batches.
 
     Attributes:
-        numbers: the places of this process's part in the sequence of all examples that were ever
-            drawn, for the batch that was drawn last. A place is the same for every number of
-            processes.
+        numbers: one number per index in the last batch of this process: the position of the
+            example among all examples drawn so far. It does not depend on the number of processes.
     """
 
     def __init__(self, count: int, batch_size: int, *, seed: int, rank: int, world: int) -> None:

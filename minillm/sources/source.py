@@ -1,4 +1,4 @@
-"""The interface of a source, and the batch that all sources bring."""
+"""The interface of a source, and the type of the batches that all sources yield."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,14 +15,15 @@ from minillm.training.metrics import Metrics
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Sequences of one process, in the views of student and teacher.
+    """Sequences of one process, as the student reads them and as the teacher reads them.
 
     Attributes:
         sequences: prompts and responses as the student reads them.
-        teacher_prompts: the prompts that the teacher reads; None if they are the student's.
-        targets: of the B * T response tokens, row by row, if the source knows them already.
+        teacher_prompts: prompts that the teacher reads; None if they equal the student's prompts.
+        targets: the teacher's distributions for the B * T response tokens, row by row; None if the
+            source has not computed them.
         collection: all responses that were sampled together, if the sequences are some of them.
-        rows: the index `[B]` of each sequence in the collection.
+        rows: index `[B]` of each sequence in the collection.
     """
 
     sequences: SequenceBatch
@@ -38,11 +39,11 @@ class TrainingBatch:
 
     @property
     def lengths(self) -> Tensor:
-        """Response tokens `[B]`."""
+        """Number of response tokens per row, `[B]`."""
         return self.sequences.response_mask.sum(-1)
 
     def select(self, rows: Tensor) -> "TrainingBatch":
-        """Some rows, cut to their longest prompt and response."""
+        """The rows with the indices `rows`, cut to their longest prompt and response."""
         sequences = self.sequences.select(rows)
         width, length = (x.response_ids.shape[1] for x in (self.sequences, sequences))
         columns = torch.arange(length, device=rows.device)
@@ -56,19 +57,20 @@ class TrainingBatch:
         )
 
     def to(self, device: torch.device) -> "TrainingBatch":
-        """A batch without targets and collection on a device."""
+        """Move sequences and prompts to a device. Targets and collection are not moved."""
         prompts = self.teacher_prompts and self.teacher_prompts.to(device)
         return replace(self, sequences=self.sequences.to(device), teacher_prompts=prompts)
 
 
 @dataclass(frozen=True)
 class SourceStep:
-    """What a source brings for one optimiser step of one process.
+    """The sequences of one optimiser step on one process.
 
     Attributes:
         batch: the sequences of the step.
-        metrics: of the sampling, if the step needed any.
-        collection: all responses that were sampled for this step and the next ones.
+        metrics: metrics of the sampling; empty if nothing was sampled for the step.
+        collection: all responses that were sampled at this step, for this step and later steps;
+            None if a source does not sample, or has sampled the responses at an earlier step.
     """
 
     batch: TrainingBatch
@@ -77,21 +79,24 @@ class SourceStep:
 
 
 class Source(Protocol):
-    """Sequences without end, and the state from which they go on after a stop."""
+    """Yields endless steps. Its state lets a resumed run continue with the same steps."""
 
-    # Sequences of one pass over the training data.
+    # Number of sequences in one pass over the training data.
     epoch_size: int
-    # Whether all processes have the same state: another number of processes can go on from it.
+    # Whether all processes have the same state. Then the number of processes may change later.
     state_is_shared: bool
 
     def __iter__(self) -> Iterator[SourceStep]:
-        """Steps without end, drawn from the student as it is when the next step is asked for."""
+        """Endless steps. A request for a step may sample responses from the current student."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, and the states of all random generators; callable between two steps."""
+        """The position and the states of all random generators.
+
+        May be called between any two steps.
+        """
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, before the first step."""
+        """Restore a state from `state_dict`. Called before the first step."""
         ...

@@ -1,9 +1,9 @@
-"""The source of GKD and ImitKD: given responses, a share of them replaced by the student's own.
+"""The source of GKD and ImitKD: given responses, and a share of student-written responses.
 
-A coin per example decides who writes the response (Agarwal et al., arXiv 2306.13649, algorithm 1,
-draws one coin per step; a coin per example has the same expectation and less variance). The coins
-and the responses depend on the seed and on the number of the example alone, not on the number of
-processes. Nothing is differentiated through the sampling.
+For each example, a coin decides whether the student writes the response. Algorithm 1 of Agarwal et
+al. (arXiv 2306.13649) flips one coin per step; a coin per example has the same expectation and less
+variance. The coins and the responses depend only on the seed and on the number of the example, not
+on the number of processes. No gradient flows through the sampling.
 """
 
 from collections import deque
@@ -22,12 +22,13 @@ from minillm.training.setup import Setup
 
 
 class StudentWritten:
-    """Pairs whose responses the student writes with a probability, the share lambda.
+    """Yields pairs. The student writes each response with the probability lambda, the share.
 
-    The share goes along a line from `student_share` at the first step to `student_share_end` at the
-    last step. With `replay_size`, student-written responses are kept, the newest so many of each
-    process, and a student-written response is taken from there with the probability `replay_share`
-    (a replay buffer as in DistiLLM, arXiv 2402.03898). Nothing corrects for the age of a response.
+    The share changes linearly from `student_share` at the first step to `student_share_end` at the
+    last step. With `replay_size`, each process keeps its newest student-written pairs, at most
+    `replay_size` of them. Instead of a new response, the step then uses a kept pair with the
+    probability `replay_share` (a replay buffer as in DistiLLM, arXiv 2402.03898). The loss is not
+    corrected for the age of a response.
     """
 
     def __init__(self, pairs: Sequence[Pair], setup: Setup, *, steps: int) -> None:
@@ -46,13 +47,13 @@ class StudentWritten:
             coins = self._coins("who writes", numbers)
             written = [i for i, coin in enumerate(coins) if coin < self.share]
             metrics: Metrics = {"rollout/student_share": (len(written), len(pairs))}
-            if self.share > 0:  # on all processes or on none
+            if self.share > 0:  # the same on all processes
                 metrics |= self._write(pairs, numbers, written)
             yield SourceStep(pad_pairs(pairs, self.given.pad_id), metrics)
 
     @property
     def share(self) -> float:
-        """The share lambda of the step whose examples were drawn last."""
+        """The share lambda at the step whose examples were drawn last."""
         start, end = self.method.student_share, self.method.student_share_end
         if end is None or self.steps == 1:
             return start
@@ -60,7 +61,7 @@ class StudentWritten:
         return start + (end - start) * done
 
     def _write(self, pairs: list[Pair], numbers: list[int], written: list[int]) -> Metrics:
-        """Replace the responses of the pairs at `written`; what is known of the new ones."""
+        """Replace the pairs at the indices `written`, and return metrics of the new responses."""
         replayed = []
         if self.method.replay_share and len(self.replay):
             coins, places = (self._coins(name, numbers) for name in ("replay", "place in replay"))
@@ -82,11 +83,11 @@ class StudentWritten:
         }
 
     def _sample(self, pairs: list[Pair], numbers: list[int]) -> Rollout | None:
-        """Responses of the student as it is. All processes call this together."""
+        """Responses of the current student. All processes must call this method together."""
         limit, device = self.setup.config.data.max_response_length, self.setup.device
         rollout = None
         with self.setup.student.whole() as student, failing_together(FloatingPointError):
-            student.module.eval()  # the loop turns dropout on again for its forward passes
+            student.module.eval()  # the loop enables dropout again for training
             if pairs:
                 prompts = PromptBatch.pad([pair.prompt_ids for pair in pairs], student.pad_id)
                 uniform = uniforms_by_number(self.setup.seed("sampling"), numbers, limit)
@@ -100,7 +101,7 @@ class StudentWritten:
         return rollout
 
     def _coins(self, purpose: str, numbers: list[int]) -> list[float]:
-        """A random number in [0, 1) for each example, by its number."""
+        """A random number in [0, 1) per example. It depends on seed, purpose and number only."""
         return uniforms_by_number(self.setup.seed(purpose), numbers, 1)[:, 0].tolist()
 
     def state_dict(self) -> dict[str, Any]:

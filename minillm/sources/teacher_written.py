@@ -1,9 +1,10 @@
 """The source of SeqKD: responses that the teacher samples (Kim and Rush, arXiv 1606.07947).
 
-The responses go to a jsonl file, batch by batch. The first line of the file holds the settings that
-the responses were made with. A run that finds a whole file uses the file; a run that finds a part
-continues the file. All processes sample responses; the main process reads and writes the file.
-The teacher may have another tokenizer than the student: the text of a response is tokenised again.
+The responses are written to a jsonl file, batch by batch. The first line of the file contains the
+settings with which the responses were made. A run uses a complete file, and continues an incomplete
+file. All processes sample responses; only the main process reads and writes the file.
+The tokenizers of teacher and student may differ. Then the student's tokenizer encodes the text of
+each response again.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def teacher_pairs(setup: Setup) -> list[Pair]:
-    """Every training prompt with `samples_per_prompt` responses of the teacher, from the file.
+    """Each training prompt with `samples_per_prompt` responses of the teacher, from the file.
 
     Raises:
         InputError: the file was made with other settings.
@@ -65,7 +66,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
 
 
 def _pair(setup: Setup, example: Example, row: dict) -> Pair:
-    """A row of the file in the student's tokens."""
+    """A row of the file as a pair with the student's token ids."""
     ids = row["response_ids"]
     if not setup.shared_tokenizer:
         tokenizer, teacher = setup.student.tokenizer, setup.teacher.sampler
@@ -77,21 +78,21 @@ def _pair(setup: Setup, example: Example, row: dict) -> Pair:
 
 
 def _read(path: Path, made_with: dict) -> list[dict]:
-    """The file's whole rows; a last line cut short by an interruption is left out."""
+    """The complete rows of the file, without a last line that an interruption has cut off."""
     if not path.exists():
         return []
-    advice = "Give method.file=OTHER_FILE, or remove the file to make it anew."
+    advice = "Give method.file=OTHER_FILE, or delete the file to write it again."
     try:
-        # Only "\n" ends a line: JSON leaves the other line breaks of Unicode as they are.
+        # Only "\n" ends a line, because JSON strings may contain other line breaks of Unicode.
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
         changed = [key for key in made_with if header.get(key) != made_with[key]]
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} holds something else than teacher responses. {advice}") from error
+        raise InputError(f"{path} does not contain teacher responses. {advice}") from error
     if changed:
         raise InputError(
-            f"{path} holds teacher responses made with other settings ({', '.join(changed)} "
-            f"differ). {advice}"
+            f"{path} contains teacher responses that were made with other settings "
+            f"({', '.join(changed)} differ). {advice}"
         )
     return rows
 
@@ -99,7 +100,7 @@ def _read(path: Path, made_with: dict) -> list[dict]:
 def _write(
     setup: Setup, path: Path, made_with: dict, rows: list[dict], prompts: list, batches: list
 ) -> list[dict]:
-    """Keep the `rows` that are there and add those of the other `batches`, as they come."""
+    """Write the existing `rows`, sample and append the rows of `batches`, and return these."""
     is_main = PartialState().is_main_process
     new_rows = []
     if is_main:
@@ -123,7 +124,7 @@ def _write(
 def _respond(
     setup: Setup, teacher: LanguageModel, prompts: list, indices: list[int], seed: int
 ) -> list[dict]:
-    """A row of the file for each of these prompts."""
+    """Sample the responses of the prompts at `indices`; one row of the file per prompt."""
     decoding = Decoding(setup.config.data.max_response_length, setup.config.method.temperature)
     rows = {}
     for some, rollout in generate(

@@ -1,4 +1,4 @@
-"""Teachers: who says what about the tokens of a batch. `build_teacher` makes the configured one."""
+"""Teachers, which score the tokens of a batch. `build.py` builds the configured teacher."""
 
 from minillm.teachers.averaged import AveragedTeacher
 from minillm.teachers.ensemble import EnsembleTeacher

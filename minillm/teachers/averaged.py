@@ -1,7 +1,8 @@
-"""The exponential moving average of the student's own weights as the teacher.
+"""A teacher whose weights are the exponential moving average of the student's weights.
 
-After each update the average is (1 - tau) * average + tau * student. The average starts as the
-student's start (self-distillation: a mean teacher, Tarvainen and Valpola, arXiv 1703.01780).
+Each update sets the average to (1 - tau) * average + tau * student. The first average is the
+student at the start of training. This is self-distillation with a mean teacher (Tarvainen and
+Valpola, arXiv 1703.01780).
 """
 
 import copy
@@ -17,13 +18,13 @@ from minillm.teachers.local import LocalTeacher
 
 @dataclass(frozen=True)
 class AveragedTeacher(LocalTeacher):
-    """Scores with the average of the student.
+    """Scores tokens with the average of the student's weights.
 
-    Every process holds the whole average, in float32 or better. Where the student's weights are
+    Every process holds the complete average, in float32 or float64. If the student's weights are
     sharded, each update gathers them once.
 
     Attributes:
-        rate: tau, the student's share in an update.
+        rate: tau, the weight of the student in an update.
         update_every: optimiser steps per update.
     """
 
@@ -32,20 +33,20 @@ class AveragedTeacher(LocalTeacher):
 
     @property
     def sampler(self) -> None:
-        """None: the average changes between the sampling and the loss of a response."""
+        """None, because the average changes between the sampling of a response and its loss."""
         return None
 
     @staticmethod
     def of(student: LanguageModel, **settings: Any) -> "AveragedTeacher":
-        """The teacher at the start of a training, before the student is wrapped or sharded."""
+        """Build the teacher from a student that is not yet wrapped or sharded."""
         module = copy.deepcopy(student.module).requires_grad_(False).eval()
         if module.dtype.itemsize < 4:
-            module.float()  # half precision rounds an update by a small rate to no update
+            module.float()  # half precision would round small updates to 0
         model = LanguageModel(module, student.tokenizer, student.vocab_size, student.eos_ids)
         return AveragedTeacher(model, **settings)
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "AveragedTeacher":
-        """The average stays whole on every process: every process updates it."""
+        """The teacher without change, because every process updates the complete average."""
         return self
 
     @torch.no_grad()
@@ -58,7 +59,7 @@ class AveragedTeacher(LocalTeacher):
                 average.lerp_(weight.to(average.dtype), self.rate)
 
     def state_dict(self) -> dict[str, Any]:
-        # Copies: an asynchronous writer must not see later updates.
+        # Copies, because an asynchronous writer must not see later updates.
         return {name: x.detach().clone() for name, x in self.model.module.named_parameters()}
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""From settings to a teacher."""
+"""Builds a teacher from the settings."""
 
 import logging
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def build_teacher(
         load: loads a frozen model into host memory.
 
     Returns:
-        None instead of a teacher if none is named.
+        The teacher, or None if the settings name no teacher; and whether the tokenizers agree.
 
     Raises:
         InputError: a model cannot be loaded, or `top_k` is larger than the vocabulary.

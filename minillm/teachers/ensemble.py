@@ -1,4 +1,4 @@
-"""Several frozen models with weights as one teacher."""
+"""A teacher that is a weighted mixture of several frozen models."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,12 +14,12 @@ from minillm.teachers.teacher import Scores
 
 @dataclass(frozen=True)
 class EnsembleTeacher:
-    """Scores with a mixture of its members, see `MixtureTargets`.
+    """Scores tokens with a mixture of its members, see `MixtureTargets`.
 
     Attributes:
         members: the teachers; all have the student's tokenizer.
-        weights: their weights, positive, with the sum 1.
-        geometric: whether the mixture is the geometric one.
+        weights: weights of the members, above 0, with the sum 1.
+        geometric: whether the mixture is geometric; else it is arithmetic.
     """
 
     members: tuple[LocalTeacher, ...]
@@ -36,7 +36,7 @@ class EnsembleTeacher:
 
     def score(self, sequences: SequenceBatch, layers: Sequence[int] = ()) -> Scores:
         if layers:
-            raise ValueError("an ensemble has no hidden states of its own: give one teacher")
+            raise ValueError("an ensemble has no hidden states: give a single teacher")
         parts = [member.score(sequences).targets for member in self.members]
         return Scores(MixtureTargets(parts, self.weights, self.geometric))
 

@@ -1,4 +1,4 @@
-"""A frozen language model in this process as the teacher."""
+"""A teacher that is one frozen language model in this process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +18,12 @@ from minillm.teachers.teacher import Scores
 
 @dataclass(frozen=True)
 class LocalTeacher:
-    """Scores with one model.
+    """Scores tokens with one model.
 
     Attributes:
-        model: frozen; `models/placement.py` and `training/sharding.py` decide where it is.
-        top_k: keep the k most likely tokens and a tail only; None for the whole distribution.
+        model: the frozen model; `models/placement.py` and `training/sharding.py` place its weights.
+        top_k: number of most likely tokens that are kept, with a tail for the other tokens; None
+            for the whole distribution.
         top_k_temperature: the temperature at which the k log-probabilities are computed.
     """
 

@@ -1,4 +1,4 @@
-"""The interface of a teacher: it scores batches, and may change while the student trains."""
+"""The interface of a teacher, which scores batches and may change during training."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +14,11 @@ from minillm.objectives.targets import Targets
 
 @dataclass(frozen=True)
 class Scores:
-    """What a teacher says about a batch of prompts and responses.
+    """The scores of a teacher for a batch of prompts and responses.
 
     Attributes:
-        targets: of the B * T response tokens, row by row.
-        states: outputs `[B, T, d]` of the decoder layers that were asked for.
+        targets: distributions for the B * T response tokens, row by row.
+        states: outputs `[B, T, d]` of the requested decoder layers, by layer.
     """
 
     targets: Targets
@@ -26,16 +26,16 @@ class Scores:
 
 
 class Teacher(Protocol):
-    """Scores the tokens of responses. A teacher never has a gradient."""
+    """Scores the tokens of responses, without gradient."""
 
     @property
     def models(self) -> tuple[LanguageModel, ...]:
-        """The language models that the teacher is made of."""
+        """The language models of the teacher."""
         ...
 
     @property
     def sampler(self) -> LanguageModel | None:
-        """The one model whose distribution the teacher has, for sampling; None if there is none."""
+        """The model that samples for the teacher; None if no single model has its distribution."""
         ...
 
     def score(self, sequences: SequenceBatch, layers: Sequence[int] = ()) -> Scores:
@@ -43,23 +43,23 @@ class Teacher(Protocol):
 
         Args:
             sequences: the teacher's prompts and the responses.
-            layers: decoder layers whose outputs are returned too.
+            layers: decoder layers whose outputs are also returned.
         """
         ...
 
     def exact(self) -> "Teacher":
-        """The teacher with the whole distribution of every token, for evaluation."""
+        """The teacher with whole distributions, without `top_k`, for evaluation."""
         ...
 
     def whole(self) -> AbstractContextManager["Teacher"]:
-        """The teacher with all weights in place, for several calls of `score`.
+        """The teacher with complete weights, for several calls of `score`.
 
-        All processes must enter together, see `LanguageModel.whole`.
+        All processes must enter this context together, see `LanguageModel.whole`.
         """
         ...
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "Teacher":
-        """The teacher with another form of each of its models, such as a sharded one."""
+        """The teacher with `change(model)` instead of each model, such as a sharded model."""
         ...
 
     def after_step(self, student: LanguageModel, step: int) -> None:
@@ -67,9 +67,9 @@ class Teacher(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold to restore the teacher; the same on all processes."""
+        """The state of the teacher for a checkpoint, the same on all processes."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore a state from `state_dict`."""
         ...

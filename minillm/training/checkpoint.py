@@ -1,6 +1,7 @@
-"""Models in Hugging Face format, written aside and renamed: `best` and `last` of a run.
+"""The models `best` and `last` of a run, in Hugging Face format.
 
-Beside the weights lies `minillm.json`: which method trained them, for how long, with which seed.
+A model is written to a temporary folder, which is then renamed. The file `minillm.json` beside the
+weights says how the model was trained: with which method and seed, and for how many steps.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ DETAILS = "minillm.json"
 def save_checkpoint(
     model: LanguageModel, folder: Path, details: dict[str, Any], state_dict: dict | None = None
 ) -> None:
-    """Write the model, its tokenizer and `details`; an older checkpoint there is replaced last."""
+    """Write the model, its tokenizer and `details`. An older `folder` is replaced at the end."""
     aside = begin_folder(folder)
     model.module.save_pretrained(aside, state_dict=state_dict)
     model.tokenizer.save_pretrained(aside)
@@ -26,5 +27,5 @@ def save_checkpoint(
 
 
 def checkpoint_details(folder: Path) -> dict[str, Any] | None:
-    """What `minillm.json` says, or None for a model that was not trained here."""
+    """The content of `minillm.json`, or None for a model that `minillm` did not train."""
     return read_json(folder / DETAILS)

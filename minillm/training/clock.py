@@ -1,4 +1,4 @@
-"""Seconds spent in each phase of a run, also across its stops."""
+"""Seconds that a run spends in each phase. The times before and after a stop are added."""
 
 import contextlib
 import time
@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 
 class Clock:
-    """Seconds spent in each phase."""
+    """Adds up the seconds of each phase.
+
+    Attributes:
+        total: seconds of each phase since the start of the run.
+        taken: `total` at the last call of `take`.
+    """
 
     def __init__(self) -> None:
         self.total: defaultdict[str, float] = defaultdict(float)
@@ -15,12 +20,13 @@ class Clock:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds inside the context to the phase `name`."""
         start = time.perf_counter()
         yield
         self.total[name] += time.perf_counter() - start
 
     def take(self) -> dict[str, float]:
-        """Seconds of each phase since the last call."""
+        """Seconds of each phase since the last call of `take`."""
         passed = {name: self.total[name] - self.taken[name] for name in self.total}
         self.taken = Counter(self.total)
         return passed
@@ -34,5 +40,5 @@ class Clock:
 
     @property
     def training_seconds(self) -> float:
-        """Collection and optimisation; validation does not count."""
+        """Seconds of collection and optimisation, without validation."""
         return self.total["collect"] + self.total["optimize"]

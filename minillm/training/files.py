@@ -1,4 +1,8 @@
-"""Folders that are whole or not there: written aside, listed with their hashes, synced, renamed."""
+"""Folders that are either complete or absent, even after an interruption.
+
+A folder is written under a temporary name, with a manifest that lists the hashes of its files. When
+all files are on the disk, the folder is renamed.
+"""
 
 import contextlib
 import hashlib
@@ -14,12 +18,12 @@ from minillm.errors import TrainingError, first_line
 from minillm.files import aside_of, sync
 
 MANIFEST = "manifest.json"
-# What writers raise when a disk is full: torch and safetensors have errors of their own.
+# Errors of a full disk and of similar faults. torch and safetensors raise errors of other types.
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 
 
 def begin_folder(folder: Path) -> Path:
-    """An empty folder aside; what an interruption left there is removed."""
+    """Create the empty temporary folder of `folder`. Files of an interrupted write are removed."""
     aside = aside_of(folder)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -27,7 +31,10 @@ def begin_folder(folder: Path) -> Path:
 
 
 def put_in_place(folder: Path) -> None:
-    """Rename what lies aside and is on the disk; an older folder of the name is removed last."""
+    """Rename the temporary folder to `folder`. An older `folder` is removed at the end.
+
+    The files of the temporary folder must already be on the disk (`sync_folder`).
+    """
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -38,19 +45,19 @@ def put_in_place(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder with everything below it on the disk."""
+    """Wait until a folder and everything below it are on the disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
 
 
 def files_below(folder: Path) -> list[str]:
-    """Every file, as a path within the folder, in order."""
+    """The sorted paths of all files below a folder, relative to the folder."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(map(str, found))
 
 
 def listing(folder: Path, names: Iterable[str]) -> dict[str, dict]:
-    """Bytes and SHA-256 of files."""
+    """Size in bytes and SHA-256 of the named files."""
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": _hash(folder / name)}
         for name in names
@@ -58,7 +65,7 @@ def listing(folder: Path, names: Iterable[str]) -> dict[str, dict]:
 
 
 def read_manifest(folder: Path) -> dict | None:
-    """The manifest, or None where there is none that can be read."""
+    """The manifest of a folder, or None if the manifest is missing or cannot be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         sizes = [(file["bytes"], file["sha256"]) for file in manifest["files"].values()]
@@ -68,7 +75,7 @@ def read_manifest(folder: Path) -> dict | None:
 
 
 def fault(folder: Path) -> str | None:
-    """What is wrong with a folder by its manifest, in words; None where it is whole."""
+    """The first difference between a folder and its manifest, in words; None if there is none."""
     manifest = read_manifest(folder)
     if manifest is None:
         return f"{MANIFEST} is missing or cannot be read"
@@ -78,10 +85,10 @@ def fault(folder: Path) -> str | None:
             return f"{name} is missing"
         size = path.stat().st_size
         if size != file["bytes"]:
-            return f"{name} has {size} bytes of {file['bytes']}"
+            return f"{name} has {size} bytes instead of {file['bytes']}"
     for name, file in manifest["files"].items():
         if _hash(folder / name) != file["sha256"]:
-            return f"{name} was changed: its hash is another"
+            return f"{name} was changed: its SHA-256 is not that of the manifest"
     return None
 
 
@@ -91,11 +98,11 @@ def _hash(path: Path) -> str:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy a model's folder; its weights, which nothing changes in place, as hard links."""
+    """Copy the folder of a model. Weights become hard links, as no code changes them in place."""
 
     def copy(one: str, other: str) -> None:
         if one.endswith(".safetensors"):
-            with contextlib.suppress(OSError):  # not every file system has them
+            with contextlib.suppress(OSError):  # not every file system supports hard links
                 return os.link(one, other)
         return shutil.copyfile(one, other)
 
@@ -103,9 +110,9 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def not_written(folder: Path, error: Exception) -> TrainingError:
-    """The error of a folder that could not be written: which, why, and the space that is left."""
+    """The error for a folder that could not be written: the folder, the reason, the free space."""
     free = shutil.disk_usage(next(path for path in folder.parents if path.exists())).free
     return TrainingError(
         f"{folder} could not be written: {first_line(error)} ({free / 1e6:,.1f} MB are free "
-        f"there). Earlier checkpoints are kept: mend that, then go on with resume=auto."
+        f"there). Earlier checkpoints are kept. Remove the cause, then continue with resume=auto."
     )

@@ -1,7 +1,8 @@
-"""The one training loop: batches from a method, steps, logs, validation, checkpoints.
+"""The training loop of all methods: batches, optimiser steps, logs, validation and checkpoints.
 
-It knows nothing of any one method. A step's loss is a sum over the whole step (all micro-batches,
-all processes) divided by counts over the whole step, so cutting a step up changes nothing.
+The loop contains no code of a particular method. The loss of a step is a sum over the whole step
+(all micro-batches and processes) divided by counts over the whole step. So the result does not
+depend on how the step is divided into micro-batches and processes.
 """
 
 import contextlib
@@ -36,8 +37,8 @@ from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# Metrics on the progress bar beside those of the method and the validation score that selects: name
-# in metrics.jsonl -> short text.
+# Metrics that the progress bar always shows: name in metrics.jsonl -> short text. The progress bar
+# also shows metrics of the method, and the validation score that selects `best`.
 SHOWN = {"speed/tokens_per_second": "tokens/s"}
 
 
@@ -46,16 +47,22 @@ class Trainer:
     """One training run.
 
     Attributes:
-        accelerator: processes, devices, precision.
+        accelerator: processes, devices and precision.
         student: the model that is trained.
-        method: batches and loss.
+        method: yields batches and computes the loss.
         training: settings of the loop.
-        steps: optimiser steps.
-        validate: scores the student that it is given, whole: `loss` and the cheap metrics.
-        tracker: where figures go.
+        steps: number of optimiser steps.
+        validate: computes the scores of a student with complete weights: `loss` and the cheap
+            metrics.
+        tracker: writes the metrics.
         state: writes and reads checkpoints.
-        output: the run's folder.
-        details: written beside each checkpoint.
+        output: the folder of the run.
+        details: written to `minillm.json` beside each model.
+        clock: seconds of each phase.
+        history: step, seconds and scores of each validation.
+        shown: values on the progress bar.
+        meter: metrics that are not logged yet.
+        counts: tokens of each part since the last log line.
     """
 
     accelerator: Accelerator
@@ -75,21 +82,21 @@ class Trainer:
     counts: Counter = field(default_factory=Counter)
 
     def run(self, checkpoint: Path | None = None) -> None:
-        """Train to the last step; `best` and `last` lie in the output folder then.
+        """Train until the last step. The output folder then contains `best` and `last`.
 
         Args:
-            checkpoint: of this run, to go on from.
+            checkpoint: the checkpoint from which training continues; None to start at step 0.
 
         Raises:
-            Stopped: a signal asked for it; a checkpoint is there.
-            TrainingError: a loss is not finite, or something could not be written.
+            Stopped: a signal has stopped the run, after a checkpoint was written.
+            TrainingError: a loss is not finite, or a file could not be written.
         """
         module = with_modules(self.student.module, self.method.modules())
         optimizer = build_optimizer(module, self.training)
         module, optimizer = prepare(
             self.accelerator, module, optimizer, self.training.max_grad_norm
         )
-        # Of the prepared optimiser: DeepSpeed may put its own in place of the one that was given.
+        # DeepSpeed may have replaced the optimiser, so the schedule needs the prepared optimiser.
         schedule = build_schedule(optimizer, self.training, self.steps)
         self.accelerator.register_for_checkpointing(schedule)
         first = self._resume(checkpoint) if checkpoint else 0
@@ -111,7 +118,7 @@ class Trainer:
                     schedule.step()
                     self.method.after_step(step)
                 self.counts.update(totals)
-                share = 1 / self.accelerator.num_processes  # each has the same norm
+                share = 1 / self.accelerator.num_processes  # all have the same norm
                 self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm * share, share)})
                 if step % self.training.log_every == 0 or step == self.steps:
                     self._log(step, self.meter.take(self.accelerator), self.counts, lr)
@@ -128,7 +135,7 @@ class Trainer:
         return self.training.checkpoint_every or self.training.evaluate_every
 
     def _evaluate_if_due(self, step: int, signals: StopSignals) -> None:
-        """Validate, unless a checkpoint of this step has brought the scores along."""
+        """Validate, unless the loaded checkpoint already contains the scores of this step."""
         due = step % self.training.evaluate_every == 0 or step == self.steps
         if due and all(point["step"] < step for point in self.history):
             self._evaluate(step)
@@ -140,7 +147,7 @@ class Trainer:
             folder = self._checkpoint(step)
             raise Stopped(
                 f"{number.name} at step {step} of {self.steps}: the checkpoint {folder} is "
-                f"written. Go on from it with resume=auto.",
+                f"written. Continue with resume=auto.",
                 number,
             )
 
@@ -157,21 +164,21 @@ class Trainer:
             return self.state.save(step, progress, own, self.method.shared_state_dict())
 
     def _resume(self, checkpoint: Path) -> int:
-        """Take everything up as it was; the steps that are done."""
+        """Restore the state of a checkpoint, and return the number of finished steps."""
         progress, own, shared = self.state.load(checkpoint)
         self.history += progress["history"]
         self.clock.load_state_dict(progress["clock"])
         self.counts.update(progress["counts"])
         self.method.load_state_dict(next(iter(own.values()))["method"])
         self.method.load_shared_state_dict(shared)
-        for number, state in own.items():  # of several, each is taken up by one process
+        for number, state in own.items():  # one process restores each meter
             mine = number % self.accelerator.num_processes == self.accelerator.process_index
             metrics = state["metrics"]
             self.meter.add(metrics if mine else dict.fromkeys(metrics, (0.0, 0.0)))
         return progress["step"]
 
     def _totals(self, batch: StepBatch) -> dict[str, float]:
-        """The count of each part of the method, over all micro-batches and processes."""
+        """The count of each part of the method, summed over all micro-batches and processes."""
         counts: Counter[str] = Counter()
         for micro_batch in batch.micro_batches:
             counts[micro_batch.part] += micro_batch.count
@@ -189,23 +196,23 @@ class Trainer:
         meter: Meter,
         step: int,
     ) -> float:
-        """Backward over every micro-batch and one optimiser step; the gradient's norm."""
+        """Run the backward passes and one optimiser step, and return the norm of the gradient."""
         module.train(self.method.dropout)
         last = len(batch.micro_batches) - 1
         value = torch.zeros((), device=self.accelerator.device)
         for number, micro_batch in enumerate(batch.micro_batches):
             is_last = number == last
-            self.accelerator.sync_gradients = is_last  # DeepSpeed steps in the last backward
+            self.accelerator.sync_gradients = is_last  # DeepSpeed updates in the last backward
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(module):
                 loss, metrics = self.method.loss(module, micro_batch, totals)
-                # Gradients are averaged over processes, but each loss is a share of one sum.
+                # The engine averages gradients over processes, but the loss of a step is a sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             value += loss.detach()
             meter.add(metrics)
         norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
-        norm = math.nan if norm is None else float(norm)  # DeepSpeed has none of a skipped step
-        # A non-finite loss on any process makes the common gradient non-finite on all of them.
-        # Half precision skips a step whose scale was too large, and lowers the scale.
+        norm = math.nan if norm is None else float(norm)  # None: DeepSpeed skipped the step
+        # A non-finite loss on one process makes the summed gradient non-finite on all processes.
+        # In float16, a step is skipped if the loss scale was too large, and the scale is lowered.
         if not math.isfinite(norm) and self.accelerator.mixed_precision != "fp16":
             value = float(self.accelerator.reduce(value, "sum"))
             self._stop(f"loss or gradient is not finite at step {step} (loss {value})")
@@ -215,9 +222,9 @@ class Trainer:
 
     def _stop(self, reason: str) -> NoReturn:
         raise TrainingError(
-            f"{reason}: stopped. The last good checkpoints are kept in {self.output}: best, last "
-            f"and those of checkpoints/. Try a smaller training.lr, more training.warmup_steps or "
-            f"another precision."
+            f"{reason}, so training stopped. {self.output} still contains the earlier best, last "
+            f"and checkpoints. Try a smaller training.lr, more training.warmup_steps or another "
+            f"precision."
         )
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
@@ -239,7 +246,7 @@ class Trainer:
         }
 
     def _evaluate(self, step: int) -> None:
-        """Validate, keep the checkpoint as the last, and as the best where it is."""
+        """Validate, and save the student as `last` and, if it has the best score, as `best`."""
         self.student.module.eval()
         with self.student.whole() as student:
             with self.clock.phase("validate"):
@@ -250,7 +257,7 @@ class Trainer:
             self._keep(student, scores, step)
 
     def _keep(self, student: LanguageModel, scores: dict[str, float], step: int) -> None:
-        """Log the scores, write the checkpoints."""
+        """Log the scores, and save the student as `last` and, if it is the best, as `best`."""
         if not math.isfinite(scores["loss"]):
             self._stop(f"the validation loss is {scores['loss']} at step {step}")
         seconds = self.clock.training_seconds
@@ -270,7 +277,7 @@ class Trainer:
                     save_checkpoint(student, self.output / name, details)
 
     def summary(self) -> dict:
-        """Steps, seconds, the best validation, and all validations."""
+        """Steps, seconds, the best validation and all validations."""
         return {
             "steps": self.steps,
             "seconds": dict(self.clock.total) | {"training": self.clock.training_seconds},

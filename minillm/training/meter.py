@@ -1,4 +1,4 @@
-"""Running means of metrics, over batches and processes."""
+"""Means of metrics over batches and processes."""
 
 from collections import defaultdict
 
@@ -10,7 +10,7 @@ from minillm.training.metrics import Metrics
 
 
 class Meter:
-    """Adds up sums and counts until they are asked for; each mean weighs its counts rightly."""
+    """Adds up the sums and counts of metrics. A mean is the sum divided by the count."""
 
     def __init__(self) -> None:
         self.sums: defaultdict[str, float | Tensor] = defaultdict(float)
@@ -18,12 +18,12 @@ class Meter:
 
     def add(self, metrics: Metrics) -> None:
         for name, (total, count) in metrics.items():
-            # Not in place: after a resume the first is on the CPU, whatever the device.
+            # Not in place: sums from a checkpoint are on the CPU, and new sums may be on a GPU.
             self.sums[name] = self.sums[name] + total
             self.counts[name] = self.counts[name] + count
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
-        """The means over all processes since the last call. Every process must have the names.
+        """Means over all processes since the last call. All processes must have the same names.
 
         A name whose count is 0 on all processes has no mean and is left out.
         """
@@ -37,5 +37,5 @@ class Meter:
         return {n: total / count for n, (total, count) in zip(names, pairs, strict=True) if count}
 
     def held(self) -> Metrics:
-        """What was added since the means were last asked for: for a checkpoint."""
+        """Sums and counts since the last call of `take`, for a checkpoint."""
         return {name: (total, self.counts[name]) for name, total in self.sums.items()}

@@ -1,7 +1,8 @@
-"""What the loop needs of a method: batches, the loss of a forward pass, and state.
+"""What the training loop needs from a method: batches, the loss of a forward pass, and state.
 
-The loop divides the sum of a part's losses by the part's count over the whole optimiser step (all
-micro-batches, all processes), so how a step is cut up changes nothing.
+The loop divides the sum of the losses of a part by the count of the part, both over the whole
+optimiser step (all micro-batches and processes). So the result does not depend on how the step is
+divided into micro-batches and processes.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from minillm.training.metrics import Metrics
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One forward pass.
+    """The data of one forward pass.
 
     Attributes:
-        part: the part of the method that it belongs to.
-        data: what the part's loss needs.
-        count: what the sum of the part's losses is divided by, summed over the step: tokens.
+        part: name of the part of the method.
+        data: input of the loss of the part.
+        count: number of tokens of the loss. The loop divides the losses of a part by the sum of
+            its counts over the whole step.
     """
 
     part: str
@@ -30,42 +32,45 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One optimiser step of one process, and the metrics of its collection."""
+    """The micro-batches of one optimiser step on one process, and metrics of the collection."""
 
     micro_batches: list[MicroBatch]
     metrics: Metrics = field(default_factory=dict)
 
 
 class Method(Protocol):
-    """A source of sequences, a loss and a teacher (one loop, three choices)."""
+    """The interface of a method. `minillm.methods.Method` implements it."""
 
-    # Whether the student drops units out in training. On-policy ratios must be 1 at q = q_old.
+    # Whether training uses dropout. The policy gradient does not, because dropout would change its
+    # ratios, which must be 1 at q = q_old.
     dropout: bool
-    # Sequences that are trained on in one pass over the training data.
+    # Number of sequences in one pass over the training data.
     epoch_size: int
-    # Whether all processes have the same state, so that another number of processes can go on.
+    # Whether all processes have the same state. Then the number of processes may change later.
     state_is_shared: bool
     # Metrics that the progress bar shows: name of the metric -> short text.
     shown: dict[str, str]
 
     def batches(self) -> Iterator[StepBatch]:
-        """Batches without end, drawn from the student as it is when the next one is asked for."""
+        """Endless batches. A request for a batch may sample responses from the current student."""
         ...
 
     def loss(
         self, module: nn.Module, micro_batch: MicroBatch, totals: dict[str, float]
     ) -> tuple[Tensor, Metrics]:
-        """The micro-batch's share of the loss: its sum divided by the total of its part.
+        """The contribution of a micro-batch to the loss of the step, and metrics.
+
+        The contribution is the sum of the losses divided by the total count of the part.
 
         Args:
-            module: the student as the loop has wrapped it.
-            micro_batch: one of `batches()`.
+            module: the student as the training engine wraps it.
+            micro_batch: a micro-batch from `batches()`.
             totals: the count of each part, summed over the whole step.
         """
         ...
 
     def modules(self) -> nn.ModuleDict:
-        """Modules trained beside the student: wrapped, sharded and saved with it, not exported."""
+        """Modules that are trained, sharded and saved with the student, but are not exported."""
         ...
 
     def after_step(self, step: int) -> None:
@@ -73,17 +78,20 @@ class Method(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of this process: positions and random states. Callable between two batches."""
+        """The state of this process: positions and random states.
+
+        May be called between any two batches.
+        """
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, before the first batch."""
+        """Restore a state from `state_dict`. Called before the first batch."""
         ...
 
     def shared_state_dict(self) -> dict[str, Any]:
-        """The state that is the same on all processes; the main process saves it."""
+        """The state that is the same on all processes. Only the main process saves it."""
         ...
 
     def load_shared_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `shared_state_dict` returned, before the first batch."""
+        """Restore a state from `shared_state_dict`. Called before the first batch."""
         ...

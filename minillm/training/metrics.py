@@ -1,7 +1,7 @@
-"""The form of a metric during training."""
+"""The type of metrics during training."""
 
 from torch import Tensor
 
-# A metric is a sum and the count that the sum is a mean over. Both add up over batches and
-# processes, so the mean of a step does not depend on how the step is cut up.
+# A metric is a pair (sum, count), and its value is sum / count. Sums and counts are added over
+# batches and processes, so the value of a step does not depend on how the step is divided.
 Metrics = dict[str, tuple[Tensor | float, Tensor | float]]

@@ -1,8 +1,8 @@
 """Modules that are trained beside the student, such as projections of hidden states.
 
-Training engines (DDP, FSDP2, DeepSpeed) see one module that owns both, so the extra parameters are
-averaged, sharded and saved like the student's. The student itself stays untouched: the exported
-model has no extra weights.
+Training engines (DDP, FSDP2, DeepSpeed) get one module that owns the student and these modules. So
+the engines average, shard and save the extra parameters in the same way as the student's. The
+student itself is not changed, so the exported model has no extra weights.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from transformers import PreTrainedModel
 
 
 class StudentWithModules(nn.Module):
-    """Owns the student and the extra modules; a forward pass is the student's.
+    """Owns the student and the extra modules. Its forward pass is the student's forward pass.
 
-    The losses call the extra modules inside this forward pass (`models.forward.response_loss`).
-    There FSDP2 and ZeRO-3 have gathered their parameters.
+    The losses call the extra modules inside this forward pass (`models.forward.response_loss`),
+    because FSDP2 and ZeRO-3 gather the parameters of the extra modules for this time.
     """
 
     def __init__(self, student: PreTrainedModel, modules: nn.ModuleDict) -> None:
@@ -27,7 +27,7 @@ class StudentWithModules(nn.Module):
         return self.student(**inputs)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else that engines ask a transformers model for, such as its layer classes."""
+        """Other attributes are the student's. Engines read some of them, such as layer classes."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -35,5 +35,5 @@ class StudentWithModules(nn.Module):
 
 
 def with_modules(student: PreTrainedModel, modules: nn.ModuleDict) -> nn.Module:
-    """The student alone, or a module that owns the student and the extra modules."""
+    """The student, or a module that owns the student and the extra modules if there are any."""
     return StudentWithModules(student, modules) if len(modules) else student

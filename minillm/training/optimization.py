@@ -11,7 +11,7 @@ from minillm.config import TrainingConfig
 
 
 def build_optimizer(module: nn.Module, training: TrainingConfig) -> AdamW:
-    """AdamW; biases, norms and other vectors are not decayed."""
+    """AdamW. Biases, norms and other vectors have no weight decay."""
     decayed, plain = [], []
     for parameter in module.parameters():
         if parameter.requires_grad:
@@ -26,7 +26,7 @@ def build_optimizer(module: nn.Module, training: TrainingConfig) -> AdamW:
 def build_schedule(
     optimizer: torch.optim.Optimizer, training: TrainingConfig, steps: int
 ) -> LambdaLR:
-    """Linear warm-up from 0, then constant, or down to 0 along a line or half a cosine."""
+    """Linear warm-up, then a constant rate, or a linear or cosine decay to 0."""
 
     def factor(step: int) -> float:
         if step < training.warmup_steps:

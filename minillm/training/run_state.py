@@ -1,17 +1,18 @@
-"""The whole state of a run, from which it goes on as if it had never stopped.
+"""Checkpoints: the complete state of a run. A resumed run continues as if it had never stopped.
 
 RUN/checkpoints/step-000123/
-  pytorch_model.bin, optimizer.bin, ...   what Accelerate saves of the models, the optimiser, the
-                                          scaler, the schedule and each process's random states
-                                          (folders of shards under FSDP and DeepSpeed)
-  rank-0.pt, rank-1.pt, ...   what a method knows (place in the data, rollouts, generators) and
-                              metrics not logged yet, of each process
-  shared.pt                   what a method knows on all processes alike (an averaged teacher)
+  pytorch_model.bin, optimizer.bin, ...   files of Accelerate: models, optimiser, scaler, schedule,
+                                          and the random states of each process
+                                          (folders of shards with FSDP and DeepSpeed)
+  rank-0.pt, rank-1.pt, ...   of each process: the state of the method (position in the data,
+                              rollouts, generators), and metrics that are not logged yet
+  shared.pt                   state of the method that all processes share (averaged teacher)
   progress.json               format, step, history of scores, seconds, settings
-  metrics.jsonl, best, last   as they were in the run's folder
-  manifest.json               number of processes; bytes and SHA-256 of every file
+  metrics.jsonl, best, last   copies from the folder of the run
+  manifest.json               number of processes; size and SHA-256 of every file
 
-A folder is written aside and renamed when it is on the disk; all processes share the file system.
+A checkpoint is written to a temporary folder, which is renamed when it is on the disk. All
+processes must share the file system.
 """
 
 import logging
@@ -49,8 +50,8 @@ from minillm.training.files import (
 
 log = logging.getLogger(__name__)
 
-# The layout above and the keys of its files. Raise the number when an older checkpoint cannot be
-# loaded any more. Checkpoints of format 1 have no number.
+# The number of the format: the files above and their keys. Raise the number if a change makes older
+# checkpoints unreadable. Checkpoints of format 1 do not contain a number.
 FORMAT = 2
 PROGRESS = "progress.json"
 SHARED = "shared.pt"
@@ -58,41 +59,41 @@ MODELS = ("best", "last")
 
 
 def found(output: Path) -> list[Path]:
-    """The checkpoints of a run, whole or not, the newest first."""
+    """All checkpoints of a run, also damaged checkpoints; newest first."""
     folders = (output / CHECKPOINTS).glob("step-*")
     return sorted((path for path in folders if step_of(path) is not None), key=step_of)[::-1]
 
 
 def step_of(folder: Path) -> int | None:
-    """The step of a checkpoint's folder, by its name."""
+    """The step in the name of a checkpoint folder; None if the folder has another name."""
     match = re.fullmatch(r"step-(\d+)", folder.name)
     return int(match[1]) if match else None
 
 
 def newest_whole(output: Path) -> Path | None:
-    """The newest checkpoint without a fault; those that have one are named in a warning."""
+    """The newest complete checkpoint. A warning names each newer checkpoint and its fault."""
     for folder in found(output):
         reason = fault(folder)
         if reason is None:
             return folder
-        log.warning("%s is damaged: %s. It is left out, the one before is taken.", folder, reason)
+        log.warning("%s is damaged: %s. This checkpoint is not used.", folder, reason)
     return None
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """Step, history, seconds and settings of a checkpoint."""
+    """The step, history, seconds and settings of a checkpoint."""
     return read_json(folder / PROGRESS)
 
 
 @dataclass
 class RunState:
-    """Writes and reads the checkpoints of one run, on all processes together.
+    """Writes and reads the checkpoints of one run. All processes must call it together.
 
     Attributes:
-        accelerator: what was prepared by it, or registered with it, is saved and loaded.
-        output: the run's folder.
-        keep: how many checkpoints stay.
-        made_with: what must be the same for a run to go on, kept beside the progress.
+        accelerator: saves and loads all objects that it has prepared or registered.
+        output: the folder of the run.
+        keep: number of checkpoints that are kept.
+        made_with: values that must not change when the run continues; stored in `progress.json`.
     """
 
     accelerator: Accelerator
@@ -101,7 +102,7 @@ class RunState:
     made_with: dict[str, Any]
 
     def __post_init__(self) -> None:
-        # One name for a weight, whether DistributedDataParallel wraps the model or nothing does.
+        # Weights then have the same names with and without DistributedDataParallel.
         self.accelerator.register_save_state_pre_hook(_unwrap_names)
         self.accelerator.register_load_state_pre_hook(self._unwrap_models)
 
@@ -111,19 +112,19 @@ class RunState:
     def save(
         self, step: int, progress: dict[str, Any], own: dict[str, Any], shared: dict[str, Any]
     ) -> Path:
-        """Write the checkpoint of a step, unless it exists; checkpoints older than `keep` go.
+        """Write the checkpoint of a step, unless it exists, and keep the newest `keep` checkpoints.
 
         Args:
-            step: optimiser steps done.
-            progress: the same on all processes, as JSON has it.
-            own: of this process, as `torch.save` has it.
-            shared: the same on all processes, as `torch.save` has it; written once.
+            step: number of finished optimiser steps.
+            progress: the same on all processes, written as JSON.
+            own: state of this process, written by `torch.save`.
+            shared: the same on all processes, written once by `torch.save`.
 
         Raises:
-            TrainingError: it could not be written; on all processes alike.
+            TrainingError: the checkpoint could not be written. All processes raise the error.
         """
         folder = self.output / CHECKPOINTS / f"step-{step:06d}"
-        if folder.exists():  # the run went on from it, or it was just written
+        if folder.exists():  # the run continued from it, or has just written it
             return folder
         with self.writing(folder):
             if self.accelerator.is_main_process:
@@ -133,7 +134,7 @@ class RunState:
             if self.accelerator.is_main_process:
                 torch.save(shared, aside_of(folder) / SHARED)
         with self.writing(folder), postponed_writes(self.accelerator):
-            # As safetensors, it warns each time of weights that are tied.
+            # Not safetensors, because its writer warns about tied weights each time.
             self.accelerator.save_state(
                 str(aside_of(folder)), safe_serialization=False, save_latest=False
             )
@@ -147,16 +148,16 @@ class RunState:
 
     @contextmanager
     def writing(self, folder: Path) -> Iterator[None]:
-        """What of a folder one process cannot write ends all of them; what lies aside is removed.
+        """If one process fails to write, all raise an error, and the partial folder is deleted.
 
         Raises:
-            TrainingError: naming the folder, the reason and the space.
+            TrainingError: the message names the folder, the reason and the free space.
         """
         try:
             with failing_together(TrainingError):
                 try:
                     yield
-                except CheckpointException as error:  # of FSDP: the others have heard of it
+                except CheckpointException as error:  # FSDP raises it on all processes
                     if self.accelerator.process_index in error.failures:
                         reason, _ = error.failures[self.accelerator.process_index]
                         raise not_written(folder, reason) from error
@@ -179,7 +180,7 @@ class RunState:
                 copy_folder(self.output / name, aside / name)
 
     def _list(self, aside: Path) -> dict[str, dict]:
-        """Each process reads a share of the files again."""
+        """Sizes and hashes of this process's share of the files. The files are read again."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         return listing(aside, files_below(aside)[rank::world])
 
@@ -194,11 +195,11 @@ class RunState:
     def load(
         self, folder: Path
     ) -> tuple[dict[str, Any], dict[int, dict[str, Any]], dict[str, Any]]:
-        """Bring back what `save` wrote: models, optimiser, schedule, scaler and random states.
+        """Load models, optimiser, schedule, scaler and random states from a checkpoint.
 
         Returns:
-            The progress; by rank, the state of this process, or the states of all processes if
-            their number was another; and the shared state.
+            The progress, the `own` states by rank, and the shared state. The `own` states contain
+            only the rank of this process, or all ranks if the number of processes has changed.
         """
         self.accelerator.load_state(str(folder))
         saved, rank = read_manifest(folder)["processes"], self.accelerator.process_index
@@ -211,9 +212,9 @@ class RunState:
         return read_progress(folder), own, shared
 
     def restore_outputs(self, folder: Path) -> None:
-        """Put metrics, `best` and `last` back to what they were at a checkpoint.
+        """Restore metrics, `best` and `last` from a checkpoint, and delete later checkpoints.
 
-        What was written later is made again, and may come out otherwise; so later checkpoints go.
+        The run repeats the later steps, and their results may differ. So the old results must go.
         """
         copy_file(folder / METRICS, self.output / METRICS)
         for name in MODELS:

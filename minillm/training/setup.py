@@ -1,4 +1,4 @@
-"""Everything that a method is built from."""
+"""The models, data and settings from which a method is built."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from minillm.teachers.teacher import Teacher
 
 @dataclass(frozen=True)
 class Setup:
-    """The models, the data, and the place of this process among all processes.
+    """The models, the data, and the rank of this process.
 
     Attributes:
         config: the settings of the whole command.
-        student: on `device`, not wrapped; see `LanguageModel.whole`.
-        teacher: None if no teacher is named.
+        student: the student on `device`, not wrapped; see `LanguageModel.whole`.
+        teacher: the teacher; None if the settings name no teacher.
         train: the training split.
-        device: of this process.
-        rank: of this process, from 0.
+        device: the device of this process.
+        rank: the number of this process, from 0.
         world: number of processes.
         output: the folder of the run.
-        shared_tokenizer: whether the teacher has the student's tokenizer. Without, the teacher can
+        shared_tokenizer: whether the teacher has the student's tokenizer. If not, the teacher can
             write text for the student, but cannot score the student's tokens.
     """
 
@@ -39,11 +39,11 @@ class Setup:
     shared_tokenizer: bool = True
 
     def seed(self, purpose: str) -> int:
-        """A seed for each purpose, the same on every machine and process."""
+        """The seed of a purpose. The seed is the same on every machine and process."""
         digest = sum((i + 1) * byte for i, byte in enumerate(purpose.encode()))
         return self.config.runtime.seed * 1_000_003 + digest
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A generator that only this process has."""
+        """The random generator of a purpose. Its seed differs between processes."""
         seed = self.seed(purpose) + 7919 * self.rank
         return torch.Generator(self.device).manual_seed(seed)

@@ -1,10 +1,10 @@
-"""Weights of which every process holds a part, and how they are made whole while they are read.
+"""Sharded weights: each process holds a part, and the parts are gathered for forward passes.
 
-FSDP2 and DeepSpeed's ZeRO-3 gather a model layer by layer in each pass, which all processes make
-together. Sampling is no such pass: processes differ in how many they make, and a pass for every
-token would gather everything for every token. So the student is gathered once for a whole
+FSDP2 and DeepSpeed's ZeRO-3 gather a model layer by layer in each forward pass, and all processes
+must run the pass together. Sampling cannot work in this way: processes run different numbers of
+passes, and all weights would be gathered again for each token. So the student is gathered once per
 collection, validation or checkpoint, into a second module that is empty at other times
-(`LanguageModel.whole`). A teacher is sharded in the same way where `runtime.shard_teacher` asks.
+(`LanguageModel.whole`). With `runtime.shard_teacher`, the teacher is sharded in a similar way.
 """
 
 import copy
@@ -27,38 +27,38 @@ from minillm.models.language_model import LanguageModel
 def prepare(
     accelerator: Accelerator, module: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Module and optimiser as the processes train them; gradients are clipped to `max_norm`."""
+    """Wrap module and optimiser for training. DeepSpeed clips gradients to the norm `max_norm`."""
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        # DeepSpeed clips inside of its step, so it must know.
+        # DeepSpeed clips gradients inside of its step, so it needs the maximum norm.
         accelerator.state.deepspeed_plugin.deepspeed_config["gradient_clipping"] = max_norm
     if accelerator.distributed_type == DistributedType.FSDP:
-        # It warns of changing such an output in place, which breaks backward; nothing here does.
+        # FSDP2 warns that backward fails if such an output is changed in place. No code here does.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         if accelerator.mixed_precision != "no":
             dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[accelerator.mixed_precision]
-            # By default the outputs would be rounded too: those are log-probabilities here.
+            # By default, FSDP2 would also round the outputs, which are log-probabilities here.
             policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
             accelerator.state.fsdp_plugin.mixed_precision_policy = policy
     return accelerator.prepare(module, optimizer)
 
 
 def shards_weights(accelerator: Accelerator) -> bool:
-    """Whether training leaves each process a part of the student's weights only."""
+    """Whether each process holds only a part of the student's weights in training."""
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         return accelerator.state.deepspeed_plugin.zero_stage == 3
     return accelerator.distributed_type == DistributedType.FSDP
 
 
 def gather_student(student: LanguageModel, accelerator: Accelerator) -> LanguageModel:
-    """The student with a `gather` of its own, where training will shard its weights.
+    """The student with a function `gather`, if training will shard its weights.
 
-    To be called before `prepare`, which shards `student.module` itself.
+    Call this function before `prepare`, because `prepare` shards `student.module` itself.
     """
     if not shards_weights(accelerator):
         return student
     module = student.module
     empty = {id(x): nn.Parameter(x.new_empty(0), requires_grad=False) for x in module.parameters()}
-    reader = copy.deepcopy(module, empty).eval()  # structure and buffers, without the weights
+    reader = copy.deepcopy(module, empty).eval()  # structure and buffers without weights
 
     @contextmanager
     def gather() -> Iterator[nn.Module]:
@@ -73,9 +73,9 @@ def gather_student(student: LanguageModel, accelerator: Accelerator) -> Language
 
 
 def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageModel:
-    """The teacher with its weights spread over the processes, whole only while it is read.
+    """The teacher with weights that are divided among the processes and gathered for passes.
 
-    The output head stays whole: the loss of every mini-batch reads it.
+    Each process keeps the complete output head, because the loss of every mini-batch reads it.
     """
     if accelerator.num_processes == 1:
         return teacher
@@ -101,7 +101,7 @@ def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageM
 
 
 def _whole(parameter: Tensor) -> Tensor:
-    """All of a parameter that FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have cut up."""
+    """The complete parameter, which FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have sharded."""
     if isinstance(parameter, DTensor):
         return parameter.detach().full_tensor()
     if hasattr(parameter, "ds_id"):

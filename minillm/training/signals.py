@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop: the step at hand is finished, a checkpoint written, then the end.
+"""Signals that stop a run: the current step is finished, and a checkpoint is written.
 
-SIGTERM and SIGUSR1 come from schedulers before they take a machine away (Slurm: `--signal`),
-SIGINT from Ctrl-C.
+Schedulers send SIGTERM or SIGUSR1 before they take a machine away (Slurm: `--signal`). Ctrl-C sends
+SIGINT.
 """
 
 import logging
@@ -16,15 +16,22 @@ from accelerate import Accelerator
 log = logging.getLogger(__name__)
 
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-# Launchers pass on signals that their processes have had already: within so many seconds, a second
-# one is the same.
+# Launchers forward signals that their processes have already received. So a second signal within
+# this number of seconds counts as the same signal.
 SAME = 2.0
 STDERR = 2
-PROMISE = "this step is finished and a checkpoint written; the same again ends at once"
+PROMISE = "the run stops after this step and a checkpoint; a second signal stops it at once"
 
 
 class StopSignals:
-    """While entered, takes the first signal as a request; a later second one acts as ever."""
+    """Inside this context, the first signal only requests a stop.
+
+    A second signal, more than `SAME` seconds later, has its usual effect.
+
+    Attributes:
+        received: the first signal; None if there was no signal.
+        time: the monotonic time of the first signal, in seconds.
+    """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -42,15 +49,15 @@ class StopSignals:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received, self.time = signal.Signals(number), time.monotonic()
-            if log.isEnabledFor(logging.INFO):  # of all processes, the main one
-                # Not by the log: the signal may have come while a line was being written.
+            if log.isEnabledFor(logging.INFO):  # only on the main process
+                # Not by `log.info`: the signal may arrive while a log line is being written.
                 os.write(STDERR, f"\n{self.received.name}: {PROMISE}\n".encode())
         elif time.monotonic() - self.time > SAME:
             signal.signal(number, self.before[number])
             signal.raise_signal(number)
 
     def agreed(self, accelerator: Accelerator) -> signal.Signals | None:
-        """The signal that any process has had: all of them get the same answer."""
+        """The signal that any process has received; the same result on all processes."""
         number = torch.tensor(self.received or 0, device=accelerator.device)
         highest = int(accelerator.gather(number[None]).max())
         return signal.Signals(highest) if highest else None

@@ -1,4 +1,4 @@
-"""Where the figures of a run go: always metrics.jsonl, and the trackers that were asked for."""
+"""Writes the metrics of a run to metrics.jsonl and to the trackers that the settings name."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Writes one line of metrics.jsonl a call, and passes the same on to Accelerate's trackers."""
+    """Writes one line of metrics.jsonl per call, and passes the values to Accelerate's trackers."""
 
     def __init__(self, accelerator: Accelerator, path: Path) -> None:
         self.accelerator = accelerator
@@ -31,7 +31,7 @@ class Tracker:
         self.accelerator.log(values, step=step)
 
     def flush(self) -> None:
-        """Have the points so far in TensorBoard's file, which is written every two minutes."""
+        """Write all points to TensorBoard's file, which is otherwise written every two minutes."""
         for tracker in self.accelerator.trackers:
             if tracker.name == "tensorboard" and self.accelerator.is_main_process:
                 tracker.writer.flush()
@@ -48,21 +48,21 @@ def start_tracking(
     config: dict[str, Any],
     resumed_at: int | None = None,
 ) -> Tracker:
-    """Begin a run's tracking, or go on with it after the step `resumed_at`.
+    """Begin the tracking of a run, or continue it after the step `resumed_at`.
 
-    Weights & Biases without a key runs offline, and says so.
+    Without a key, Weights & Biases runs offline, and a log line says so.
     """
     init = {}
     if "tensorboard" in trackers and resumed_at is not None:
-        # Points after the checkpoint come again: TensorBoard drops the older ones.
+        # The run logs the points after the checkpoint again. TensorBoard must drop the old points.
         init["tensorboard"] = {"purge_step": resumed_at + 1}
     if "wandb" in trackers:
         init["wandb"] = {"name": output.name, "dir": str(output), "id": _run_id(output),
                          "resume": "allow"}  # fmt: skip
         if not os.environ.get("WANDB_MODE") and not _has_wandb_key():
             init["wandb"]["mode"] = "offline"
-            log.info("no key of Weights & Biases is set: it runs offline, see %s/wandb", output)
-    settings = None  # a run that goes on has them in its trackers already
+            log.info("no key for Weights & Biases is set, so it runs offline: see %s/wandb", output)
+    settings = None  # the trackers of a resumed run already have them
     if resumed_at is None:
         settings = {
             key: value if isinstance(value, int | float | str) else str(value)
@@ -73,13 +73,13 @@ def start_tracking(
 
 
 def _run_id(output: Path) -> str:
-    """The same each time that this run goes on, and no other run's."""
+    """The id of the run. A resumed run has the same id; other runs have other ids."""
     begun = read_json(output / PROVENANCE)["date"]
     return hashlib.sha256(f"{output.resolve()} {begun}".encode()).hexdigest()[:16]
 
 
 def _has_wandb_key() -> bool:
-    """Whether a key is set, or was kept by `wandb login`."""
+    """Whether a key is set, or was stored by `wandb login`."""
     import wandb
 
     return wandb.login(prompt=False)

@@ -1,4 +1,4 @@
-"""Whole weights from the checkpoints of every backend, without a process group."""
+"""Reads complete weights from the checkpoints of all backends, without a process group."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 
 def saved_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The weights by name of what was trained: the student, and the modules beside it."""
+    """All trained weights by name: those of the student and of the modules beside the student."""
     if (checkpoint / "pytorch_model.bin").exists():  # DDP, or one process
         return torch.load(checkpoint / "pytorch_model.bin")
     parts = checkpoint / "pytorch_model_fsdp_0"
@@ -20,5 +20,5 @@ def saved_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def teacher_state(checkpoint: Path) -> dict[str, Tensor]:
-    """The state of the teacher by the names of its weights."""
+    """The weights of an averaged teacher by name."""
     return torch.load(checkpoint / "shared.pt")["teacher"]

@@ -1,4 +1,4 @@
-"""Two processes that train by every method on every backend, and one that does the same alone."""
+"""Runs of all methods on all backends by two processes, and the same runs by one process."""
 
 import contextlib
 import json
@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Runs:
-    """A folder of runs, and what each process found."""
+    """Runs of one number of processes.
+
+    Attributes:
+        folder: the folder of the runs.
+        found: results of each process, see `worker.py`.
+    """
 
     folder: Path
     found: list[dict]
@@ -35,7 +40,7 @@ def free_port() -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """One thread a process, this checkout, this interpreter."""
+    """Environment variables for one thread per process, this repository and this interpreter."""
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
                          "PATH": os.pathsep.join(paths)}  # fmt: skip
@@ -64,7 +69,7 @@ def tiny_settings(settings, teacher) -> list[str]:
 
 @pytest.fixture(scope="session")
 def runs(tiny_settings, tmp_path_factory) -> dict[int, Runs]:
-    """The runs of one process, which is this one, and those of two."""
+    """The runs by number of processes. The single process is this process."""
     folders = {world: tmp_path_factory.mktemp(f"world{world}") for world in (1, 2)}
     for folder in folders.values():
         (folder / "text.txt").write_text("some words of plain text\n" * 20)

@@ -1,4 +1,4 @@
-"""Bytes that a process holds for a student in training, counted from the tensors themselves."""
+"""Bytes that a process holds for a student in training, as the sum over the tensors."""
 
 from functools import partial
 
@@ -14,11 +14,11 @@ from minillm.training.optimization import build_optimizer
 from minillm.training.sharding import prepare, shard_teacher
 from tests.tiny import tiny_model
 
-WIDTH = 512  # of square layers: large enough that padding of the parts counts for nothing
+WIDTH = 512  # of square layers; large, so that padding of the parts does not matter
 
 
 def bytes_held(config: Config) -> dict[str, float]:
-    """Bytes per parameter after a step: `weights`, `gradients` where held, `optimizer`."""
+    """Bytes per parameter after a step. With DeepSpeed, `gradients` are missing."""
     accelerator = start_accelerator(config)
     torch.manual_seed(0)
     module = nn.Sequential(*[nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4)])
@@ -35,7 +35,7 @@ def bytes_held(config: Config) -> dict[str, float]:
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         held["weights"] = [getattr(weight, "ds_tensor", weight) for weight in weights]
         engine = optimizer.optimizer
-        copies = getattr(engine, "fp32_partitioned_groups_flat", None)  # of ZeRO-3
+        copies = getattr(engine, "fp32_partitioned_groups_flat", None)  # for ZeRO-3
         copies = copies or engine.single_partition_of_fp32_groups
         held["optimizer"] = [*copies, *states(engine.optimizer)]
     else:
@@ -45,7 +45,7 @@ def bytes_held(config: Config) -> dict[str, float]:
 
 
 def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
-    """Weights that a process holds of each member of a sharded ensemble: at rest and in use."""
+    """Numbers of weights on this process, per member of a sharded ensemble, at rest and in use."""
     members = tuple(LocalTeacher(tiny_model(seed, kind="llama")) for seed in (1, 2))
     teacher = EnsembleTeacher(members, (0.5, 0.5))
     heads = [member.model.module.get_output_embeddings().weight.numel() for member in members]
@@ -59,7 +59,7 @@ def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
 
 
 def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """Adam's moments."""
+    """The moments of Adam."""
     return [x for state in optimizer.state.values() for x in state.values()
             if torch.is_tensor(x) and x.dim()]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One process and two, on every backend: the same losses, weights and scores."""
+"""One process and two processes have the same losses, weights and scores on every backend."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_two_processes_train_as_one(runs, method, runtime):
 
 @pytest.mark.parametrize(("method", "runtime"), CASES)
 def test_two_processes_log_as_one(runs, method, runtime):
-    """Losses, gradient norms, ROUGE-L and all else but times, each step and each validation."""
+    """All metrics except times are the same, for each step and each validation."""
     alone = runs[1].metrics(f"{method}_ddp")
     together = runs[2].metrics(f"{method}_{runtime}")
     assert len(alone) == len(together) == 7  # five steps, two validations
@@ -40,7 +40,7 @@ def test_two_processes_log_as_one(runs, method, runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_projection_is_trained_and_saved_and_not_exported(runs, runtime):
-    """With the student of each backend: the same gradients, in parts where the student is."""
+    """The projection has the same gradients on each backend, and is sharded as the student is."""
     alone, together = (
         runs[world].folder / f"hidden_states_{backend}"
         for world, backend in ((1, "ddp"), (2, runtime))
@@ -62,7 +62,7 @@ def test_a_projection_is_trained_and_saved_and_not_exported(runs, runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_averaged_teacher_follows_the_whole_student(runs, runtime):
-    """Every process sees the updates of all weights, also where it has only a part of them."""
+    """Each process updates all weights, even if it holds only a part of the student."""
     alone, together = (
         runs[world].folder / f"average_{backend}" for world, backend in ((1, "ddp"), (2, runtime))
     )
@@ -71,14 +71,15 @@ def test_an_averaged_teacher_follows_the_whole_student(runs, runtime):
     assert average.keys() == expected.keys()
     for name, whole in expected.items():
         assert (average[name] - whole).abs().max() < 1e-5, name
-    assert runs[1].metrics("average_ddp")[-2]["loss/forward_kl"] > 1e-4  # so that it is compared
-    for other in ("best", "last"):  # the start and the end of the student
+    # The average must differ from the student, so that the comparison above shows something.
+    assert runs[1].metrics("average_ddp")[-2]["loss/forward_kl"] > 1e-4
+    for other in ("best", "last"):  # the student at the start and at the end
         weights = load_file(alone / other / "model.safetensors")
         assert any((expected[name] - weights[name]).abs().max() > 1e-4 for name in weights)
 
 
 def test_an_evaluation_by_two_is_that_of_one(runs):
-    """Every input once, in order; written once."""
+    """Each input is scored once, and the results are written once, in order."""
     texts, results = zip(
         *(
             (
@@ -101,7 +102,7 @@ def test_an_evaluation_by_two_is_that_of_one(runs):
 
 
 def test_seqkd_writes_one_file_for_all(runs):
-    """Also where it was cut in the middle before."""
+    """An incomplete file is completed and is then the same file."""
     files = [(runs[world].folder / name).read_text()
              for world in (1, 2) for name in ("seqkd.jsonl", "cut.jsonl")]  # fmt: skip
     assert len(files[0].splitlines()) == 1 + 25
@@ -117,7 +118,7 @@ def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
 
 @pytest.mark.parametrize("runtime", FULL)
 def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, runtime):
-    """Also behind the meetings that FSDP and DeepSpeed have while they write."""
+    """All processes stop, even if FSDP and DeepSpeed synchronise processes during the write."""
     one, other = (found["fills"][runtime] for found in runs[2].found)
     assert f"full_{runtime}/checkpoints/step-000004 could not be written" in one["first"]
     assert one["first"].endswith(f"(process {FULL[runtime]})")
@@ -134,7 +135,7 @@ def test_a_collection_that_fails_on_one_process_stops_all(runs):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_memory_is_that_of_the_table(runs, runtime):
-    """Bytes per parameter of docs/distributed.md, which holds formulas of N processes."""
+    """The bytes per parameter agree with the formulas in docs/distributed.md, for N processes."""
     found = runs[2].found[0][f"memory {runtime}"]
     lines = (ROOT / "docs" / "distributed.md").read_text().splitlines()
     table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
@@ -156,6 +157,6 @@ def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
 
 
 def value(formula: str, processes: int) -> float:
-    """What `4` or `12/N` comes to."""
+    """The value of a formula such as `4` or `12/N`, for N processes."""
     number, _, divided = formula.partition("/")
     return int(number) / (processes if divided else 1)

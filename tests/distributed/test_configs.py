@@ -1,4 +1,4 @@
-"""Files of configs/accelerate and configs/deepspeed, as far as they load without GPUs."""
+"""The files in configs/accelerate and configs/deepspeed load without GPUs."""
 
 import os
 from unittest.mock import patch
@@ -19,7 +19,7 @@ STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_accelerate_reads_every_file(runtime):
     path = CONFIGS / "accelerate" / f"{runtime}.yaml"
-    load_config_from_file(str(path))  # refuses keys that it does not know
+    load_config_from_file(str(path))  # refuses unknown keys
     deepspeed = yaml.safe_load(path.read_text()).get("deepspeed_config", {})
     assert bool(deepspeed) == (runtime in STAGES)
     if deepspeed:

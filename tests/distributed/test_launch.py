@@ -1,4 +1,4 @@
-"""scripts/launch.sh as a user starts it: machines find each other, and no end is a hang."""
+"""scripts/launch.sh: machines connect to each other, and a failure never makes a job hang."""
 
 import os
 import re
@@ -11,13 +11,13 @@ import pytest
 
 from tests.distributed.conftest import ROOT, clean_environment, free_port
 
-# Runs the command here, as ssh would elsewhere.
+# Runs the command on this machine. The real ssh would run it on another machine.
 FAKE_SSH = '#!/bin/sh\nshift 2\nexec sh -c "$*"\n'
 
 
 @pytest.fixture
 def launch(tmp_path, tiny_settings):
-    """Starts a script with settings of a tiny run; killed at the end with all that it started."""
+    """Start a script with the settings of a tiny run. After the test, its processes are killed."""
     started = []
 
     def run(script: str, *overrides: str, **variables: object) -> subprocess.Popen:
@@ -39,7 +39,7 @@ def launch(tmp_path, tiny_settings):
 
 
 def test_two_machines_train_together(launch, tmp_path):
-    """Two launchers with a process each, which meet over loopback; the first process speaks."""
+    """Two launchers start one process each. Only the first process prints."""
     (tmp_path / "hosts").write_text("# a comment\n127.0.0.1 slots=1\nlocalhost slots=1\n")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "ssh").write_text(FAKE_SSH)
@@ -68,7 +68,7 @@ def test_a_process_that_dies_ends_the_job(launch, tmp_path):
 
 
 def process_of_rank(launcher: int, rank: int) -> int:
-    """The child of a launcher that has this rank."""
+    """The id of the launcher's child process with this rank."""
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     for child in children:
         if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):

@@ -1,7 +1,7 @@
-"""One of several processes: trains by every method on every backend, and more, in one start.
+"""One of several processes. It trains with all methods on all backends, and does further checks.
 
-Started by the fixtures of conftest.py with RANK, WORLD_SIZE and so on set; writes runs, and what it
-found to RANK.json, in its working folder.
+The fixtures of conftest.py start this file, with RANK, WORLD_SIZE and similar variables. It writes
+runs and the results RANK.json to its working folder.
 """
 
 import json
@@ -32,7 +32,7 @@ from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held, weights_of_an_ensemble
 
 RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
-STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a loss that is nan
+STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a NaN loss
 FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
 MINILLM = ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"]
 METHODS = {
@@ -43,7 +43,7 @@ METHODS = {
     "official": [*MINILLM, "method.variant=official", "method.lm_coef=1", "method.lm_kd_ratio=0.5",
                  "method.lm_batch_size=4", "method.lm_length=8", "data.plain_text=text.txt"],
     "gkd": ["method=gkd"],
-    # Two checkpoints: the projection must differ between them.
+    # Two checkpoints, because the test compares the projection of both.
     "hidden_states": ["method=hidden_states", "training.checkpoint_every=4"],
     # The cross-entropy moves the student away from its average.
     "average": ["method=gkd", "method.kd_ratio=0.5", "method.divergence=forward_kl",
@@ -53,14 +53,14 @@ METHODS = {
     "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null"],
     "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
 }  # fmt: skip
-# Methods that need nothing else of a backend than the other methods run on two of them.
+# Methods that use no other functions of a backend than the methods above run on two backends.
 TWO = {"official": ("ddp", "zero3"), "gkd": ("ddp", "fsdp2"), "ensemble": ("ddp", "fsdp2"),
        "top_k": ("ddp", "zero3")}  # fmt: skip
 CASES = [(method, runtime) for method in METHODS for runtime in TWO.get(method, RUNTIMES)]
 
 
 def environment(runtime: str) -> dict[str, str]:
-    """What `accelerate launch` sets for a file of configs/accelerate."""
+    """Environment variables that `accelerate launch` sets for a file of configs/accelerate."""
     config = yaml.safe_load((CONFIGS / "accelerate" / f"{runtime}.yaml").read_text())
     if config["distributed_type"] == "FSDP":
         given = {key.upper(): str(value) for key, value in config["fsdp_config"].items()}
@@ -79,20 +79,20 @@ def environment(runtime: str) -> dict[str, str]:
 
 @contextmanager
 def backend(runtime: str):
-    """A new Accelerate state inside, for one command; the processes stay connected."""
+    """Use a new Accelerate state for one command. The processes stay connected."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     with (
         patch.dict(os.environ, environment(runtime)),
         patch.object(PartialState, "destroy_process_group"),
-        patch.object(commands, "settle"),  # needed before the group is left: see `main`
-        patch.object(os, "fsync"),  # this machine does not lose its power here
+        patch.object(commands, "settle"),  # only needed at the end: see `main`
+        patch.object(os, "fsync"),  # slow, and tests need no protection against power failures
     ):
         yield
 
 
 def fixed_collection(self: Rollouts):
-    """Responses that are the same however many processes there are, each with its part of them."""
+    """Responses that do not depend on the number of processes. Each process gets its part."""
     prompts = [example.prompt_ids for example in self.setup.train[:8]]
     with self.setup.student.whole() as student, self.setup.teacher.sampler.whole() as teacher:
         batch = PromptBatch.pad(prompts, student.pad_id)
@@ -105,7 +105,7 @@ def fixed_collection(self: Rollouts):
 
 def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
     shard = runtime in ("fsdp2", "zero3")
-    # Micro-batches of 3 among 4 sequences of a process: gradients add up over uneven ones.
+    # A process has 4 sequences, in micro-batches of 3 and 1, so that their sizes differ.
     return [*settings, "training.batch_size=8", "training.micro_batch_size=3",
             "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=3",
             "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
@@ -113,7 +113,7 @@ def options(settings: list[str], method: str, runtime: str, output: str) -> list
 
 
 def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
-    """The message of a run that could not go on."""
+    """Train, and return the message of the error that ended the run, or None."""
     with backend(runtime), patch.object(Rollouts, "collect", fixed_collection):
         try:
             train(load_config([*options(settings, method, runtime, output), *more]))
@@ -138,7 +138,7 @@ def sample_that_fails_on_rank_1(*arguments, **options):
 
 @contextmanager
 def full_disk(rank: int, size: int = 40_000):
-    """This process cannot write large files of a run's second checkpoint: shares of moments are."""
+    """Process `rank` cannot write large files, such as moments, of the second checkpoint."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def save(self: RunState, step: int, *arguments: dict) -> Path:
@@ -157,9 +157,10 @@ plain_save = RunState.save
 
 
 def fills(settings: list[str]) -> dict[str, dict]:
-    """How a run ends where one process cannot write, how it then goes on, and what is between.
+    """Messages of runs in which one process cannot write, and of the resumed runs, and checkpoints.
 
-    The first process removes what lies aside: so it alone knows what is left.
+    `left` are the checkpoints between the two runs. Only its value on the first process is certain,
+    because the first process deletes partial checkpoints.
     """
     found = {}
     more = ["training.checkpoint_every=2"]
@@ -174,7 +175,7 @@ def fills(settings: list[str]) -> dict[str, dict]:
 
 
 def stops(settings: list[str]) -> dict[str, str | None]:
-    """How all processes end where one of them cannot go on."""
+    """The messages of runs in which one process fails."""
     found = {}
     for runtime in STOPPED:
         with patch.object(TokenLoss, "__call__", loss_that_is_nan_on_rank_1):
@@ -188,7 +189,7 @@ def stops(settings: list[str]) -> dict[str, str | None]:
 
 
 def members(settings: list[str]) -> str:
-    """The teacher of the settings and a model of another architecture, as an ensemble."""
+    """An ensemble of the teacher in the settings and a model of another architecture."""
     (path,) = (x.partition("=")[2] for x in settings if x.startswith("teacher.path="))
     return f"teacher.members=[{{path:{path},weight:0.7}},{{path:sft_ddp/last,weight:0.3}}]"
 

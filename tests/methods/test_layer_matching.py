@@ -1,4 +1,4 @@
-"""Matching of hidden states against plain formulas on `output_hidden_states=True`."""
+"""Matching of hidden states equals plain formulas on the outputs of `output_hidden_states=True`."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from minillm.training.setup import Setup
 from tests.models.stock_models import VOCAB, build
 from tests.objectives.small_heads import LOG_PROBS
 
-# GPT-2 and OPT compute everything in float64.
+# GPT-2 and OPT compute all operations in float64.
 STUDENT = build("gpt2", 1, n_layer=3)
 TEACHER = build("opt", 2, hidden_size=24, word_embed_proj_dim=12, num_hidden_layers=4)
 # The teacher reads other prompts before the same responses.

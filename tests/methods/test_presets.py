@@ -1,4 +1,4 @@
-"""The presets are one method with different parts. Presets that must agree do agree."""
+"""The presets are one method with different parts. Equivalent presets have equal gradients."""
 
 from dataclasses import replace
 from itertools import islice

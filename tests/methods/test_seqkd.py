@@ -1,4 +1,4 @@
-"""SeqKD's file of teacher responses: reused if complete, continued if cut, else refused."""
+"""SeqKD uses a complete file of teacher responses, continues a partial one, refuses others."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def train(command, settings, teacher):
-    """Trains with SeqKD; the responses are in seqkd.jsonl."""
+    """Train with SeqKD. The responses are in seqkd.jsonl."""
 
     def run(*overrides):
         return command(

@@ -1,4 +1,4 @@
-"""Teachers that a method cannot use are refused; the averaged teacher moves at every precision."""
+"""Methods refuse unsuitable teachers. The averaged teacher changes at every precision."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ REFUSED = {
         "method=kd", "teacher.kind=ensemble", "teacher.members=[{path:gpt2}]"],
     "method=minillm does not read": ["method=minillm", "teacher.path=gpt2", *TEXT],
     "method=sft does not read": ["method=sft", "teacher.path=gpt2"],
-    "reads the teacher at 2.0 and L_PT at 1": [
+    "reads the teacher at temperature 2.0, and L_PT at temperature 1": [
         "method=kd", "teacher.path=gpt2", "method.student_temperature=2", *TEXT],
 }  # fmt: skip
 

@@ -60,7 +60,7 @@ def test_a_teacher_with_another_tokenizer_reads_its_own_chat_template():
 
 
 def test_another_tokenizer_of_the_teacher_drops_no_input_of_the_test_split(monkeypatch):
-    """The teacher's tokenizer knows bytes only: its prompts are longer than the limit."""
+    """The teacher's tokenizer has only bytes, so its prompts are longer than the limit."""
     student = train_tokenizer(["Name a colour Name a colour"] * 9, 300)
     teacher = train_tokenizer(["x"], 300)
     monkeypatch.setattr(loading, "teacher_tokenizer", lambda *_: teacher)
@@ -103,7 +103,7 @@ def test_the_teacher_scores_the_responses_after_its_own_prompts():
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_the_mixture_has_views(alpha):
-    """Each model scores the responses after its prompts. New prompts replace ended rows."""
+    """Each model scores the responses after its own prompts. New prompts replace ended rows."""
     student, teacher = tiny_model(1), tiny_model(2)
     prompts = [[1], [2, 3, 1], [3], [1, 2]] * 3
     teacher_prompts = [[3, 3, 1], [2], [1, 3, 2, 1, 2], [3]] * 3
@@ -131,7 +131,7 @@ def other(command, settings):
 
 
 def test_seqkd_and_evaluation_work_across_tokenizers(command, settings, teacher, other, caplog):
-    """The text of the responses is tokenised again; nothing compares tokens."""
+    """The student's tokenizer encodes the texts again, and no code compares tokens."""
     outcome = command(
         "train", *settings, "method=seqkd", f"student.path={teacher}/best", f"teacher.path={other}",
         "method.file=seqkd.jsonl", "output=out",

@@ -1,4 +1,4 @@
-"""Runs that are stopped and killed at chosen moments, and what must be the same at their end."""
+"""Stops and kills runs at chosen moments, and compares the results of finished runs."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from minillm.training.loop import Trainer
 from tests.conftest import call
 
-# Of a line of metrics.jsonl, what is not the same twice.
+# Metrics that differ between two equal runs, because they are times.
 TIMED = ("seconds/", "speed/", "rollout/seconds")
 # File operations (audit events of Python) before which a run can be killed.
 OPERATIONS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link",
@@ -27,7 +27,7 @@ OPERATIONS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link
 
 STEP = Trainer._step
 
-# A server that has imported everything forks each run: start-up takes no seconds.
+# A server that has imported everything forks each run, so that a run starts fast.
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["minillm.commands.train", "tests.training.interrupting",
                                 "torch.utils.tensorboard"])  # fmt: skip
@@ -36,9 +36,9 @@ context.set_forkserver_preload(["minillm.commands.train", "tests.training.interr
 def start(
     arguments: list, folder: Path, prepare: Callable[[], None] | None = None
 ) -> multiprocessing.Process:
-    """The command in a process of its own, in `folder`; its errors go to `errors.txt` there.
+    """Run the command in a new process, in `folder`. Its errors are written to `errors.txt` there.
 
-    `prepare` is called there first: see the functions below.
+    The process first calls `prepare`, for example one of the functions below.
     """
     process = context.Process(target=_run, args=(list(map(str, arguments)), folder, prepare))
     process.start()
@@ -55,7 +55,7 @@ def _run(arguments: list[str], folder: Path, prepare: Callable[[], None] | None)
 
 
 def kill_before_operation(number: int) -> None:
-    """SIGKILL to this process before so many file operations below `out` are done."""
+    """Kill this process with SIGKILL after `number` file operations below `out`."""
     left, here = number, str(Path("out").absolute())
 
     def count(event: str, arguments: tuple) -> None:
@@ -69,7 +69,7 @@ def kill_before_operation(number: int) -> None:
 
 
 def join_group(rank: int, world: int, port: int, prepare: Callable[[], None] | None) -> None:
-    """Make this process one of several, as launchers do."""
+    """Set the environment of one of several processes, as launchers do."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
     if prepare:
@@ -77,7 +77,7 @@ def join_group(rank: int, world: int, port: int, prepare: Callable[[], None] | N
 
 
 def stop_at(number: int | None, which: int = signal.SIGTERM) -> None:
-    """This process has a signal while it is in the so-manieth step of a training."""
+    """Send a signal to this process in training step `number`, or no signal if it is None."""
 
     def stepped(self: Trainer, *arguments: object) -> float:
         if arguments[-1] == number:
@@ -88,18 +88,18 @@ def stop_at(number: int | None, which: int = signal.SIGTERM) -> None:
 
 
 def stop_on(backend: dict[str, str], number: int | None) -> None:
-    """`stop_at`, on a backend by its variables of the environment."""
+    """`stop_at`, on the backend of these environment variables."""
     os.environ.update(backend)
     stop_at(number)
 
 
 def limit_file_size(size: int) -> None:
-    """No file of this process can have more bytes: what a full disk does, for large files."""
+    """Limit files of this process to `size` bytes. Large files then fail as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def hang() -> None:
-    """The first step never ends."""
+    """Make the first step endless."""
 
     def forever(self: Trainer, batch: object) -> None:
         print("hangs", file=sys.stderr, flush=True)
@@ -110,7 +110,7 @@ def hang() -> None:
 
 
 def outcome(run: Path) -> dict:
-    """Everything of a finished run that must not depend on its stops."""
+    """All results of a finished run that must not depend on its stops."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     summary = json.loads((run / "summary.json").read_text())
     weights = {name: load_file(run / name / "model.safetensors") for name in ("best", "last")}
@@ -128,7 +128,7 @@ def outcome(run: Path) -> dict:
 
 
 def same_outcome(one: dict, other: dict, tolerance: float = 0.0) -> bool:
-    """Whether two runs ended alike: to the bit, or within a tolerance."""
+    """Whether two runs have the same results, bitwise or within a tolerance."""
     for name, ours in one["weights"].items():
         for key, values in other["weights"][name].items():
             if not torch.allclose(ours[key], values, rtol=0, atol=tolerance):
@@ -138,7 +138,7 @@ def same_outcome(one: dict, other: dict, tolerance: float = 0.0) -> bool:
 
 
 def same_figures(one: Any, other: Any, tolerance: float) -> bool:
-    """The same of nested figures; a figure has six digits."""
+    """Whether nested numbers agree within a tolerance. Logged numbers have six digits."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(
             same_figures(one[key], other[key], tolerance) for key in one
@@ -151,14 +151,14 @@ def same_figures(one: Any, other: Any, tolerance: float) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """A free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
 def wait_for(file: Path, words: str) -> None:
-    """Wait until a file has some words."""
+    """Wait until a file contains these words."""
     deadline = time.monotonic() + 60
     while not (file.exists() and words in file.read_text()):
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""What `resume` finds: whole, damaged, changed, finished; and what cannot be written."""
+"""`resume` with complete, damaged, changed and finished runs, and runs that cannot write."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ OFTEN = ["training.steps=6", "training.evaluate_every=3", "training.checkpoint_e
 
 @pytest.fixture
 def train(command, settings):
-    """A tiny training in `out`, with checkpoints at each step, the last 3 kept."""
+    """Run a tiny training in `out` with a checkpoint per step. The last 3 checkpoints are kept."""
 
     def run(*overrides):
         return command("train", *settings, *BUILT, *OFTEN, "output=out", *overrides)
@@ -37,7 +37,7 @@ def train(command, settings):
 
 @pytest.fixture
 def unfinished(train):
-    """A run that was killed after its last checkpoint but one."""
+    """A run that was killed after its second to last checkpoint; returns the complete results."""
     assert train().status == 0
     whole = outcome(Path("out"))
     shutil.rmtree("out/checkpoints/step-000006")
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(train, unfinishe
 
 
 def make_old(folder):
-    """A checkpoint as it was before its format had a number."""
+    """Turn a checkpoint into one of format 1, which contains no number of the format."""
     progress = json.loads((folder / "progress.json").read_text())
     assert progress.pop("format") == FORMAT == 2
     (folder / "progress.json").write_text(json.dumps(progress))
@@ -150,14 +150,14 @@ def test_a_named_checkpoint_is_taken(train, unfinished):
     after = train("resume=out/checkpoints/step-000004")
     assert after.status == 0, after.err
     assert same_outcome(outcome(Path("out")), unfinished)
-    # That of another run begins a run of its own, and leaves the other.
+    # With the checkpoint of another run, a new run begins, and the other run does not change.
     branch = train("resume=out/checkpoints/step-000004", "output=branch")
     assert branch.status == 0, branch.err
     assert same_outcome(outcome(Path("branch")), unfinished)
 
 
 def test_best_and_last_are_those_of_the_checkpoint(train, unfinished):
-    """A kill between a checkpoint and the next may leave models that its history knows not."""
+    """After a kill between two checkpoints, the models may be newer than the last checkpoint."""
     for name in ("best", "last"):
         (Path("out") / name / "model.safetensors").unlink()
     Path("out/metrics.jsonl").write_text("of a time that is no more\n")
@@ -176,7 +176,7 @@ def test_changed_settings_are_refused_by_name_with_both_values(train, unfinished
 
 
 def test_a_changed_mapping_is_refused_as_a_whole(train, teacher):
-    """One name or several with weights; parameters that were, or are, the defaults."""
+    """For one divergence and several divergences, with and without the default parameters."""
     kd = ["method=gkd", f"teacher.path={teacher}/best", "student.vocab_size=300"]
     assert train(*kd).status == 0
     shutil.rmtree("out/checkpoints/step-000006")
@@ -247,7 +247,7 @@ def test_a_folder_that_cannot_be_written_is_refused(command, settings):
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_there(settings, tmp_path, monkeypatch):
-    """By a limit on the size of a file, which rollouts and weights are over and figures not."""
+    """A size limit makes files of weights fail. Files of metrics are smaller than the limit."""
     monkeypatch.chdir(tmp_path)
     arguments = ["train", *settings, *BUILT, *OFTEN, "output=out", "runtime.trackers=[]"]
     process = start([*arguments, "training.steps=2"], tmp_path)
@@ -271,12 +271,12 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(settings, tmp_path, m
 
 
 def test_a_second_signal_ends_at_once(settings, tmp_path):
-    """Also where the step at hand never ends."""
+    """A second signal also stops a run whose current step never ends."""
     options = ["output=out", "training.steps=100000"]
     process = start(["train", *settings, *BUILT, *options], tmp_path, hang)
     wait_for(tmp_path / "errors.txt", "hangs")
     process.terminate()
-    wait_for(tmp_path / "errors.txt", "SIGTERM: this step is finished")
+    wait_for(tmp_path / "errors.txt", "SIGTERM: the run stops after this step")
     process.join(2.5)
     assert process.exitcode is None
     process.terminate()

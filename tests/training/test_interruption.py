@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a training: a short word, and models and checkpoints that are whole."""
+"""Ctrl-C during training: a short message, and complete models and checkpoints."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ def test_ctrl_c(settings, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "minillm", "train", *settings, *BUILT, *options],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-        # Not ignored as by shells for what they start in the background.
+        # Shells let background processes ignore SIGINT. This process must receive SIGINT.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     output = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""A run that is stopped, by whatever, and goes on ends as one that never stopped: to the bit."""
+"""Runs that are stopped or killed, and then resumed, equal uninterrupted runs bitwise."""
 
 import json
 import random
@@ -19,7 +19,7 @@ RUNS = {
     "minillm": ["method=minillm", "method.rollouts_per_collection=8", "method.inner_epochs=2",
                 "method.lm_coef=1", "method.lm_kd_ratio=0.5", "method.lm_length=16",
                 "method.lm_batch_size=2", "data.plain_text=text.txt"],
-    # Half of the student's responses come from the last 8 that it wrote, some before the stop.
+    # Half of the student's responses are taken from its last 8, some of them from before the stop.
     "gkd with replay": ["method=gkd", "method.student_share=0.7", "method.replay_size=8",
                         "method.replay_share=0.5"],
     "imitkd": ["method=imitkd"],
@@ -34,7 +34,7 @@ RUNS = {
 
 @pytest.fixture
 def options(settings, teacher, tmp_path):
-    """The arguments of a tiny run: 7 steps, scored every 4, a collection every 4."""
+    """The arguments of a tiny run: 7 steps, a validation and a collection every 4 steps."""
 
     def of(name, *more):
         (tmp_path / "text.txt").write_text("some words of plain text\n" * 20)
@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(name, options, command,
     hard = ["student.path=null", f"student.tokenizer={teacher}/best", *BUILT[:-1],
             "student.dropout=0.1", "training.schedule=linear"]  # fmt: skip
     assert command(*options(name, *hard), "output=whole").status == 0
-    for step in (3, 6):  # in the first collection between two logs, and in the second
+    for step in (3, 6):  # in the first collection, between two logs; and in the second collection
         stopping(step)
         stopped = command(*options(name, *hard), "output=out", "resume=auto")
         assert stopped.status == 75, stopped.err
@@ -73,7 +73,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(name, options, command,
 
 
 def points(run: str) -> dict[str, list[int]]:
-    """The steps of every curve that TensorBoard shows, but for times."""
+    """The steps of each curve in TensorBoard, except curves of times."""
     found = {}
     for folder in {path.parent for path in Path(run, "logs").rglob("events.*")}:
         events = EventAccumulator(str(folder)).Reload()
@@ -88,14 +88,14 @@ def test_killed_ten_times(options, command, tmp_path):
     assert command(*arguments, "output=whole").status == 0
     chance, places = random.Random(1), []
     for _ in range(10):
-        # Going on takes 100 file operations, and each checkpoint 80.
+        # A resume needs 100 file operations, and each checkpoint needs 80.
         kill = partial(kill_before_operation, chance.randrange(20, 340))
         process = start([*arguments, "output=out", "resume=auto"], tmp_path, kill)
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, Path("errors.txt").read_text()
         places.append(len(Path("out/metrics.jsonl").read_bytes()))
     print(places)
-    assert len(set(places)) > 5, places  # and not all at one place
+    assert len(set(places)) > 5, places  # the kills hit different positions
     last = start([*arguments, "output=out", "resume=auto"], tmp_path)
     last.join(60)
     assert last.exitcode == 0, Path("errors.txt").read_text()

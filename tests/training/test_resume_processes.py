@@ -1,4 +1,4 @@
-"""Two processes: stopped by a signal to one of them, killed, and gone on with as one or two."""
+"""Runs of two processes that are stopped or killed, and resumed with one or two processes."""
 
 import random
 import signal
@@ -21,14 +21,14 @@ from tests.training.interrupting import (
 
 MINILLM = ["method=minillm", "method.rollouts_per_collection=8", "method.inner_epochs=2"]
 SFT = ["method=sft", "student.dropout=0"]
-# Responses of the student, a projection that is trained beside it, and a teacher that changes.
+# Student-written responses, a projection that is trained beside the student, a changing teacher.
 PARTS = ["method=gkd", "method.kd_ratio=0.5", "method.layers=[[-1,-1]]", "teacher.kind=average",
          "teacher.path=null", "teacher.rate=0.3"]  # fmt: skip
 
 
 @pytest.fixture
 def launch(settings, teacher, tmp_path, monkeypatch):
-    """Starts so many processes of one run; returns them."""
+    """Start the processes of one run; `count` is their number."""
     monkeypatch.chdir(tmp_path)
     models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
 
@@ -73,7 +73,7 @@ def test_another_number_of_processes_goes_on_with_the_same_batches(launch, metho
     assert statuses(stopped) == [75] * first, Path("errors.txt").read_text()
     finish(launch(second, *run, "output=out", "resume=auto"))
     out, whole = (outcome(Path(name)) for name in ("out", "whole"))
-    for found in (out, whole):  # without what validation samples
+    for found in (out, whole):  # without the scores of sampled responses in validation
         found["metrics"] = [trained(line) for line in found["metrics"]]
         del found["weights"]["best"], found["history"], found["best"]
     assert same_outcome(out, whole, 1e-5)
