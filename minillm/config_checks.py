@@ -6,6 +6,7 @@ from minillm.config import (
     Config,
     DataConfig,
     MethodConfig,
+    MiniLLMConfig,
     TeacherConfig,
     TokenLossConfig,
     TrainingConfig,
@@ -158,6 +159,7 @@ def validate(config: Config) -> None:
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
+    _check_collection(config.method)
     if config.resume and config.overwrite:
         raise InputError(
             f"resume={config.resume} and overwrite=true are both set: a run is either continued or "
@@ -180,3 +182,17 @@ def check_processes(config: Config, processes: int) -> None:
             f"runtime.shard_teacher=true or runtime.teacher_offload=true instead."
         )
     check_multiples(config, processes)
+    _check_collection(config.method, processes)
+
+
+def _check_collection(method: MethodConfig, processes: int = 1) -> None:
+    """Refuse a collection that does not give every process the same number of whole prompts."""
+    if not isinstance(method, MiniLLMConfig):
+        return
+    rollouts, repeats = method.rollouts_per_collection, method.responses_per_prompt
+    if rollouts % (repeats * processes):
+        raise InputError(
+            f"method.rollouts_per_collection={rollouts} cannot be divided into "
+            f"{repeats} responses per prompt on {processes} process(es) "
+            f"(method.responses_per_prompt={repeats}). Give a multiple of {repeats * processes}."
+        )

@@ -12,7 +12,7 @@ REFUSED = {
     "steps=3": ["'steps'", "training.steps"],
     "method.alpha=0.2": ["method.alpha", "method=minillm", "leave"],
     "method.name=kd": ["method.name=kd", "method=kd"],
-    "method=minilm": ["'minilm'", "'minillm'", "kd, minillm, seqkd, sft"],
+    "method=minilm": ["'minilm'", "'minillm'", "kd, minillm, minillm_average_reward, seqkd, sft"],
     "experiment=e2e/minilm": ["'e2e/minilm'", "'e2e/minillm'", "e2e/kd"],
     "data=embeded": ["'embeded'", "'embedded'", "e2e"],
     "data.kind=cvs": ["data.kind 'cvs'", "'csv'", "jsonl"],

@@ -70,23 +70,17 @@ def check_method(config: Config) -> None:
     if isinstance(settings, TokenLossConfig):
         divergences(settings)
     if isinstance(settings, MiniLLMConfig):
-        _check_responses_per_prompt(config)
+        _check_baseline(settings)
 
 
-def _check_responses_per_prompt(config: Config) -> None:
-    """Refuse a number of responses per prompt that a collection cannot have."""
-    settings = config.method
-    repeats, rollouts = settings.responses_per_prompt, settings.rollouts_per_collection
-    if rollouts % repeats:
-        raise InputError(
-            f"method.rollouts_per_collection={rollouts} is not a multiple of "
-            f"method.responses_per_prompt={repeats}. Change one of them."
-        )
+def _check_baseline(settings: MiniLLMConfig) -> None:
+    """Refuse a baseline of responses to the same prompt if a prompt has one response."""
+    repeats = settings.responses_per_prompt
     if objective_settings(settings).baseline == "prompt" and repeats == 1:
         raise InputError(
-            "method.baseline=prompt compares the responses to one prompt, but "
-            "method.responses_per_prompt is 1. Set it to 2 or more, or use "
-            "method.baseline=position."
+            f"method.baseline=prompt compares the responses to one prompt, but "
+            f"method.responses_per_prompt={repeats}. Give 2 or more, or use "
+            f"method.baseline=position."
         )
 
 

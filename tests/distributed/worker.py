@@ -42,6 +42,8 @@ METHODS = {
     # Whitening over all positions and plain text.
     "official": [*MINILLM, "method.variant=official", "method.lm_coef=1", "method.lm_kd_ratio=0.5",
                  "method.lm_batch_size=4", "method.lm_length=8", "data.plain_text=text.txt"],
+    "average_reward": [*MINILLM, "method.variant=average_reward", "method.baseline=prompt",
+                       "method.responses_per_prompt=2"],
     "gkd": ["method=gkd"],
     # Two checkpoints, because the test compares the projection of both.
     "hidden_states": ["method=hidden_states", "training.checkpoint_every=4"],
@@ -54,8 +56,8 @@ METHODS = {
     "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
 }  # fmt: skip
 # Methods that use no other functions of a backend than the methods above run on two backends.
-TWO = {"official": ("ddp", "zero3"), "gkd": ("ddp", "fsdp2"), "ensemble": ("ddp", "fsdp2"),
-       "top_k": ("ddp", "zero3")}  # fmt: skip
+TWO = {"official": ("ddp", "zero3"), "average_reward": ("ddp", "fsdp2"), "gkd": ("ddp", "fsdp2"), 
+       "ensemble": ("ddp", "fsdp2"), "top_k": ("ddp", "zero3")}  # fmt: skip
 CASES = [(method, runtime) for method in METHODS for runtime in TWO.get(method, RUNTIMES)]
 
 
@@ -98,9 +100,15 @@ def fixed_collection(self: Rollouts):
         batch = PromptBatch.pad(prompts, student.pad_id)
         generator = torch.Generator().manual_seed(3)
         rollout = sample(
-            student, batch, Decoding(8), generator=generator, teacher=teacher, alpha=0.2
+            student,
+            batch,
+            Decoding(8),
+            generator=generator,
+            teacher=teacher,
+            alpha=0.2,
+            computes_reverse_kl=self.computes_reverse_kl,
         )
-    return rollout.select(torch.arange(8)[self.setup.rank :: self.setup.world]), {}
+    return rollout.select(torch.arange(8).chunk(self.setup.world)[self.setup.rank]), {}
 
 
 def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from minillm.data.batches import PromptBatch
 from minillm.models import cache
 from minillm.models.heads import output_head
+from minillm.objectives.distributions import kl
 from minillm.sampling import sampler
 from minillm.sampling.generate import generate
 from minillm.sampling.sampler import Decoding, mix, sample
@@ -26,7 +27,7 @@ def rollout(alpha: float, kind: str = "gpt2", length: int = 12, **decoding):
     prompts = PromptBatch.pad(PROMPTS * 8, EOS)
     result = sample(
         student, prompts, Decoding(length, **decoding), generator=generator(), teacher=teacher,
-        alpha=alpha,
+        alpha=alpha, computes_reverse_kl=True,
     )  # fmt: skip
     return result, student, teacher
 
@@ -51,6 +52,15 @@ def test_the_hidden_states_of_the_teacher_give_its_logits(alpha):
     expected = response_logits(teacher, result.sequences)
     real_tokens = result.mask.bool()
     torch.testing.assert_close(rebuilt[real_tokens], expected[real_tokens], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_reverse_kl_is_that_of_full_forward_passes(alpha):
+    result, student, teacher = rollout(alpha)
+    logits = (response_logits(model, result.sequences) for model in (student, teacher))
+    expected = kl(*(x.log_softmax(-1) for x in logits)) * result.mask
+    assert expected.max() > 0.1
+    torch.testing.assert_close(result.reverse_kl, expected, atol=1e-10, rtol=0)
 
 
 def test_the_teacher_is_called_at_heads_and_once_at_the_end(monkeypatch):

@@ -19,6 +19,8 @@ RUNS = {
     "minillm": ["method=minillm", "method.rollouts_per_collection=8", "method.inner_epochs=2",
                 "method.lm_coef=1", "method.lm_kd_ratio=0.5", "method.lm_length=16",
                 "method.lm_batch_size=2", "data.plain_text=text.txt"],
+    "average reward": ["method=minillm_average_reward", "method.rollouts_per_collection=8",
+                       "method.responses_per_prompt=2", "method.baseline=prompt"],
     # Half of the student's responses are taken from its last 8, some of them from before the stop.
     "gkd with replay": ["method=gkd", "method.student_share=0.7", "method.replay_size=8",
                         "method.replay_share=0.5"],
