@@ -1,17 +1,17 @@
-# Sourced by scripts that train and score runs in $RUNS with the experiments configs/experiment/$SET.
+# Sourced by scripts that train and score runs in $RUNS with the experiments of configs/experiment.
 # Finished phases are not repeated, and interrupted runs are resumed.
 
 say() {
     printf '\n== %s\n' "$1"
 }
 
-train() { # NAME RUN [OVERRIDE...]: a run of experiment $SET/NAME in $RUNS/RUN
-    local name=$1 run=$2
+train() { # EXPERIMENT RUN [OVERRIDE...]: a run of EXPERIMENT in $RUNS/RUN
+    local experiment=$1 run=$2
     shift 2
     if [ -f "$RUNS/$run/summary.json" ]; then
         echo "$RUNS/$run is already finished"
     else
-        minillm train "experiment=$SET/$name" "output=$RUNS/$run" resume=auto "$@"
+        minillm train "experiment=$experiment" "output=$RUNS/$run" resume=auto "$@"
     fi
 }
 

@@ -6,29 +6,28 @@ set -euo pipefail
 source "$(dirname "$0")/install.sh"
 RUNS=${RUNS:-runs/quickstart}
 RESULTS=${RESULTS:-$RUNS/report}
-SET=embedded
 source scripts/phases.sh
 
 begin=$SECONDS
 say "1. Teacher: train 1M parameters on 10,000 gold responses."
-train teacher teacher
+train embedded/teacher teacher
 say "2. Student, phase 1: train 55K parameters on the same responses. All methods start from it."
-train init init
+train embedded/init init
 student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
 # A second core does not speed up such small models, so from here on two commands run in parallel.
 export OMP_NUM_THREADS=1
 baselines() {
     say "3. SFT, the first baseline: continue the fine-tuning on the gold responses."
-    train sft sft "${student[@]}"
+    train embedded/sft sft "${student[@]}"
     say "4. KD: on the gold responses, match the teacher's distribution of every next token."
-    train kd kd "${student[@]}"
+    train embedded/kd kd "${student[@]}"
 }
 say "3 and 4. SFT and KD run on one core (output: $RUNS/baselines.log), 5 and 6 on the other core."
 start_in_background baselines baselines
 say "5. SeqKD: fine-tune on responses of the teacher."
-train seqkd seqkd "${student[@]}"
+train embedded/seqkd seqkd "${student[@]}"
 say "6. MiniLLM: minimise the reverse KL on sampled responses, by policy gradient."
-train minillm minillm "${student[@]}"
+train embedded/minillm minillm "${student[@]}"
 wait_for_background
 say "7. Scores: five seeds at temperature 1, and greedy decoding, on 500 held-out inputs."
 start_in_background scores score embedded "kd sft init" teacher.path="$RUNS/teacher/best"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Learning rates on E2E: trains every method with every rate, from the start of scripts/e2e/run.sh,
-# and prints the best validation ROUGE-L of each run. Run scripts/e2e/run.sh before.
+# and prints the best validation ROUGE-L of each run. Run scripts/e2e/run.sh with the same BED before.
 #   bash scripts/e2e/tune.sh PATH     PATH: the folder with trainset.csv and devset.csv
 # RATES="1e-3 2e-3" and METHODS="sft minillm" select rates and methods. Finished runs are not
 # repeated.
@@ -14,7 +14,7 @@ for rate in ${RATES:-1e-3 2e-3 4e-3}; do
         if [ "$name" = seqkd ]; then # all rates use the same responses of the teacher
             overrides+=(method.file="$RUNS/seqkd.responses.jsonl")
         fi
-        train "$name" "tune/$name-$rate" "${overrides[@]}"
+        train "$BED/$name" "tune/$name-$rate" "${overrides[@]}"
     done
 done
 say "Best validation ROUGE-L"
