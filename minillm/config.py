@@ -283,9 +283,20 @@ class EvaluationConfig:
     top_k: int = setting(0, at_least=0)  # 0: all
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
+    # Temperatures at which the frontier of quality and diversity is measured; null or []: no frontier.
+    # Points of the frontier use neither `temperature` nor `top_k` nor `top_p`.
+    frontier: list[float] | None = setting(None, above=0)
+    # Shares of the mass, at temperature 1, of further points of the frontier.
+    frontier_top_p: list[float] | None = setting(None, above=0, below=1)
+    # Responses per prompt at each point. Diversities are comparable for equal numbers only.
+    frontier_samples: int = setting(2, at_least=2, only_with="frontier or frontier_top_p")
     limit: int | None = setting(None, at_least=1)  # number of inputs to score; null: all
     metrics: list[str] | None = None  # of evaluation/metrics.py; null: all cheap metrics
     name: str | None = None  # of the method in tables; null: the method that trained the model
+
+    @property
+    def has_frontier(self) -> bool:
+        return bool(self.frontier or self.frontier_top_p)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from pathlib import Path
 from minillm.config import (
     Config,
     DataConfig,
+    EvaluationConfig,
     MethodConfig,
     TeacherConfig,
     TokenLossConfig,
@@ -120,6 +121,13 @@ def _validate_training(training: TrainingConfig) -> None:
     require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
 
+def _validate_evaluation(evaluation: EvaluationConfig) -> None:
+    for name in ("frontier", "frontier_top_p"):
+        values = getattr(evaluation, name) or []
+        different = len(set(values)) == len(values)
+        require(different, f"evaluation.{name}", values, "a list of different numbers")
+
+
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
     placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
@@ -157,6 +165,7 @@ def validate(config: Config) -> None:
     _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
+    _validate_evaluation(config.evaluation)
     _validate_placement(config)
     if config.resume and config.overwrite:
         raise InputError(
