@@ -283,8 +283,8 @@ class EvaluationConfig:
     top_k: int = setting(0, at_least=0)  # 0: all
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
-    # Temperatures at which the frontier of quality and diversity is measured; null or []: no frontier.
-    # Points of the frontier use neither `temperature` nor `top_k` nor `top_p`.
+    # Temperatures of the frontier of quality and diversity; null or []: no frontier. Its points use
+    # neither `temperature` nor `top_k` nor `top_p`.
     frontier: list[float] | None = setting(None, above=0)
     # Shares of the mass, at temperature 1, of further points of the frontier.
     frontier_top_p: list[float] | None = setting(None, above=0, below=1)

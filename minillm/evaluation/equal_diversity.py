@@ -23,7 +23,7 @@ class Curve:
 
     Attributes:
         temperatures: of the points, float64 `[P]`; 0 for greedy decoding.
-        diversity, diversity_weights: of each input; the diversity of a point is their weighted mean.
+        diversity, diversity_weights: of each input; a point has their weighted mean.
         quality: of each input.
         quality_weights: None for equal weights.
     """
@@ -139,7 +139,7 @@ def sharpening(
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Sharpening | None:
-    """Split the difference at one temperature into sharpening and the difference at equal diversity.
+    """Split the difference at one temperature into sharpening and the rest, at equal diversity.
 
     Args:
         first, baseline: curves of the same N inputs, each with a point at the temperature.

@@ -107,9 +107,7 @@ def _metric_result(name: str, evaluation: Evaluation) -> MetricResult | None:
         greedy=greedy.mean() if greedy else None,
         per_input=per_input.tolist(),
         weights=None if input_weights is None else input_weights.tolist(),
-        greedy_per_input=(
-            greedy.per_input.tolist() if greedy and greedy.weights is None else None
-        ),
+        greedy_per_input=greedy.per_input.tolist() if greedy and greedy.weights is None else None,
     )
 
 

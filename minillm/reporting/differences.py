@@ -16,7 +16,7 @@ def differences_table(
     If the reference has several models, each model is compared with the methods of the same model
     and with the teacher.
     """
-    pairs = _pairs(groups, reference)
+    pairs = pairs_of(groups, reference)
     if not pairs:
         return None
     names = [f"{first.label} minus {second.label}" for first, second in pairs]
@@ -51,7 +51,7 @@ def differences_table(
     return f"{table(['data', 'methods', *columns], rows, texts=2)}\n\n{text}"
 
 
-def _pairs(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
+def pairs_of(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
     """Pairs of a group of the reference and a group of another method."""
     pairs = []
     for first in (group for group in groups if group.method == reference):

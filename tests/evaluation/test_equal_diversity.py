@@ -1,5 +1,7 @@
 """Differences at equal diversity: against a plain loop, and where the answer is known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def plain_difference(first: Curve, baseline: Curve, drawn: np.ndarray, at: float
             points.append((mean, sum(q[i] for i in drawn) / len(drawn)))
         points.sort()
         value = np.nan
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             if x0 <= at <= x1:
                 value = y0 + (at - x0) / (x1 - x0) * (y1 - y0)
         at_equal.append(value)
@@ -83,16 +85,18 @@ def test_sharpening_and_the_rest_are_the_whole_difference():
     same = sharpening(baseline, baseline, 1.0, resamples=20)
     assert same.at_equal_temperature.mean == same.sharpening.mean == 0
     assert sharpening(baseline, first, 1.0, resamples=20) is None  # first never has 0.95
-    with pytest.raises(ValueError, match="no point at temperature 0.7"):
+    with pytest.raises(ValueError, match=r"no point at temperature 0\.7"):
         sharpening(first, baseline, 0.7)
 
 
 def test_interpolation_in_any_order_and_at_the_ends():
-    diversity, values = np.array([[0.9, 0.5, 0.7], [0.6, 0.6, 0.6]]), np.array([[1.0, 5, 2], [3] * 3])
+    diversity = np.array([[0.9, 0.5, 0.7], [0.6, 0.6, 0.6]])
+    values = np.array([[1.0, 5, 2], [3, 3, 3]])
     at = np.array([0.5, 0.6, 0.8, 0.9, 0.95])
     expected = [[5, 3.5, 1.5, 1, np.nan], [np.nan, 3, np.nan, np.nan, np.nan]]
     np.testing.assert_allclose(interpolate(diversity, values, at), expected)
-    np.testing.assert_allclose(interpolate(np.array([[0.5]]), np.array([[7.0]]), at[:2]), [[7, np.nan]])
+    one_point = interpolate(np.array([[0.5]]), np.array([[7.0]]), at[:2])
+    np.testing.assert_allclose(one_point, [[7, np.nan]])
 
 
 def test_curves_of_other_inputs_are_refused():

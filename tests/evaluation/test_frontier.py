@@ -1,7 +1,8 @@
 """The frontier: entropies and KLs of the sampled distribution, pooled values, and its file."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,15 @@ from minillm.teachers import LocalTeacher
 from tests.methods.test_losses import BATCH, STUDENT, TEACHER, TRAIN, distributions
 
 LENGTH = 6
+LETTERS = "_abc"  # of the token ids
+
+
+def decode(rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
+    return [" ".join(LETTERS[token] for token in ids if token) for ids in rows]
+
+
+MODEL = replace(STUDENT, tokenizer=SimpleNamespace(batch_decode=decode, pad_token_id=0))
+EXAMPLES = [replace(example, references=("a b a b a", "c")) for example in TRAIN]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.5])
@@ -55,7 +65,7 @@ def evaluation():
         seeds=[10], greedy=False, frontier=[1.0, 0.2], frontier_top_p=[0.5], frontier_samples=3,
         metrics=["rougeL", "distinct_4", "reverse_kl"],
     )  # fmt: skip
-    return evaluate(STUDENT, LocalTeacher(TEACHER), TRAIN, settings, LENGTH)
+    return evaluate(MODEL, LocalTeacher(TEACHER), EXAMPLES, settings, LENGTH)
 
 
 def test_points_of_a_frontier(evaluation):
@@ -71,7 +81,7 @@ def test_points_of_a_frontier(evaluation):
     assert greedy.mean("rougeL") == evaluation.greedy.values["rougeL"].mean()
     assert greedy.mean("reverse_kl") is None and nucleus.mean("forward_kl") is None
     assert 0 < sharp.mean("entropy") < full.mean("entropy")
-    # The first sample at temperature 1 has the seed and the responses of the sampled pass.
+    # Greedy decoding has the diversity of three identical responses.
     texts = evaluation.greedy.responses.texts
     shares = [distinct_shares([text] * 3, 4).mean() for text in texts]
     assert greedy.array("diversity", len(TRAIN)) == pytest.approx(shares, rel=1e-3)
@@ -82,7 +92,7 @@ def test_points_of_a_frontier(evaluation):
 
 def test_a_frontier_without_a_teacher_has_no_kl():
     settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["rougeL"])
-    point = evaluate(STUDENT, None, TRAIN, settings, LENGTH).frontier.points[-1]
+    point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
     assert point.values["reverse_kl"] is None and point.values["forward_kl"] is None
     assert point.mean("entropy") > 0
 
@@ -109,7 +119,7 @@ def test_values_in_a_file_are_short():
     [
         ({"samples": 1}, "1 samples and 1 points"),
         ({"points": []}, "2 samples and 0 points"),
-        ({"points": [{"temperature": 1.0, "top_p": 1.0}]}, r"'frontier.points\[0\].values' is miss"),
+        ({"points": [{"temperature": 1.0, "top_p": 1.0}]}, r"points\[0\].values' is missing"),
         ({"points": [{"temperature": 1.0, "top_p": 1.0, "values": {}}]}, "lacks diversity"),
     ],
 )
