@@ -18,6 +18,8 @@ from minillm.reporting.look import DASHES, LOOK, ROLE_COLORS, png_of, styles_of
 _PANELS_IN_A_ROW = 3
 _POINTS_MARKED = 30
 _TEXT_HEIGHT = 11  # points, of one line of small text
+
+
 def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
     """A metric of each method with its 95% interval, as a PNG; one panel per data set.
 

@@ -110,7 +110,7 @@ def _difference_rows(
     rows, ranges = [], []
     for (first, second), *curves in pairs:
         same_data = [pair for pair in pairs if pair[0][0].data == first.data]
-        diversities = chosen or _diversities(same_data) or _diversities([((first, second), *curves)])
+        diversities = chosen or _diversities(same_data, [((first, second), *curves)])
         ranges.append((first, second, common_range(curves, with_greedy=True)))
         intervals = differences_at(*curves, diversities)
         temperatures = np.stack([temperatures_at(curve, diversities) for curve in curves], axis=1)
@@ -126,10 +126,19 @@ def _difference_rows(
     return rows
 
 
-def _diversities(pairs: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
-    """Round diversities that all curves of the pairs have at temperatures above 0, if there are."""
-    common = common_range([curve for _, *curves in pairs for curve in curves], with_greedy=False)
-    return round_values(*common) if common else []
+def _diversities(*choices: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
+    """Round diversities that all curves have, of the first choice of pairs that has such.
+
+    Diversities between greedy decoding and the lowest temperature are used only if there are no
+    others, because a straight line describes such a wide segment badly.
+    """
+    for with_greedy in (False, True):
+        for pairs in choices:
+            curves = [curve for _, *of_pair in pairs for curve in of_pair]
+            common = common_range(curves, with_greedy)
+            if common:
+                return round_values(*common)
+    return []
 
 
 def _check_diversities(
@@ -154,8 +163,8 @@ def _check_diversities(
 
 def _differences_legend(metric: Metric, has_rows: bool) -> str:
     text = (
-        f"Difference in {metric.label} with the 95% paired bootstrap interval over inputs. Diversity "
-        f"and {metric.label} of every point are computed again in each resample, and straight lines "
+        f"Difference in {metric.label} with the 95% paired bootstrap interval over inputs. Each "
+        f"resample computes diversity and {metric.label} of every point again. Straight lines "
         f"join the points. Temperatures: of both methods at this diversity; 0 is greedy decoding."
     )
     if metric.higher_is_better is False:

@@ -121,9 +121,7 @@ def _at(result, position: Position):
     return next(point for point in points if (point.temperature, point.top_p) == position)
 
 
-def _over_runs(
-    group: Group, position: Position, name: str
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _over_runs(group: Group, position: Position, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The values `[N]` of a point averaged over the runs, and their weights `[N]` or None."""
     runs = [(_at(result, position), result.inputs) for result in group.results]
     values = np.stack([point.array(name, inputs) for point, inputs in runs])  # [R, N]
