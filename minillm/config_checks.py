@@ -121,11 +121,15 @@ def _validate_training(training: TrainingConfig) -> None:
     require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
 
-def _validate_evaluation(evaluation: EvaluationConfig) -> None:
-    for name in ("frontier", "frontier_top_p"):
-        values = getattr(evaluation, name) or []
-        different = len(set(values)) == len(values)
-        require(different, f"evaluation.{name}", values, "a list of different numbers")
+def _validate_frontiers(evaluation: EvaluationConfig, training: TrainingConfig) -> None:
+    lists = {
+        "evaluation.frontier": evaluation.frontier,
+        "evaluation.frontier_top_p": evaluation.frontier_top_p,
+        "training.frontier": training.frontier,
+    }
+    for key, values in lists.items():
+        different = values is None or len(set(values)) == len(values)
+        require(different, key, values, "a list of different numbers")
 
 
 def _validate_placement(config: Config) -> None:
@@ -165,7 +169,7 @@ def validate(config: Config) -> None:
     _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
-    _validate_evaluation(config.evaluation)
+    _validate_frontiers(config.evaluation, config.training)
     _validate_placement(config)
     if config.resume and config.overwrite:
         raise InputError(
