@@ -194,5 +194,5 @@ def _read_value(content: dict, inputs: int, key: str, where: str) -> PointValue:
 
 
 def greedy_first(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
-    """The points by temperature; those of one temperature by their top-p."""
-    return sorted(points, key=lambda point: (point.temperature, point.top_p))
+    """The points by temperature; points with top-p are last."""
+    return sorted(points, key=lambda point: (point.top_p < 1, point.temperature, point.top_p))

@@ -192,8 +192,9 @@ def _sharpening_texts(pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric
         split = sharpening(curve, baseline, temperature)
         if split is None:
             texts.append(
-                f"{name}: {second.label} has no temperature with the diversity that {first.label} "
-                f"has at temperature {temperature:g}, so sharpening is not known."
+                f"{name}: the diversity of {first.label} at temperature {temperature:g} is outside "
+                f"the range of {second.label} or close to its end, so sharpening is not known. "
+                f"Evaluate at more temperatures, also above {temperature:g}."
             )
             continue
         texts.append(escape(f"{name}: {_in_sentences(first, second, temperature, split, metric)}"))
@@ -205,12 +206,11 @@ def _in_sentences(
 ) -> str:
     """The difference at equal temperature, and how much of it is left at equal diversity."""
     return (
-        f"at temperature {temperature:g} the difference in {metric.label} is "
-        f"{_interval(split.at_equal_temperature, metric)}, of which "
-        f"{_interval(split.sharpening, metric)} is sharpening: {second.label} gains this by a "
-        f"temperature of {split.temperature:.2f}, at which it has the diversity "
-        f"{split.diversity:.3f} of {first.label}. At this equal diversity, the difference is "
-        f"{_interval(split.at_equal_diversity, metric)}."
+        f"at temperature {temperature:g}, the difference in {metric.label} is "
+        f"{_interval(split.at_equal_temperature, metric)}. Of this, "
+        f"{_interval(split.sharpening, metric)} is sharpening, which {second.label} gains too at "
+        f"temperature {split.temperature:.2f}, where it has the diversity {split.diversity:.3f} of "
+        f"{first.label}; {_interval(split.at_equal_diversity, metric)} remains at equal diversity."
     )
 
 

@@ -1,5 +1,6 @@
 """The frontier of a group: its points averaged over training runs, and its curve."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,24 +96,23 @@ def common_range(curves: Sequence[Curve], with_greedy: bool) -> tuple[float, flo
 
 
 def round_values(low: float, high: float, count: int = 3) -> list[float]:
-    """At most `count` round numbers from `low` to `high`, evenly spread.
+    """`count` round numbers, evenly spread from `low` to `high`; the middle if that is impossible.
 
-    The step is the largest of 0.1, 0.05, 0.02, 0.01, ... that has `count` multiples in the range.
+    The numbers are multiples of the largest of 0.1, 0.05, 0.02, 0.01, ... with enough multiples. A
+    tenth of the range is left out at each end, where some resamples have no number.
     """
+    margin = (high - low) / 10
     for step in (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
-        first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+        first, last = math.ceil((low + margin) / step), math.floor((high - margin) / step)
         if last - first + 1 >= count:
-            chosen = np.linspace(first, last, count + 2)[1:-1] if last - first > count else (
-                np.linspace(first, last, count)
-            )  # fmt: skip
-            return [round(int(np.round(number)) * step, 3) for number in chosen]
+            return [round(round(n) * step, 3) for n in np.linspace(first, last, count).tolist()]
     return [round((low + high) / 2, 4)]
 
 
 def _positions(group: Group) -> list[Position]:
-    """The positions that all runs have, by temperature."""
+    """The positions that all runs have: by temperature, then those with top-p."""
     sets = [{(p.temperature, p.top_p) for p in result.frontier.points} for result in group.results]
-    return sorted(set.intersection(*sets))
+    return sorted(set.intersection(*sets), key=lambda position: (position[1] < 1, position))
 
 
 def _at(result, position: Position):

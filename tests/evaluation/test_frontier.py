@@ -72,8 +72,8 @@ def test_points_of_a_frontier(evaluation):
     frontier = evaluation.frontier
     assert frontier.samples == 3
     positions = [(point.temperature, point.top_p) for point in frontier.points]
-    assert positions == [(0, 1), (0.2, 1), (1, 0.5), (1, 1)]
-    greedy, sharp, nucleus, full = frontier.points
+    assert positions == [(0, 1), (0.2, 1), (1, 1), (1, 0.5)]
+    greedy, sharp, full, nucleus = frontier.points
     for point in frontier.points:  # distinct_4 looks at all responses, so it has no place here
         assert point.values.keys() == {"rougeL", "length", "diversity", "ngrams", "self_bleu",
                                        "entropy", "reverse_kl", "forward_kl"}  # fmt: skip
