@@ -79,6 +79,8 @@ def sample_frontier(
         ]  # fmt: skip
         points.append(_point(passes, decoding, names))
         log.info("frontier, %s", _in_words(points[-1], names))
+    if all(point.mean(NGRAMS) == 0 for point in points):
+        log.warning("no response has four words, so the frontier has no diversity")
     return Frontier(samples, greedy_first(points))
 
 

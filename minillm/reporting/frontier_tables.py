@@ -50,6 +50,13 @@ def frontier_text(
     """
     parts = ["## Quality and diversity", points_table(groups, metric)]
     pairs = _comparable(groups, metric, reference)
+    if diversities and not pairs:
+        raise InputError(
+            f"--diversity {' '.join(f'{x:g}' for x in diversities)}: no two methods can be compared. "
+            f"Give results of {reference} and of another method with the same inputs, with at least "
+            f"two temperatures, with equal evaluation.frontier_samples, and with responses of four "
+            f"words or more."
+        )
     if pairs:
         rows = _difference_rows(pairs, metric, diversities)
         header = ["data", "methods", "diversity", f"{metric.label}, difference", "temperatures"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minillm.evaluation.equal_diversity import Curve
-from minillm.evaluation.frontier import DIVERSITY
+from minillm.evaluation.frontier import DIVERSITY, NGRAMS, FrontierPoint
+from minillm.evaluation.result import Result
 from minillm.evaluation.statistics import weighted_mean
 from minillm.reporting.groups import Group
 
@@ -63,16 +64,15 @@ def curve_of(group: Group, name: str) -> Curve | None:
     The values of an input are averaged over the training runs. Points with top-p are left out.
 
     Returns:
-        None if there are fewer than two points with the value, or if the runs of the group have
-        other numbers of inputs or of responses per prompt.
+        None if there are fewer than two points with the value and with 4-grams, or if the runs of
+        the group have other numbers of inputs or of responses per prompt.
     """
     if not has_frontier(group) or len({result.inputs for result in group.results}) > 1:
         return None
     positions = [
         (temperature, top_p)
         for temperature, top_p in _positions(group)
-        if top_p == 1
-        and all(_at(result, (temperature, 1.0)).mean(name) is not None for result in group.results)
+        if top_p == 1 and all(_is_on_curve(_at(r, (temperature, 1)), name) for r in group.results)
     ]
     if len(positions) < 2:
         return None
@@ -115,10 +115,15 @@ def _positions(group: Group) -> list[Position]:
     return sorted(set.intersection(*sets), key=lambda position: (position[1] < 1, position))
 
 
-def _at(result, position: Position):
+def _at(result: Result, position: Position) -> FrontierPoint:
     """The point of a result at a position."""
     points = result.frontier.points
     return next(point for point in points if (point.temperature, point.top_p) == position)
+
+
+def _is_on_curve(point: FrontierPoint, name: str) -> bool:
+    """Whether a point has the value, and a diversity: without 4-grams there is none."""
+    return point.mean(name) is not None and point.mean(NGRAMS) != 0
 
 
 def _over_runs(group: Group, position: Position, name: str) -> tuple[np.ndarray, np.ndarray | None]:
