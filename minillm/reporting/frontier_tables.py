@@ -51,11 +51,11 @@ def frontier_text(
     parts = ["## Quality and diversity", points_table(groups, metric)]
     pairs = _comparable(groups, metric, reference)
     if diversities and not pairs:
+        given = " ".join(f"{diversity:g}" for diversity in diversities)
         raise InputError(
-            f"--diversity {' '.join(f'{x:g}' for x in diversities)}: no two methods can be compared. "
-            f"Give results of {reference} and of another method with the same inputs, with at least "
-            f"two temperatures, with equal evaluation.frontier_samples, and with responses of four "
-            f"words or more."
+            f"--diversity {given}: no two methods can be compared. Give results of {reference} and "
+            f"of another method for the same inputs, with at least two temperatures, with equal "
+            f"evaluation.frontier_samples, and with responses of four words or more."
         )
     if pairs:
         rows = _difference_rows(pairs, metric, diversities)
