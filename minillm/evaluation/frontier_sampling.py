@@ -24,7 +24,7 @@ from minillm.evaluation.frontier import (
     point_value,
 )
 from minillm.evaluation.metrics import METRICS, cheap_metrics
-from minillm.evaluation.scoring import Scores, score
+from minillm.evaluation.scoring import Scores, Values, score
 from minillm.evaluation.statistics import average_over_seeds
 from minillm.evaluation.within_prompt import distinct_within, self_bleu
 from minillm.models.language_model import LanguageModel
@@ -111,38 +111,53 @@ def _point(passes: Sequence[Scores], decoding: Decoding, names: Sequence[str]) -
     """The values of a point from its S passes, averaged over the responses to each prompt."""
     values: dict[str, PointValue | None] = {}
     for name in names:
-        of_passes = [scores.values[name] for scores in passes]
-        weights = None
-        if of_passes[0].weights is not None:
-            weights = np.stack([of_pass.weights for of_pass in of_passes])
-        averaged = average_over_seeds(np.stack([x.per_input for x in of_passes]), weights)
-        weights_name = f"{name}_weights"
-        values[name] = point_value(*averaged, weights_name)
-        if weights is not None:
-            values[weights_name] = point_value(averaged[1])
+        values |= _metric_values(name, [scores.values[name] for scores in passes])
     responses = [scores.responses for scores in passes]
-    lengths = np.stack([of_pass.lengths for of_pass in responses]).astype(np.float64)  # [S, N]
-    values[LENGTH] = point_value(lengths.mean(axis=0))
-    texts = [of_pass.texts for of_pass in responses]
+    lengths = np.stack([each.lengths for each in responses]).astype(np.float64)  # [S, N]
+    texts = [each.texts for each in responses]
     shares, counts = distinct_within(texts)
-    values[DIVERSITY] = point_value(shares, counts, NGRAMS)
-    values[NGRAMS] = point_value(counts)
-    values[SELF_BLEU] = point_value(self_bleu(texts))
-    for name in (ENTROPY, REVERSE_KL, FORWARD_KL):
-        sums = [getattr(of_pass, name) for of_pass in responses]
-        if decoding.temperature == 0:
-            sums = [np.zeros(lengths.shape[1])] * len(passes) if name == ENTROPY else [None]
-        values[name] = None
-        if not any(of_pass is None for of_pass in sums):
-            per_token, weights = average_over_seeds(np.stack(sums) / lengths, lengths)
-            if np.isfinite(per_token).all():
-                values[name] = point_value(per_token, weights, LENGTH)
+    values |= {
+        LENGTH: point_value(lengths.mean(axis=0)),
+        DIVERSITY: point_value(shares, counts, NGRAMS),
+        NGRAMS: point_value(counts),
+        SELF_BLEU: point_value(self_bleu(texts)),
+    }
+    if decoding.temperature == 0:
+        no_entropy = point_value(np.zeros(lengths.shape[1]))
+        values |= {ENTROPY: no_entropy, REVERSE_KL: None, FORWARD_KL: None}
+    else:
+        for name in (ENTROPY, REVERSE_KL, FORWARD_KL):
+            values[name] = _per_token([getattr(each, name) for each in responses], lengths)
     return FrontierPoint(decoding.temperature, decoding.top_p, values)
+
+
+def _metric_values(name: str, passes: Sequence[Values | None]) -> dict[str, PointValue | None]:
+    """A metric, and its weights under another name if it has weights."""
+    if None in passes or not all(np.isfinite(each.per_input).all() for each in passes):
+        return {name: None}
+    per_input = np.stack([each.per_input for each in passes])  # [S, N]
+    if passes[0].weights is None:
+        return {name: point_value(per_input.mean(axis=0))}
+    weights_name = f"{name}_weights"
+    averaged = average_over_seeds(per_input, np.stack([each.weights for each in passes]))
+    return {name: point_value(*averaged, weights_name), weights_name: point_value(averaged[1])}
+
+
+def _per_token(sums: Sequence[np.ndarray | None], lengths: np.ndarray) -> PointValue | None:
+    """Nats per token of each input, weighed by its tokens; None if a sum is unknown or infinite.
+
+    Args:
+        sums: over the tokens of each response, in nats: `[N]` for each of S passes.
+        lengths: tokens, `[S, N]`.
+    """
+    if any(of_pass is None or not np.isfinite(of_pass).all() for of_pass in sums):
+        return None
+    return point_value(*average_over_seeds(np.stack(sums) / lengths, lengths), LENGTH)
 
 
 def _in_words(point: FrontierPoint, names: Sequence[str]) -> str:
     """Values of a point for the log, such as `temperature 0.5: diversity 0.801, ROUGE-L 53.4`."""
     where = f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
-    metrics = (f"{METRICS[name].label} {point.mean(name):{METRICS[name].form}}" for name in names
-               if METRICS[name].higher_is_better)  # fmt: skip
-    return f"{where}: diversity {point.mean(DIVERSITY):.3f}, {', '.join(metrics)}"
+    metrics = [f"{METRICS[name].label} {point.mean(name):{METRICS[name].form}}" for name in names
+               if METRICS[name].higher_is_better and point.values[name]]  # fmt: skip
+    return f"{where}: {', '.join([f'diversity {point.mean(DIVERSITY):.3f}', *metrics])}"

@@ -13,10 +13,12 @@ from minillm.errors import InputError
 from minillm.evaluation.evaluate import evaluate
 from minillm.evaluation.frontier import Frontier, FrontierPoint, point_value, read_frontier
 from minillm.evaluation.frontier_sampling import frontier_terms
+from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.ngrams import distinct_shares
 from minillm.models.forward import response_terms
 from minillm.sampling.sampler import Decoding
 from minillm.teachers import LocalTeacher
+from tests.evaluation.toy import Letters
 from tests.methods.test_losses import BATCH, STUDENT, TEACHER, TRAIN, distributions
 
 LENGTH = 6
@@ -131,3 +133,14 @@ def test_malformed_frontiers_are_refused(change, message):
         read_frontier(good | change, 2, "file")
     with pytest.raises(InputError, match="has 2 numbers, but there are 3 inputs"):
         read_frontier(good, 3, "file")
+
+
+def test_a_metric_with_weights_keeps_them(monkeypatch):
+    monkeypatch.setitem(METRICS, "letterCount", Letters())
+    settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["letterCount"])
+    point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
+    assert point.values["letterCount"].weights == "letterCount_weights"
+    weights = point.weights("letterCount", len(TRAIN))
+    assert weights == pytest.approx(point.array("length", len(TRAIN)))
+    mean = np.average(point.array("letterCount", len(TRAIN)), weights=weights)
+    assert point.mean("letterCount") == pytest.approx(mean, rel=1e-3)
