@@ -89,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
                         "training.png, such as loss (repeatable)")  # fmt: skip
     report.add_argument("--against", metavar="METHOD", help="the method to compare with all others;"
                         " by default minillm, or the best student without it")  # fmt: skip
+    report.add_argument("--diversity", nargs="+", type=float, metavar="SHARE", help="diversities "
+                        "at which frontiers are compared, such as 0.8 0.9; by default a few round "
+                        "numbers that all methods have")  # fmt: skip
     return top
 
 
@@ -117,6 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
                 metrics=arguments.metric,
                 curves=arguments.curve,
                 against=arguments.against,
+                diversities=arguments.diversity,
             )
         )
         return

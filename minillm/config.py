@@ -268,6 +268,12 @@ class TrainingConfig:
     checkpoint_every: int | None = setting(None, at_least=1, may_change=True)
     keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # older ones are deleted
     select_by: str = "rougeL"  # a validation score, or `last`; see evaluation/selection.py
+    # select_by=frontier samples twice per prompt at these temperatures. The score is ROUGE-L where
+    # the two responses have this share of distinct 4-grams.
+    frontier: list[float] = setting(
+        [0.3, 0.6, 1.0, 1.5], above=0, not_empty=True, only_with="select_by=frontier"
+    )
+    frontier_diversity: float = setting(0.8, above=0, at_most=1, only_with="select_by=frontier")
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 
@@ -288,9 +294,20 @@ class EvaluationConfig:
     top_k: int = setting(0, at_least=0)  # 0: all
     top_p: float = setting(1.0, above=0, at_most=1)
     batch_size: int = setting(128, at_least=1)
+    # Temperatures of the frontier of quality and diversity; null or []: no frontier. Its points use
+    # neither `temperature` nor `top_k` nor `top_p`.
+    frontier: list[float] | None = setting(None, above=0)
+    # Shares of the mass, at temperature 1, of further points of the frontier.
+    frontier_top_p: list[float] | None = setting(None, above=0, below=1)
+    # Responses per prompt at each point. Diversities are comparable for equal numbers only.
+    frontier_samples: int = setting(2, at_least=2, only_with="frontier or frontier_top_p")
     limit: int | None = setting(None, at_least=1)  # number of inputs to score; null: all
     metrics: list[str] | None = None  # of evaluation/metrics.py; null: all cheap metrics
     name: str | None = None  # of the method in tables; null: the method that trained the model
+
+    @property
+    def has_frontier(self) -> bool:
+        return bool(self.frontier or self.frontier_top_p)
 
 
 @dataclass

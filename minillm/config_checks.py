@@ -5,6 +5,7 @@ from pathlib import Path
 from minillm.config import (
     Config,
     DataConfig,
+    EvaluationConfig,
     MethodConfig,
     MiniLLMConfig,
     TeacherConfig,
@@ -121,6 +122,17 @@ def _validate_training(training: TrainingConfig) -> None:
     require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
 
+def _validate_frontiers(evaluation: EvaluationConfig, training: TrainingConfig) -> None:
+    lists = {
+        "evaluation.frontier": evaluation.frontier,
+        "evaluation.frontier_top_p": evaluation.frontier_top_p,
+        "training.frontier": training.frontier,
+    }
+    for key, values in lists.items():
+        different = values is None or len(set(values)) == len(values)
+        require(different, key, values, "a list of different numbers")
+
+
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
     placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
@@ -158,6 +170,7 @@ def validate(config: Config) -> None:
     _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
+    _validate_frontiers(config.evaluation, config.training)
     _validate_placement(config)
     _check_collection(config.method)
     if config.resume and config.overwrite:

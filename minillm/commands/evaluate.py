@@ -85,4 +85,5 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         wall_seconds=evaluation.seconds,
         provenance=provenance(),
         config=asdict(config),
+        frontier=evaluation.frontier,
     )

@@ -143,7 +143,7 @@ def run(
         teacher=setup.teacher.exact() if setup.teacher and setup.shared_tokenizer else None,
         examples=validation[: training.validation_inputs],
         decoding=Decoding(config.data.max_response_length),
-        seeds=training.validation_seeds,
+        training=training,
         batch_size=config.evaluation.batch_size,
     )
     settings = asdict(config)

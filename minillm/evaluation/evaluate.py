@@ -11,6 +11,8 @@ import numpy as np
 
 from minillm.config import EvaluationConfig
 from minillm.data.encoding import Example
+from minillm.evaluation.frontier import Frontier
+from minillm.evaluation.frontier_sampling import sample_frontier
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import MetricResult
 from minillm.evaluation.scoring import Scores, score
@@ -29,6 +31,7 @@ class Evaluation:
     sampled: dict[int, Scores]
     greedy: Scores | None
     seconds: float
+    frontier: Frontier | None = None
 
 
 def evaluate(
@@ -39,6 +42,8 @@ def evaluate(
     max_length: int,
 ) -> Evaluation:
     """Sample responses to all inputs with every seed, and decode greedily if `settings.greedy`.
+
+    If `settings` name a frontier, it is sampled too, and greedy decoding is its end point.
 
     Args:
         model: writes the responses.
@@ -52,16 +57,18 @@ def evaluate(
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
-    sampled, greedy = {}, None
+    sampled, greedy, frontier = {}, None, None
     with teacher.whole() if teacher else nullcontext() as whole:
         for seed in settings.seeds:
             sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
-    if settings.greedy:
-        greedy_decoding = replace(decoding, temperature=0.0)
-        greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
-        log.info("greedy: %s", _in_words(greedy))
-    return Evaluation(sampled, greedy, time.perf_counter() - start)
+        if settings.greedy or settings.has_frontier:
+            greedy_decoding = replace(decoding, temperature=0.0)
+            greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
+            log.info("greedy: %s", _in_words(greedy))
+        if settings.has_frontier:
+            frontier = sample_frontier(model, whole, examples, settings, max_length, greedy)
+    return Evaluation(sampled, greedy, time.perf_counter() - start, frontier)
 
 
 def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:
@@ -100,6 +107,7 @@ def _metric_result(name: str, evaluation: Evaluation) -> MetricResult | None:
         greedy=greedy.mean() if greedy else None,
         per_input=per_input.tolist(),
         weights=None if input_weights is None else input_weights.tolist(),
+        greedy_per_input=greedy.per_input.tolist() if greedy and greedy.weights is None else None,
     )
 
 

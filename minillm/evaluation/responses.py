@@ -16,12 +16,16 @@ class Responses:
         finished: whether the response ended in EOS before the length limit, `[N]`.
         reverse_kl: exact KL[q || p] summed over the tokens of each response, in nats, `[N]`. None
             without a teacher that has the model's tokenizer.
+        forward_kl: KL[p || q] likewise; None where it was not computed.
+        entropy: H[q] of the sampled distribution, likewise; None where it was not computed.
     """
 
     texts: Sequence[str]
     lengths: np.ndarray
     finished: np.ndarray
     reverse_kl: np.ndarray | None = None
+    forward_kl: np.ndarray | None = None
+    entropy: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -29,6 +33,7 @@ class Responses:
     def select(self, indices: Sequence[int]) -> "Responses":
         """The responses to the inputs with these indices."""
         indices = np.asarray(indices, dtype=np.int64)
-        reverse_kl = None if self.reverse_kl is None else self.reverse_kl[indices]
+        sums = (self.reverse_kl, self.forward_kl, self.entropy)
+        chosen = (None if values is None else values[indices] for values in sums)
         texts = [self.texts[i] for i in indices]
-        return Responses(texts, self.lengths[indices], self.finished[indices], reverse_kl)
+        return Responses(texts, self.lengths[indices], self.finished[indices], *chosen)

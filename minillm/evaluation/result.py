@@ -9,72 +9,71 @@ Only this file uses the keys of a result file. Format 2 is a json object:
         per_seed              mean of each sampling seed
         greedy                mean of greedy decoding, or null
         per_input, weights    of each input, averaged over sampling seeds; null for equal weights
+        greedy_per_input      of greedy decoding; only for metrics with equal weights (optional)
     training    seconds, steps, best_step and seed of the run, or null
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
+    frontier    quality and diversity over temperatures, see `frontier.py` (optional)
 
 Format 1 can be read too. It has all values of ROUGE-L and only the means of the other metrics.
 Unknown keys at the top level are preserved.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from json import dumps
 from types import NoneType
 from typing import Any
 
 from minillm.errors import InputError
+from minillm.evaluation.frontier import Frontier, read_frontier
+from minillm.evaluation.result_checks import MAYBE, NUMBER, check_keys, check_numbers
 
 FORMAT = 2
 ROUGE_L = "rougeL"
-_NUMBER = (int, float)
-_MAYBE = (*_NUMBER, NoneType)
 # The allowed types of dotted keys. Keys below an object that is null are not checked.
 _COMMON = {
     "data": (str,),
     "inputs": (int,),
     "method": (str,),
     "model": (str,),
-    "parameters": _MAYBE,
+    "parameters": MAYBE,
     "training": (dict, NoneType),
-    "training.seconds": _MAYBE,
+    "training.seconds": MAYBE,
     "training.seed": (int, NoneType),
     "run": (dict, NoneType),
     "run.name": (str,),
     "run.history": (list,),
     "seeds": (list,),
-    "temperature": _NUMBER,
-    "wall_seconds": _NUMBER,
+    "temperature": NUMBER,
+    "wall_seconds": NUMBER,
     "provenance": (dict,),
     "config": (dict, NoneType),
 }
 _FORMAT_1 = {
     "rougeL": (dict,),
-    "rougeL.mean": _NUMBER,
-    "rougeL.std": _MAYBE,
-    "rougeL.ci_low": _NUMBER,
-    "rougeL.ci_high": _NUMBER,
+    "rougeL.mean": NUMBER,
+    "rougeL.std": MAYBE,
+    "rougeL.ci_low": NUMBER,
+    "rougeL.ci_high": NUMBER,
     "greedy": (dict, NoneType),
-    "greedy.rougeL": _NUMBER,
-    "length": _MAYBE,
-    "empty": _MAYBE,
-    "unfinished": _MAYBE,
-    "reverse_kl": _MAYBE,
+    "greedy.rougeL": NUMBER,
+    "length": MAYBE,
+    "empty": MAYBE,
+    "unfinished": MAYBE,
+    "reverse_kl": MAYBE,
     "per_input": (list,),
 }
 _METRIC = {
-    "mean": _NUMBER,
-    "std": _MAYBE,
-    "ci_low": _MAYBE,
-    "ci_high": _MAYBE,
+    "mean": NUMBER,
+    "std": MAYBE,
+    "ci_low": MAYBE,
+    "ci_high": MAYBE,
     "per_seed": (dict,),
-    "greedy": _MAYBE,
+    "greedy": MAYBE,
     "per_input": (list, NoneType),
     "weights": (list, NoneType),
 }
-_KIND_NAMES = {str: "text", int: "a number", float: "a number", dict: "an object", list: "a list",
-               NoneType: "null"}  # fmt: skip
 _NUMBER_LIST = re.compile(r"\[\n[-+.\deE,\s]+\]")
 
 
@@ -94,6 +93,7 @@ class MetricResult:
     greedy: float | None = None
     per_input: list[float] | None = None
     weights: list[float] | None = None
+    greedy_per_input: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Result:
     wall_seconds: float
     provenance: dict[str, Any]
     config: dict[str, Any] | None
+    frontier: Frontier | None = None
     unknown_keys: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, name: str) -> MetricResult | None:
@@ -148,6 +149,11 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The result as the object of a file of format 2."""
         content = {"format": FORMAT} | asdict(self)
+        if self.frontier is None:
+            del content["frontier"]
+        for values in filter(None, content["metrics"].values()):
+            if values["greedy_per_input"] is None:
+                del values["greedy_per_input"]
         return content | content.pop("unknown_keys")
 
     @staticmethod
@@ -173,7 +179,7 @@ class Result:
                 f"{where}: format {content['format']!r} is unknown. Allowed: "
                 f"{' or '.join(map(str, formats))}. Evaluate again with this version."
             )
-        _check_keys(content, _COMMON, where)
+        check_keys(content, _COMMON, where)
         rest = dict(content)
         metrics = formats[rest.pop("format")](rest, where)
         training, run = rest.pop("training"), _read_run(rest.pop("run"), where)
@@ -181,7 +187,9 @@ class Result:
             values = {name: training.get(name) for name in Training.__dataclass_fields__}
             training = Training(**values)
         plain = {name: rest.pop(name) for name in _COMMON if name in rest}
-        return Result(**plain, metrics=metrics, training=training, run=run, unknown_keys=rest)
+        frontier = read_frontier(rest.pop("frontier", None), plain["inputs"], where)
+        return Result(**plain, metrics=metrics, training=training, run=run, frontier=frontier,
+                      unknown_keys=rest)  # fmt: skip
 
 
 def to_text(content: Any) -> str:
@@ -193,33 +201,35 @@ def to_text(content: Any) -> str:
 
 def _metrics_of_format_2(content: dict, where: str) -> dict[str, MetricResult | None]:
     """Check the metrics and remove them from `content`."""
-    _check_keys(content, {"metrics": (dict,)}, where)
+    check_keys(content, {"metrics": (dict,)}, where)
     metrics = {}
     for name, values in content.pop("metrics").items():
         key = f"metrics.{name}"
-        _check_keys({key: values}, {key: (dict, NoneType)}, where, nested=False)
+        check_keys({key: values}, {key: (dict, NoneType)}, where, nested=False)
         if values is None:
             metrics[name] = None
             continue
-        _check_keys(values, _METRIC, where, prefix=f"{key}.")
-        for part in ("per_input", "weights"):
+        check_keys(values, _METRIC, where, prefix=f"{key}.")
+        values = {"greedy_per_input": None} | values
+        for part in ("per_input", "weights", "greedy_per_input"):
             if values[part] is not None:
-                _check_numbers(values[part], f"{key}.{part}", where)
+                check_numbers(values[part], f"{key}.{part}", where)
         counts = [len(values[part]) for part in ("per_input", "weights") if values[part]]
         if len(set(counts)) > 1:
             raise InputError(
                 f"{where}: key '{key}.weights' has {counts[1]} numbers, but 'per_input' has "
                 f"{counts[0]}. Evaluate again to write both."
             )
-        metrics[name] = MetricResult(**{part: values[part] for part in _METRIC})
+        parts = (*_METRIC, "greedy_per_input")
+        metrics[name] = MetricResult(**{part: values[part] for part in parts})
     return metrics
 
 
 def _metrics_of_format_1(content: dict, where: str) -> dict[str, MetricResult | None]:
     """Check the metrics and remove them from `content`."""
-    _check_keys(content, _FORMAT_1, where)
+    check_keys(content, _FORMAT_1, where)
     values = {key: content.pop(key) for key in _FORMAT_1 if "." not in key}
-    _check_numbers(values["per_input"], "per_input", where)
+    check_numbers(values["per_input"], "per_input", where)
     rouge, greedy = values["rougeL"], values["greedy"] or {}
     parts = {part: rouge[part] for part in ("mean", "std", "ci_low", "ci_high")}
     metrics = {
@@ -244,36 +254,3 @@ def _read_run(run: dict | None, where: str) -> Run | None:
             f"{where}: an entry of 'run.history' has no 'step'. Evaluate the run again."
         )
     return Run(run["name"], run["history"])
-
-
-def _check_keys(
-    content: Mapping[str, Any],
-    keys: Mapping[str, tuple[type, ...]],
-    where: str,
-    prefix: str = "",
-    nested: bool = True,
-) -> None:
-    """Refuse an object that lacks a key, or has a value of a type that is not allowed."""
-    for key, kinds in keys.items():
-        parent, _, name = key.rpartition(".") if nested else ("", "", key)
-        holder = content[parent] if parent else content
-        if holder is None:  # an optional object that is null
-            continue
-        if name not in holder:
-            raise InputError(
-                f"{where}: key {prefix + key!r} is missing. Evaluate again to write it."
-            )
-        value = holder[name]
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            allowed = " or ".join(dict.fromkeys(_KIND_NAMES[kind] for kind in kinds))
-            raise InputError(
-                f"{where}: key {prefix + key!r} is {value!r}, but must be {allowed}. Evaluate "
-                f"again."
-            )
-
-
-def _check_numbers(values: list, key: str, where: str) -> None:
-    if not values or not all(isinstance(value, _NUMBER) for value in values):
-        raise InputError(
-            f"{where}: key {key!r} must hold one number for each input. Evaluate again."
-        )

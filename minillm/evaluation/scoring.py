@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from minillm.data.batches import SequenceBatch
 from minillm.data.encoding import Example, teacher_prompt_batch
@@ -18,12 +17,16 @@ from minillm.evaluation.statistics import weighted_mean
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.divergences import ReverseKL
-from minillm.objectives.targets import Targets
-from minillm.objectives.terms import DivergenceTerm, TokenLogProb
+from minillm.objectives.terms import DivergenceTerm, Terms, TokenLogProb
 from minillm.processes import failing_together, gathered, share
 from minillm.sampling.generate import by_length, generate, length_batches, response_texts
+from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
+
+# The terms of a pass by default: KL[q || p], exact over the vocabulary at each token. For responses
+# of the student, the mean of the sums over tokens estimates the reverse KL of whole sequences.
+REVERSE_KL: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,24 @@ def score(
     seed: int,
     batch_size: int,
     metrics: Sequence[str] | None = None,
+    terms: Terms = REVERSE_KL,
 ) -> Scores:
     """Respond to every input once and score the responses.
 
     Args:
         model: writes the responses.
-        teacher: for the reverse KL; None if there is none, or if its tokenizer is not that of the
+        teacher: for divergences; None if there is none, or if its tokenizer is not that of the
             model. Without a teacher, metrics that need a teacher are None.
         examples: N inputs.
         decoding: temperature and limits.
         seed: seed of the sampling.
         batch_size: inputs decoded at once.
         metrics: names; None for all cheap ones.
+        terms: see `respond`.
     """
-    responses = respond(model, teacher, examples, decoding, seed=seed, batch_size=batch_size)
+    responses = respond(
+        model, teacher, examples, decoding, seed=seed, batch_size=batch_size, terms=terms
+    )
     names = cheap_metrics() if metrics is None else metrics
     return Scores(responses, {name: _values(METRICS[name], responses, examples) for name in names})
 
@@ -84,8 +91,16 @@ def respond(
     *,
     seed: int,
     batch_size: int,
+    terms: Terms = REVERSE_KL,
 ) -> Responses:
-    """Respond to every input once; with a teacher, add the reverse KL of each response."""
+    """Respond to every input once, and sum some terms over the tokens of each response.
+
+    Args:
+        model, teacher, examples, decoding, seed, batch_size: as in `score`.
+        terms: by the names of the fields of `Responses`. Terms that need a teacher are left out if
+            there is none.
+    """
+    terms = {name: term for name, term in terms.items() if teacher or not term.needs_targets}
     prompts = [example.prompt_ids for example in examples]
     batches = generate(
         model,
@@ -98,19 +113,32 @@ def respond(
     rows = []
     with failing_together(FloatingPointError):
         for indices, rollout in batches:
-            divergences = torch.zeros(len(indices))
-            if teacher:
-                batch = [examples[i] for i in indices]
-                teacher_prompts = teacher_prompt_batch(batch, model.pad_id, model.device)
-                sequences = rollout.sequences.with_prompts(teacher_prompts)
-                targets = teacher.score(sequences).targets
-                divergences = exact_reverse_kl(model, targets, rollout.sequences)
+            batch = [examples[i] for i in indices]
+            sums = _sums_of_terms(model, teacher, batch, rollout, terms)
             lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
-            rows += zip(indices, response_texts(model, rollout), lengths, finished,
-                        divergences.tolist(), strict=True)  # fmt: skip
+            rows += zip(indices, response_texts(model, rollout), lengths, finished, *sums,
+                        strict=True)  # fmt: skip
     _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
-    lengths, finished, divergences = map(np.array, columns)
-    return Responses(list(texts), lengths, finished, divergences if teacher else None)
+    lengths, finished, *sums = map(np.array, columns)
+    return Responses(list(texts), lengths, finished, **dict(zip(terms, sums, strict=True)))
+
+
+def _sums_of_terms(
+    model: LanguageModel,
+    teacher: Teacher | None,
+    examples: Sequence[Example],
+    rollout: Rollout,
+    terms: Terms,
+) -> list[list[float]]:
+    """The sum of each term over the tokens of each of B responses, in nats; one list per term."""
+    if not terms:
+        return []
+    targets = None
+    if any(term.needs_targets for term in terms.values()):
+        teacher_prompts = teacher_prompt_batch(examples, model.pad_id, model.device)
+        targets = teacher.score(rollout.sequences.with_prompts(teacher_prompts)).targets
+    values = response_terms(model, rollout.sequences, terms=terms, targets=targets)
+    return [values[name].sum(-1).tolist() for name in terms]
 
 
 def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:
@@ -124,18 +152,6 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
             pairs = sorted(gathered(list(zip(indices, values.tolist(), strict=True))))
             values = np.array([value for _, value in pairs])
     return None if values is None else Values(values, metric.weights(responses))
-
-
-@torch.no_grad()
-def exact_reverse_kl(
-    student: LanguageModel, targets: Targets, batch: SequenceBatch
-) -> torch.Tensor:
-    """Sum `[B]` over each response of KL[q || p], exact over V at each position, in nats.
-
-    For responses sampled from the student, the mean estimates the reverse KL of whole sequences.
-    """
-    terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
-    return response_terms(student, batch, terms=terms, targets=targets)["reverse_kl"].sum(-1)
 
 
 def language_model_loss(

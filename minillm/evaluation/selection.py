@@ -20,12 +20,39 @@ class Loss(Metric):
     higher_is_better = False
 
 
-LOSS = Loss()
+class Greedy(Metric):
+    """ROUGE-L of greedy decoding. Validation computes it only if it selects the checkpoint."""
+
+    name = "greedy"
+    label = "greedy ROUGE-L"
+    unit = "0 to 100"
+    description = "ROUGE-L of greedy decoding"
+    higher_is_better = True
+
+
+class FrontierScore(Metric):
+    """ROUGE-L at a fixed diversity. Validation computes it only if it selects the checkpoint.
+
+    A model that only becomes sharper gets no better score, unlike with ROUGE-L at temperature 1.
+    """
+
+    name = "frontier"
+    label = "ROUGE-L at equal diversity"
+    unit = "0 to 100"
+    description = "ROUGE-L at the temperature of a fixed diversity within a prompt"
+    higher_is_better = True
+
+
+LOSS, GREEDY, FRONTIER = Loss(), Greedy(), FrontierScore()
 
 
 def validation_metrics() -> dict[str, Metric]:
-    """All scores of a validation by name: the loss, and every cheap metric."""
-    return {LOSS.name: LOSS} | {name: m for name, m in METRICS.items() if m.is_cheap}
+    """All scores of a validation by name: the loss, every cheap metric, and `select_by` scores.
+
+    Greedy decoding and the frontier are computed only if `training.select_by` names them.
+    """
+    cheap = {name: metric for name, metric in METRICS.items() if metric.is_cheap}
+    return {LOSS.name: LOSS} | cheap | {GREEDY.name: GREEDY, FRONTIER.name: FRONTIER}
 
 
 def check_select_by(name: str, has_teacher: bool = True) -> None:

@@ -95,12 +95,12 @@ def bootstrap_interval(
     if weights is None:
         per_input = scores.mean(axis=0)
         mean = float(per_input.mean())
-        resampled = _resample(
+        resampled = resample(
             lambda drawn: per_input[drawn].mean(axis=1), len(per_input), seed, resamples
         )
     else:
         mean = float(weighted_mean(scores, weights).mean())
-        resampled = _resample(
+        resampled = resample(
             lambda drawn: np.mean(
                 [weighted_mean(x[drawn], w[drawn]) for x, w in zip(scores, weights, strict=True)],
                 axis=0,
@@ -155,17 +155,17 @@ def paired_bootstrap(
         ]
         return means[0] - means[1]
 
-    resampled = _resample(difference, len(scores), seed, resamples)
+    resampled = resample(difference, len(scores), seed, resamples)
     return _interval(float(difference(slice(None))), resampled, confidence)
 
 
-def _resample(
+def resample(
     mean: Callable[[np.ndarray], np.ndarray], inputs: int, seed: int, resamples: int
 ) -> np.ndarray:
-    """Means [resamples] of resampled inputs; `mean` maps indices [R, inputs] to means [R]."""
+    """Means [resamples, ...] of resampled inputs; `mean` maps indices [R, inputs] to [R, ...]."""
     generator = np.random.default_rng(seed)
     rows = max(1, BLOCK // inputs)
-    means = []  # blocks of [R]
+    means = []  # blocks of [R, ...]
     for start in range(0, resamples, rows):
         shape = (min(rows, resamples - start), inputs)
         means.append(mean(generator.integers(inputs, size=shape)))

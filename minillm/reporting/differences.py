@@ -16,14 +16,17 @@ def differences_table(
     If the reference has several models, each model is compared with the methods of the same model
     and with the teacher.
     """
-    pairs = _pairs(groups, reference)
+    pairs = pairs_of(groups, reference)
     if not pairs:
         return None
     names = [f"{first.label} minus {second.label}" for first, second in pairs]
     differences = [[_difference(*pair, metric) for metric in metrics] for pair in pairs]
+    greedy = [[_greedy_difference(*pair, metric) for metric in metrics] for pair in pairs]
+    decoded = [i for i, column in enumerate(zip(*greedy, strict=True)) if any(column)]
     rows = [
         [first.data, name, *map(_difference_cell, row, metrics)]
-        for (first, _), name, row in zip(pairs, names, differences, strict=True)
+        + [_difference_cell(greedy_row[i], metrics[i]) for i in decoded]
+        for (first, _), name, row, greedy_row in zip(pairs, names, differences, greedy, strict=True)
         if any(row)
     ]
     legend = [
@@ -31,6 +34,8 @@ def differences_table(
         "bootstrap interval over inputs; the score of each input is averaged over sampling seeds "
         "and training runs."
     ]
+    if decoded:
+        legend.append("Greedy: the same of greedy decoding.")
     legend += [f"A lower {m.label} is better." for m in metrics if m.higher_is_better is False]
     for metric, column in zip(metrics, zip(*differences, strict=True), strict=True):
         missing = [
@@ -48,10 +53,12 @@ def differences_table(
     if not rows:
         return text
     columns = [metric.label for metric in metrics] if len(metrics) > 1 else ["difference"]
+    greedy_columns = [f"{name}, greedy" if len(metrics) > 1 else "greedy" for name in columns]
+    columns += [greedy_columns[i] for i in decoded]
     return f"{table(['data', 'methods', *columns], rows, texts=2)}\n\n{text}"
 
 
-def _pairs(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
+def pairs_of(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
     """Pairs of a group of the reference and a group of another method."""
     pairs = []
     for first in (group for group in groups if group.method == reference):
@@ -75,6 +82,14 @@ def _difference(first: Group, second: Group, metric: Metric) -> Interval | None:
     if len(scores) != len(baseline):
         return None
     return paired_bootstrap(scores, baseline, weights, baseline_weights)
+
+
+def _greedy_difference(first: Group, second: Group, metric: Metric) -> Interval | None:
+    """None if a group lacks the values of greedy decoding, or has values of other inputs."""
+    scores, baseline = (group.greedy_per_input(metric.name) for group in (first, second))
+    if scores is None or baseline is None or len(scores) != len(baseline):
+        return None
+    return paired_bootstrap(scores, baseline)
 
 
 def _difference_cell(difference: Interval | None, metric: Metric) -> str:

@@ -1,48 +1,23 @@
 """Results as figures: scores with their intervals, and validation over training.
 
-A method has the same colour in all figures of a report. The name of the method selects the colour
-from a palette for colour-blind readers (Okabe and Ito's, and three more), so the colour rarely
-differs between reports. Several models or runs of a method have different line styles and markers.
 Figures are drawn without a display and without global state, and returned as PNG bytes.
 """
 
-import io
-import zlib
 from collections.abc import Sequence
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from minillm.evaluation.metrics import Metric
 from minillm.evaluation.result import Run
-from minillm.reporting.groups import START, TEACHER, Group, is_student, order_methods, unique
+from minillm.reporting.groups import TEACHER, Group, is_student, unique
+from minillm.reporting.look import DASHES, LOOK, ROLE_COLORS, png_of, styles_of
 
-DPI = 150
-_ROLE_COLORS = {TEACHER: "#000000", START: "#8C8C8C"}
-_COLORS = ("#E69F00", "#009E73", "#0072B2", "#CC79A7", "#6A3D9A", "#D55E00", "#004D40", "#B3A100",
-           "#56B4E9")  # fmt: skip
-_DASHES = ("-", "--", "-.", ":")
-_MARKERS = ("o", "s", "^", "D")
 _PANELS_IN_A_ROW = 3
 _POINTS_MARKED = 30
 _TEXT_HEIGHT = 11  # points, of one line of small text
-_LOOK = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.7,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "legend.frameon": False,
-}
 
 
 def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
@@ -53,13 +28,13 @@ def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
     groups = [group for group in groups if group.score(metric.name) is not None]
     panels = unique(group.data for group in groups)
     students = [group for group in groups if group.method != TEACHER]
-    styles = _styles(groups)
+    styles = styles_of(groups)
     labels = [label for label in styles if label in {group.label for group in students}]
     columns = min(len(panels), _PANELS_IN_A_ROW)
     rows = -(-len(panels) // columns)
     label_width = 0.5 + 0.07 * max(map(len, labels), default=0)  # inches
     width = label_width + (3.4 if columns > 1 else 4.8) * columns
-    with rc_context(_LOOK):
+    with rc_context(LOOK):
         figure = Figure(figsize=(width, rows * (1.2 + 0.36 * len(labels))), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
         for ax, data in zip(axes, panels, strict=False):
@@ -70,7 +45,7 @@ def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
         for ax in axes[len(panels) :]:
             ax.remove()
         figure.supxlabel(_caption(students, metric), fontsize="medium")
-        return _png(figure)
+        return png_of(figure)
 
 
 def _caption(students: Sequence[Group], metric: Metric) -> str:
@@ -96,9 +71,9 @@ def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes
     if not metrics:
         return None
     time = _time_axis(runs)
-    styles = _styles(groups)
+    styles = styles_of(groups)
     width = 3.9 * len(metrics) if len(metrics) > 1 else 5.2
-    with rc_context(_LOOK):
+    with rc_context(LOOK):
         figure = Figure(figsize=(width, 0.6 + 3.1 * len(rows)), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.08)
         lines = {}
@@ -112,7 +87,7 @@ def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes
         columns = int(width / (0.6 + 0.065 * max(map(len, order))))  # inches
         legend = {"loc": "outside upper center", "ncols": min(max(columns, 1), len(order))}
         figure.legend([lines[label] for label in order], order, **legend)
-        return _png(figure)
+        return png_of(figure)
 
 
 def _draw_scores(
@@ -151,7 +126,7 @@ def _draw_teachers(ax: Axes, groups: Sequence[Group], metric: Metric) -> None:
     """Draw a dashed vertical line for each teacher, with its name above the panel."""
     for i, group in enumerate(groups):
         mean = group.score(metric.name)
-        ax.axvline(mean, color=_ROLE_COLORS[TEACHER], linewidth=1.2, linestyle=_DASHES[1], zorder=1)
+        ax.axvline(mean, color=ROLE_COLORS[TEACHER], linewidth=1.2, linestyle=DASHES[1], zorder=1)
         ax.annotate(
             f"{group.label} {mean:{metric.form}}",
             (mean, 1),
@@ -181,43 +156,6 @@ def _draw_runs(
     return lines
 
 
-def _styles(groups: Sequence[Group]) -> dict[str, dict]:
-    """Colour (by method), line style and marker of each label, in the order of the methods."""
-    methods = order_methods(group.method for group in groups)
-    colors = _colors(methods)
-    styles = {}
-    for method in methods:
-        color, first_style = colors[method]
-        labels = unique(group.label for group in groups if group.method == method)
-        for i, label in enumerate(labels, start=first_style):
-            styles[label] = {
-                "color": color,
-                "linestyle": _DASHES[i % len(_DASHES)],
-                "marker": _MARKERS[i % len(_MARKERS)],
-            }
-    return styles
-
-
-def _colors(methods: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Colour of each method, and the number of its first line style.
-
-    The checksum of a name selects the colour. If a name that is earlier in the alphabet has this
-    colour, the next free colour is used. If all colours are in use, they are used again with the
-    next line style.
-    """
-    colors = {role: (color, 0) for role, color in _ROLE_COLORS.items()}
-    free, first_style = set(range(len(_COLORS))), 0
-    for method in sorted(set(methods) - set(colors)):
-        if not free:
-            free, first_style = set(range(len(_COLORS))), first_style + 1
-        first = zlib.crc32(method.encode()) % len(_COLORS)
-        number = next(n % len(_COLORS) for n in range(first, first + len(_COLORS))
-                      if n % len(_COLORS) in free)  # fmt: skip
-        free.remove(number)
-        colors[method] = _COLORS[number], first_style
-    return colors
-
-
 def _runs_with_history(groups: Sequence[Group]) -> dict[str, list[tuple[str, Run]]]:
     """Labels and runs by data set. A run with results on several data sets is listed once."""
     runs_by_data, listed = {}, []
@@ -245,14 +183,3 @@ def _time_axis(runs: Sequence[Run]) -> tuple[str, str, int]:
     units = {"s": 1, "min": 60, "h": 3600}
     unit = next((u for u, size in units.items() if longest < 300 * size), "h")
     return "seconds", f"training time ({unit})", units[unit]
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure as a PNG with a palette: a third of the size, and the same bytes each time."""
-    full_png, content = io.BytesIO(), io.BytesIO()
-    figure.savefig(full_png, format="png", dpi=DPI)
-    image = Image.open(full_png).convert("RGB")
-    # One step of k-means keeps full colours exact. Without it they are off by up to 13 of 255.
-    look = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 1, "dither": Image.Dither.NONE}
-    image.quantize(256, **look).save(content, format="png", optimize=True, dpi=(DPI, DPI))
-    return content.getvalue()

@@ -72,6 +72,16 @@ class Group:
         weights = np.array([run.weights for run in runs], dtype=np.float64)
         return weighted_mean(values.T, weights.T), weights.mean(axis=0)
 
+    def greedy_per_input(self, name: str) -> np.ndarray | None:
+        """Values [N] of greedy decoding averaged over the runs.
+
+        None if a run lacks these values, or if the runs were scored on other inputs.
+        """
+        runs = [run.greedy_per_input for run in self.runs(name) or [MetricResult(0.0)]]
+        if any(values is None for values in runs) or len({len(values) for values in runs}) > 1:
+            return None
+        return np.mean(runs, axis=0)
+
     def interval(self, name: str) -> Interval | None:
         """A metric with its 95% interval over inputs; None if a result holds only the mean.
 

@@ -3,8 +3,9 @@
     write_report([Path("runs")], Path("results/e2e"))
 
 writes table.md, table.csv, a figure of each chosen metric (rouge_l.png), training.png (if a run has
-a history) and results.json. The other files are made from results.json alone, so a report can be
-made again without its runs: `write_report([Path("results/e2e")], Path("results/e2e"))`.
+a history), frontier.png (if a result has a frontier) and results.json. The other files are made
+from results.json alone, so a report can be made again without its runs:
+`write_report([Path("results/e2e")], Path("results/e2e"))`.
 """
 
 import re
@@ -18,6 +19,9 @@ from minillm.evaluation.selection import validation_metrics
 from minillm.files import write_bytes, write_text
 from minillm.reporting.differences import differences_table
 from minillm.reporting.figures import metric_figure, training_figure
+from minillm.reporting.frontier_figure import frontier_figure
+from minillm.reporting.frontier_tables import frontier_text
+from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
 from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
 from minillm.reporting.table import csv_table, markdown_table, provenance
@@ -25,6 +29,7 @@ from minillm.reporting.table import csv_table, markdown_table, provenance
 TABLE = "table.md"
 CSV = "table.csv"
 TRAINING_FIGURE = "training.png"
+FRONTIER_FIGURE = "frontier.png"
 _FIGURE_LINK = re.compile(r"^!\[(\w+)\]\(\1\.png\)$", re.MULTILINE)
 # The figures of older reports, whose table.md has no links to figures.
 _FIGURES_WITHOUT_LINKS = ("rouge_l.png", TRAINING_FIGURE)
@@ -38,6 +43,7 @@ def write_report(
     metrics: Sequence[str] | None = None,
     curves: Sequence[str] | None = None,
     against: str | None = None,
+    diversities: Sequence[float] | None = None,
 ) -> str:
     """Write tables and figures of the results at `paths` into the folder `output`.
 
@@ -53,6 +59,7 @@ def write_report(
         curves: names of the validation scores in training.png; None for `metrics`, and the metrics
             with a direction that tables always show.
         against: the method to compare with all others; None for `usual_reference`.
+        diversities: at which the frontiers of methods are compared; None for a few round numbers.
 
     Returns:
         The Markdown table of scores, with its legend and the table of differences.
@@ -68,13 +75,19 @@ def write_report(
     curve_metrics = _curve_metrics(curves, chosen)
     reference = _reference(against, results, chosen[0])
     figure_files = [figure_file(metric) for metric in chosen]
-    earlier = _earlier_figures(output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE])
+    earlier = _earlier_figures(
+        output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE, FRONTIER_FIGURE]
+    )
     groups = group_results(results, reference)
     figures = dict(zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True))
     training = training_figure(groups, curve_metrics)
     if training:
         figures[TRAINING_FIGURE] = training
     tables = _tables(groups, chosen, reference)
+    frontier_groups, quality = _frontiers(groups, chosen, diversities)
+    if quality:
+        tables += "\n\n" + frontier_text(frontier_groups, quality, reference, diversities)
+        figures[FRONTIER_FIGURE] = frontier_figure(frontier_groups, quality)
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
     text = f"# {title or 'Results'}\n\n{tables}\n\n{links}## Provenance\n\n{provenance(results)}\n"
     texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
@@ -139,6 +152,40 @@ def _tables(groups: Sequence[Group], metrics: Sequence[Metric], reference: str |
     if differences is not None:
         parts += [f"## {reference} against the others", differences]
     return "\n\n".join(parts)
+
+
+def _frontiers(
+    groups: Sequence[Group], metrics: Sequence[Metric], diversities: Sequence[float] | None
+) -> tuple[list[Group], Metric | None]:
+    """The groups with a frontier, and the first of the metrics that a frontier has, if any does.
+
+    Raises:
+        InputError: the diversities are not allowed, or there is no frontier to compare at them.
+    """
+    _check_diversities(diversities)
+    points = {i: points_of(group) for i, group in enumerate(groups)}
+    for metric in metrics:
+        usable = [groups[i] for i in points if any(metric.name in p.values for p in points[i])]
+        if usable:
+            return usable, metric
+    if diversities is not None:
+        names = " or ".join(metric.name for metric in metrics)
+        raise InputError(
+            f"--diversity {' '.join(f'{x:g}' for x in diversities)}: no result has a frontier of "
+            f"{names}. Evaluate again with evaluation.frontier=[0.5,0.75,1], or leave --diversity "
+            f"out."
+        )
+    return [], None
+
+
+def _check_diversities(diversities: Sequence[float] | None) -> None:
+    """Refuse a number that no diversity can be, and a number that is given twice."""
+    for i, diversity in enumerate(diversities or ()):
+        if not 0 < diversity <= 1 or diversity in diversities[:i]:
+            raise InputError(
+                f"--diversity {diversity:g} is not allowed: give different shares of distinct "
+                f"4-grams, above 0 and at most 1."
+            )
 
 
 def _earlier_figures(output: Path, names: Sequence[str]) -> list[str]:

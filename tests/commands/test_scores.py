@@ -141,6 +141,30 @@ def test_report_from_results(command, run_folder):
     assert outcome.status == 2 and "nowhere" in outcome.err and not Path("other").exists()
 
 
+def test_frontiers_are_measured_and_reported(command, settings, run_folder):
+    """Also with `select_by=frontier`. Greedy decoding is an end point although it is off."""
+    options = ["student.path=run/best", "training.select_by=frontier", "training.frontier=[0.5,2]"]
+    outcome = command("train", *settings, *options, "output=runs/kd", "evaluation.name=kd")
+    assert outcome.status == 0, outcome.err
+    history = json.loads(Path("runs/kd/summary.json").read_text())["history"]
+    assert all({"greedy", "frontier"} <= set(point) for point in history)
+    options = ["evaluation.seeds=[1]", "evaluation.greedy=false", "evaluation.frontier=[0.5,1]",
+               "evaluation.frontier_top_p=[0.5]", "teacher.path=run/best"]  # fmt: skip
+    for folder in ("run", "runs/kd"):
+        outcome = command("evaluate", folder, *options)
+        assert outcome.status == 0, outcome.err
+    frontier = numbers("runs/kd/evaluation/tiny.json")["frontier"]
+    assert [point["temperature"] for point in frontier["points"]] == [0, 0.5, 1, 1]
+    for point in frontier["points"]:
+        is_known = point["temperature"] > 0 and point["top_p"] == 1
+        assert (point["values"]["reverse_kl"] is not None) == is_known
+    outcome = command("report", "run", "runs/kd", "--output", "tables")
+    assert outcome.status == 0 and "## Quality and diversity" in outcome.out
+    assert Path("tables/frontier.png").is_file()
+    outcome = command("report", "run", "runs/kd", "--output", "tables", "--diversity", "0.01")
+    assert outcome.status == 2 and "--diversity 0.01: no two methods" in outcome.err
+
+
 def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypatch):
     """Registered once, it is in validation, selection, result file, responses and report."""
     monkeypatch.setitem(METRICS, "letterCount", Letters())

@@ -81,3 +81,10 @@ def test_the_log_shows_a_few_scores():
     assert (
         score_line(scores, "exact_match") == "loss 1.500, ROUGE-L 20.0, exact match 3.0, length 7.0"
     )
+
+
+def test_greedy_and_frontier_select():
+    for name in ("greedy", "frontier"):
+        check_select_by(name, has_teacher=False)
+        history = [{"step": i, name: value} for i, value in enumerate([1.0, 3.0, math.nan])]
+        assert best(history, name)["step"] == 1

@@ -13,8 +13,8 @@ from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result
 from minillm.reporting.differences import differences_table
-from minillm.reporting.figures import _COLORS, _styles
 from minillm.reporting.groups import Group, group_results, usual_reference
+from minillm.reporting.look import COLORS, styles_of
 from minillm.reporting.report import write_report
 from minillm.reporting.results import load_results
 from minillm.reporting.table import csv_table, markdown_table
@@ -184,14 +184,14 @@ def test_curves_and_reference_that_are_named(result, write, tmp_path):
 
 def test_a_method_has_one_color(result):
     """The other methods do not matter. If all colours are used, line styles differ."""
-    few = _styles(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))
+    few = styles_of(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))
     names = [f"method {i}" for i in range(12)]
-    many = _styles(grouped(*(result(name, 40) for name in ["zkd", "minillm", *names])))
+    many = styles_of(grouped(*(result(name, 40) for name in ["zkd", "minillm", *names])))
     assert many["minillm"]["color"] == few["minillm"]["color"]
     looks = [(style["color"], style["linestyle"]) for style in many.values()]
     assert len(set(looks)) == len(looks) == 14
-    assert {color for color, _ in looks} == set(_COLORS)
-    assert few["teacher"]["color"] not in _COLORS and few["init"]["color"] not in _COLORS
+    assert {color for color, _ in looks} == set(COLORS)
+    assert few["teacher"]["color"] not in COLORS and few["init"]["color"] not in COLORS
 
 
 def test_one_result_without_history(result, write, tmp_path):

@@ -1,0 +1,188 @@
+"""Frontiers in reports: points, differences at equal diversity, sharpening, figure, refusals."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minillm.errors import InputError
+from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.result import Result
+from minillm.reporting.differences import differences_table
+from minillm.reporting.frontier_tables import frontier_text
+from minillm.reporting.frontiers import curve_of, points_of, round_values
+from minillm.reporting.groups import Group, group_results
+from minillm.reporting.report import write_report
+from tests.reporting.test_report import cells
+
+INPUTS = 40
+ROUGE_L = METRICS["rougeL"]
+
+
+def with_frontier(content: dict, diversities: tuple[float, float], offset: float, **parts) -> dict:
+    """The result with points at temperatures 0.5 and 1, where ROUGE-L is offset - 100 * diversity.
+
+    Greedy decoding has the diversity 0.5. All inputs have the same values.
+    """
+    points = [(0, 1, 0.5), (0.5, 1, diversities[0]), (1, 1, diversities[1]), (1, 0.9, 0.66)]
+    frontier = {"samples": 2, "points": [point(*each, offset) for each in points]}
+    return content | {"frontier": frontier | parts}
+
+
+def point(temperature: float, top_p: float, diversity: float, offset: float) -> dict:
+    values = {
+        "rougeL": value(offset - 100 * diversity),
+        "length": value(25.0),
+        "diversity": value(diversity, weights="ngrams"),
+        "ngrams": value(30.0, np.tile([20.0, 40.0], INPUTS // 2).tolist()),
+        "self_bleu": value(100 - 50 * diversity),
+        "entropy": value(diversity, weights="length"),
+        "reverse_kl": None if temperature == 0 else value(0.1, weights="length"),
+        "forward_kl": None,
+    }
+    return {"temperature": temperature, "top_p": top_p, "values": values}
+
+
+def value(mean: float, per_input: list[float] | None = None, weights: str | None = None) -> dict:
+    return {"mean": mean, "per_input": per_input, "weights": weights}
+
+
+def grouped(*contents: dict) -> list[Group]:
+    return group_results([Result.from_json(content, "here") for content in contents])
+
+
+@pytest.fixture
+def groups(result) -> list[Group]:
+    """At temperature 1, minillm has the diversity that sft has at temperature 0.75."""
+    return grouped(with_frontier(result("sft", 43), (0.6, 0.9), 130),
+                   with_frontier(result("minillm", 47), (0.55, 0.75), 132))  # fmt: skip
+
+
+def test_points_of_all_methods(groups):
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    points = text.partition("## minillm against")[0]
+    assert cells(points, "temperature 1") == [
+        "e2e", "sft", "temperature 1", "0.900", "40.0", "25.0", "55.0", "0.900", "0.100",
+    ]  # fmt: skip
+    assert cells(points, "greedy")[3:] == ["0.500", "80.0", "25.0", "75.0", "0.500", "–"]
+    assert "top-p 0.9" in points and "forward KL" not in points  # no point has one
+    assert "Means over 2 responses to each prompt. Diversity: share of distinct 4-grams" in points
+
+
+def test_differences_at_equal_diversity(groups):
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    rows = [line for line in text.splitlines() if "minillm minus sft " in line]
+    assert [row.split("|")[3].strip() for row in rows] == ["0.62", "0.68", "0.72"]
+    assert {row.split("|")[4].strip() for row in rows} == {"+2.0 [+2.0, +2.0]"}
+    text = frontier_text(groups, ROUGE_L, "minillm", [0.75])
+    assert cells(text, "0.75")[-2:] == ["+2.0 [+2.0, +2.0]", "1.00 and 0.75"]
+
+
+def test_sharpening_in_two_sentences(groups):
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    # (132 - 75) - (130 - 90) = 17 at temperature 1; sft at temperature 0.75 gains 15.
+    assert (
+        "e2e, minillm minus sft: at temperature 1, the difference in ROUGE-L is +17.0 [+17.0, "
+        "+17.0]. Of this, +15.0 [+15.0, +15.0] is sharpening, which sft gains too at temperature "
+        "0.75, where it has the diversity 0.750 of minillm; +2.0 [+2.0, +2.0] remains at equal "
+        "diversity."
+    ) in text
+    text = frontier_text(groups, ROUGE_L, "sft", None)
+    assert "is outside the range of minillm or close to its end, so sharpening is not" in text
+
+
+def test_training_runs_are_averaged(result):
+    runs = [with_frontier(result("kd", 43, training_seed=seed), (0.6, 0.9), offset)
+            for seed, offset in ((1, 130), (2, 140))]  # fmt: skip
+    runs[1]["frontier"]["points"].pop(1)  # only common points are used
+    (group,) = grouped(*runs)
+    assert [p.temperature for p in points_of(group)] == [0, 1, 1]
+    assert points_of(group)[1].values["rougeL"] == pytest.approx(45)
+    assert curve_of(group, "rougeL").quality[:, 0] == pytest.approx([85, 45])
+    runs[1]["frontier"]["samples"] = 3
+    (group,) = grouped(*runs)
+    assert points_of(group) == [] and curve_of(group, "rougeL") is None
+
+
+def test_other_numbers_of_responses_are_not_compared(result):
+    groups = grouped(with_frontier(result("sft", 43), (0.6, 0.9), 130, samples=3),
+                     with_frontier(result("minillm", 47), (0.55, 0.75), 132))  # fmt: skip
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    assert "different numbers of responses are not compared" in text
+    assert "at equal diversity" not in text
+
+
+def test_methods_that_share_no_temperature_range_use_greedy(result):
+    groups = grouped(with_frontier(result("sft", 43), (0.8, 0.9), 130),
+                     with_frontier(result("minillm", 47), (0.6, 0.7), 132))  # fmt: skip
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    assert cells(text, "0.6")[-1] == "0.50 and 0.17"
+
+
+def test_a_report_with_a_frontier(result, write, tmp_path):
+    sft = with_frontier(result("sft", 43), (0.6, 0.9), 130)
+    minillm = with_frontier(result("minillm", 47), (0.55, 0.75), 132)
+    teacher = with_frontier(result("teacher", 52), (0.65, 0.8), 135)
+    names = {"sft": sft, "minillm": minillm, "teacher": teacher, "kd": result("kd", 40)}
+    paths = [write(f"{name}.json", content) for name, content in names.items()]
+    output = tmp_path / "report"
+    table = write_report(paths, output, diversities=[0.7])
+    assert "minillm minus teacher" in table and "minillm minus kd" in table
+    text = (output / "table.md").read_text()
+    assert "![frontier](frontier.png)" in text
+    png = (output / "frontier.png").read_bytes()
+    assert Image.open(io.BytesIO(png)).width > 600 and len(png) < 100_000
+    again = tmp_path / "again"
+    write_report([output], again, diversities=[0.7])
+    assert (again / "table.md").read_text() == text
+    assert (again / "frontier.png").read_bytes() == png
+    write_report([write("kd.json", result("kd", 40))], output)  # no frontier: no figure
+    assert not (output / "frontier.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("diversities", "message"),
+    [
+        ([0.95], r"--diversity 0.95: no two methods .*minus sft \(e2e\): from 0.500 to 0.750"),
+        ([0], "--diversity 0 is not allowed: .*above 0 and at most 1"),
+        ([82], "--diversity 82 is not allowed"),
+        ([0.7, 0.7], "--diversity 0.7 is not allowed: give different"),
+    ],
+)
+def test_diversities_that_are_refused(result, write, tmp_path, diversities, message):
+    paths = [write("a.json", with_frontier(result("sft", 43), (0.6, 0.9), 130)),
+             write("b.json", with_frontier(result("minillm", 47), (0.55, 0.75), 132))]  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        write_report(paths, tmp_path / "report", diversities=diversities)
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_diversity_needs_a_frontier(result, write, tmp_path):
+    with pytest.raises(InputError, match=r"no result has a frontier of rougeL. .*evaluation.front"):
+        write_report([write("a.json", result("sft", 43))], tmp_path / "r", diversities=[0.7])
+
+
+def test_greedy_differences_are_paired(result):
+    contents = [result("sft", 43), result("minillm", 47)]
+    for content, greedy in zip(contents, (50, 53), strict=True):
+        scores = (np.arange(INPUTS) + greedy).tolist()
+        content["metrics"]["rougeL"]["greedy_per_input"] = scores
+    table = differences_table(grouped(*contents), [ROUGE_L], "minillm")
+    assert cells(table, "greedy") == ["data", "methods", "difference", "greedy"]
+    assert cells(table, "minillm minus sft")[-1] == "+3.0 [+3.0, +3.0]"
+    assert "Greedy: the same of greedy decoding." in table
+
+
+def test_a_result_with_a_frontier_is_the_same_after_reading(result):
+    content = with_frontier(result("sft", 43), (0.6, 0.9), 130)
+    content["metrics"]["rougeL"]["greedy_per_input"] = [1.0] * INPUTS
+    read = Result.from_json(json.loads(json.dumps(content)), "here")
+    assert read.to_json() == content
+
+
+def test_round_values():
+    assert round_values(0.6, 0.9) == [0.65, 0.75, 0.85]
+    assert round_values(0.76, 0.80) == [0.77, 0.78, 0.79]
+    assert round_values(0.8001, 0.8002) == [0.8002]
