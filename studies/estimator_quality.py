@@ -80,10 +80,39 @@ ESTIMATORS: dict[str, Gradients] = {
     "none (all weights 1)": usual(NONE),
     "per_step, clipped": usual(replace(PER_STEP, clip_range=0.2)),
     "product, length-normalised": usual(replace(EXACT, length_normalization=True)),
+    "product, expected rewards": usual(replace(EXACT, rewards="expected")),
+    "per_step, expected rewards": usual(replace(PER_STEP, rewards="expected")),
     "per_step, length-normalised": usual(replace(PER_STEP, length_normalization=True)),
     "none, length-normalised": usual(replace(NONE, length_normalization=True)),
     "`variant: paper` (per_step, length-normalised, clipped)": usual(PAPER),
     "`variant: official` (whitened as well)": official,
+}
+
+
+# Ways to estimate the effect of a token on later rewards, from samples of the student (alpha = 0),
+# where all importance weights are 1.
+BASELINE = replace(EXACT, baseline="position")
+CENTRED = replace(EXACT, reward_center="batch")
+LATER_REWARDS: dict[str, Settings] = {
+    "sampled rewards": EXACT,
+    "expected rewards": replace(EXACT, rewards="expected"),
+    "sampled rewards, baseline": BASELINE,
+    "expected rewards, baseline": replace(BASELINE, rewards="expected"),
+    "length-normalised": replace(EXACT, length_normalization=True),
+    "length-normalised, expected rewards, baseline": replace(
+        BASELINE, rewards="expected", length_normalization=True
+    ),
+    "discount 0.9": replace(EXACT, gamma=0.9),
+    "discount 0.9, expected rewards, baseline": replace(BASELINE, rewards="expected", gamma=0.9),
+    "centred rewards": CENTRED,
+    "centred rewards, expected, baseline": replace(
+        CENTRED, rewards="expected", baseline="position"
+    ),
+    "centred by position, expected, baseline": replace(
+        BASELINE, rewards="expected", reward_center="position"
+    ),
+    "`variant: average_reward`, not clipped": replace(VARIANTS["average_reward"], clip_range=None),
+    "no later rewards (discount 0)": replace(EXACT, gamma=0.0),
 }
 
 
@@ -146,6 +175,27 @@ def pair(
     teacher[:, EOS] += eos_logit
     student = teacher + distance * responses.random_table(2 * seed + 1)
     return Policies(responses, student, teacher, alpha)
+
+
+def later_rewards(
+    vocab: int = VOCAB, length: int = LENGTH, eos_logit: float = -2.0
+) -> dict[str, tuple[Quality, Quality]]:
+    """Quality of `LATER_REWARDS` as estimates of two gradients, from samples of the student.
+
+    The first is the gradient of KL[q || p], and the second that of KL[q || p] per token. Baselines
+    and centres are those of an infinite batch.
+    """
+    responses = Responses.all(vocab, length)
+    of_pairs: dict[str, list[tuple[Quality, Quality]]] = {name: [] for name in LATER_REWARDS}
+    for seed in range(PAIRS):
+        policies = pair(responses, USUAL_DISTANCE, 0.0, seed, eos_logit)
+        targets = policies.exact_gradient()[1], policies.exact_gradient_per_token()[1]
+        for name, settings in LATER_REWARDS.items():
+            gradients = usual(settings)(policies)
+            of_pairs[name].append(tuple(measure(policies, gradients, x) for x in targets))
+    return {
+        name: tuple(map(average, zip(*values, strict=True))) for name, values in of_pairs.items()
+    }
 
 
 @cache

@@ -32,6 +32,7 @@ from studies.estimator_quality import (
     PER_STEP,
     USUAL_DISTANCE,
     VOCAB,
+    later_rewards,
     pair,
     study,
 )
@@ -40,6 +41,7 @@ from tests.objectives.tabular import Policies, Responses
 DOCUMENT = Path(__file__).parents[1] / "docs" / "estimators.md"
 DISTANCES = (0.25, 0.5, 1.0, 2.0)
 LENGTHS = (2, 4, 6, 8, 10)  # with a vocabulary of 3, so that all responses can be enumerated
+LONG = {"vocab": 3, "length": 10, "eos_logit": -5.0}
 DRAWN = {  # in the figure: colour (Okabe and Ito), line style, marker
     "product": ("#000000", "-", "o"),
     "truncated_product, bound 1": ("#0072B2", "-", "v"),
@@ -71,6 +73,16 @@ def choices_table(alpha: float) -> str:
         for name, q in qualities.items()
     ]
     header = ["weights and more", "bias", "cosine", "noise", "break-even"]
+    return table(header, rows)
+
+
+def later_rewards_table(**size: float) -> str:
+    """Bias against both gradients, noise, and break-even, for ways to estimate later rewards."""
+    rows = [
+        [name, number(kl.bias), number(per_token.bias), f"{per_token.cosine:.3f}", number(kl.noise)]
+        for name, (kl, per_token) in later_rewards(**size).items()
+    ]
+    header = ["later rewards", "bias, KL", "bias, KL per token", "cosine, KL per token", "noise"]
     return table(header, rows)
 
 
@@ -165,7 +177,7 @@ def kl_table() -> str:
 def figure() -> Figure:
     """Bias and noise by distance, and bias and noise by length."""
     by_distance = [study(distance=distance) for distance in DISTANCES]
-    by_length = [study(vocab=3, length=length, eos_logit=-5.0) for length in LENGTHS]
+    by_length = [study(**LONG | {"length": length}) for length in LENGTHS]
     panels = (
         ("bias", by_distance, 1, "KL[q || p] of a response (nats)"),
         ("noise", by_distance, 1, "KL[q || p] of a response (nats)"),
@@ -198,6 +210,8 @@ def main() -> None:
     tables = {
         "choices, alpha 0.2": choices_table(ALPHA),
         "choices, alpha 0.5": choices_table(0.5),
+        "later rewards": later_rewards_table(),
+        "later rewards, long": later_rewards_table(**LONG),
         "distances": distance_table(list(DRAWN)),
         "weights": weights_table(),
         "drift": drift_table(),

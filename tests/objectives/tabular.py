@@ -129,6 +129,15 @@ class Policies:
         kl = (log_q.exp() * (log_q - self.teacher_log_probs.sum(-1))).sum()
         return kl.detach(), torch.autograd.grad(kl, student)[0]
 
+    def exact_gradient_per_token(self) -> tuple[Tensor, Tensor]:
+        """KL[q || p] / E[T], and its gradient times the mean number of tokens, E[T]."""
+        student = self.student.clone().requires_grad_()
+        log_q = self.responses.log_probs(student).sum(-1)
+        kl = (log_q.exp() * (log_q - self.teacher_log_probs.sum(-1))).sum()
+        tokens = (log_q.exp() * self.responses.mask.sum(-1)).sum()
+        (gradient,) = torch.autograd.grad(kl / tokens, student)
+        return (kl / tokens).detach(), tokens.detach() * gradient
+
     def gradients(
         self,
         settings: Settings,
