@@ -85,9 +85,9 @@ def sample_frontier(
 
 
 def frontier_seeds(seeds: Sequence[int], samples: int) -> list[int]:
-    """The first seeds of the evaluation, and the numbers after its largest if more are needed."""
+    """Different seeds: the first of the evaluation, then numbers after its largest."""
     more = range(max(seeds) + 1, max(seeds) + 1 + samples)
-    return [*seeds, *more][:samples]
+    return [*dict.fromkeys(seeds), *more][:samples]
 
 
 def frontier_metrics(names: Sequence[str] | None) -> list[str]:

@@ -101,7 +101,7 @@ def test_a_frontier_without_a_teacher_has_no_kl():
 
 def test_the_seeds_of_a_frontier():
     assert frontier_seeds([10, 20, 30], 2) == [10, 20]
-    assert frontier_seeds([10, 5], 4) == [10, 5, 11, 12]
+    assert frontier_seeds([10, 10, 5], 4) == [10, 5, 11, 12]
 
 
 def test_a_frontier_survives_its_file(evaluation):
