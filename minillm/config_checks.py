@@ -131,6 +131,11 @@ def _validate_frontiers(evaluation: EvaluationConfig, training: TrainingConfig) 
     for key, values in lists.items():
         different = values is None or len(set(values)) == len(values)
         require(different, key, values, "a list of different numbers")
+        if 0 in (values or ()):
+            raise InputError(
+                f"{key}={values} is not allowed: numbers must be above 0. Leave 0 out, because "
+                f"greedy decoding is always a point of the frontier."
+            )
 
 
 def _validate_placement(config: Config) -> None:
@@ -164,13 +169,13 @@ def validate(config: Config) -> None:
     Raises:
         InputError: the message names the setting, its value and the allowed values.
     """
+    _validate_frontiers(config.evaluation, config.training)
     check_rules(config)
     _validate_teacher(config.teacher, config.method)
     _validate_models(config)
     _validate_layers(config)
     _validate_data(config.data)
     _validate_training(config.training)
-    _validate_frontiers(config.evaluation, config.training)
     _validate_placement(config)
     _check_collection(config.method)
     if config.resume and config.overwrite:

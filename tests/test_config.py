@@ -42,7 +42,7 @@ REFUSED = {
     "evaluation.seeds=[-1]": ["evaluation.seeds=-1", "from 0"],
     "evaluation.top_p=0": ["evaluation.top_p=0", "above 0"],
     "evaluation.limit=0": ["evaluation.limit=0", "1 or more"],
-    "evaluation.frontier=[0,1]": ["evaluation.frontier=0", "above 0"],
+    "evaluation.frontier=[0,1]": ["evaluation.frontier=[0.0, 1.0]", "above 0", "Leave 0 out"],
     "evaluation.frontier=[0.5,0.5]": ["evaluation.frontier=[0.5, 0.5]", "different numbers"],
     "evaluation.frontier_top_p=[0.9,1]": ["evaluation.frontier_top_p=1", "above 0 and below 1"],
     "evaluation.frontier_samples=1": ["evaluation.frontier_samples=1", "2 or more"],

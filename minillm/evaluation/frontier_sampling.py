@@ -58,8 +58,8 @@ def sample_frontier(
 ) -> Frontier:
     """Respond several times to every input at each temperature, and for each top-p.
 
-    The seeds of the responses are the same at all points: the first seed of the settings and the
-    numbers after it. So the points of a model, and the models, differ less by chance.
+    The seeds of the responses are the same at all points, so that the points of a model, and the
+    models, differ less by chance.
 
     Args:
         model, teacher, examples, max_length: as in `evaluate`.
@@ -69,19 +69,25 @@ def sample_frontier(
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
     names = frontier_metrics(settings.metrics)
-    samples = settings.frontier_samples
-    points = [_point([greedy] * samples, Decoding(max_length, 0.0), names)]
+    seeds = frontier_seeds(settings.seeds, settings.frontier_samples)
+    points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
         passes = [
-            score(model, teacher, examples, decoding, seed=settings.seeds[0] + number,
-                  batch_size=settings.batch_size, metrics=names, terms=frontier_terms(decoding))
-            for number in range(samples)
+            score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
+                  metrics=names, terms=frontier_terms(decoding))
+            for seed in seeds
         ]  # fmt: skip
         points.append(_point(passes, decoding, names))
         log.info("frontier, %s", _in_words(points[-1], names))
     if all(point.mean(NGRAMS) == 0 for point in points):
         log.warning("no response has four words, so the frontier has no diversity")
-    return Frontier(samples, greedy_first(points))
+    return Frontier(len(seeds), greedy_first(points))
+
+
+def frontier_seeds(seeds: Sequence[int], samples: int) -> list[int]:
+    """Different seeds: the first of the evaluation, then numbers after its largest."""
+    more = range(max(seeds) + 1, max(seeds) + 1 + samples)
+    return [*dict.fromkeys(seeds), *more][:samples]
 
 
 def frontier_metrics(names: Sequence[str] | None) -> list[str]:

@@ -24,7 +24,8 @@ def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
 
     Greedy decoding is a star in a strip of its own, because its responses to a prompt are identical
     and its diversity is far from all others. Temperatures are written at the points of the highest
-    line. Points with top-p are open and joined by a dotted line.
+    line. Points with top-p are open and joined by a dotted line. The strip is left out for a metric
+    that greedy decoding does not have, such as the reverse KL.
     """
     data_sets = unique(group.data for group in groups)
     styles = styles_of(groups)
@@ -32,17 +33,30 @@ def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
         width = 5.6 if len(data_sets) == 1 else 4.6 * len(data_sets)
         figure = Figure(figsize=(width, 4.2), layout="constrained")
         figure.get_layout_engine().set(wspace=0, w_pad=0.02)
-        rows = figure.subplots(1, 2 * len(data_sets), squeeze=False,
-                               width_ratios=_WIDTHS * len(data_sets))[0]  # fmt: skip
-        for i, data in enumerate(data_sets):
+        has_strip = any(point.is_greedy for group in groups for point in _points(group, metric))
+        widths = _WIDTHS if has_strip else _WIDTHS[1:]
+        axes = iter(figure.subplots(1, len(widths) * len(data_sets), squeeze=False,
+                                    width_ratios=widths * len(data_sets))[0])  # fmt: skip
+        for data in data_sets:
             of_data = [group for group in groups if group.data == data]
-            strip, panel = rows[2 * i], rows[2 * i + 1]
-            strip.sharey(panel)
+            strip = next(axes) if has_strip else None
+            panel = next(axes)
             _draw_panel(panel, of_data, metric, styles)
-            _draw_greedy(strip, of_data, metric, styles)
+            if strip:
+                strip.sharey(panel)
+                _draw_greedy(strip, of_data, metric, styles)
+                panel.tick_params(axis="y", labelleft=False, length=0)
+                panel.spines["left"].set_visible(False)
+            (strip or panel).set_ylabel(metric.axis_label)
             if len(data_sets) > 1:
                 panel.set_title(data, loc="left", fontweight="bold")
-        handles = _legend_lines(groups, styles)
+        samples = " or ".join(str(count) for count in unique(map(samples_of, groups)))
+        figure.supxlabel(
+            f"diversity: distinct 4-grams among {samples} responses to a prompt (share)\n"
+            "←  sharper                 more diverse  →",
+            fontsize="medium",
+        )
+        handles = _legend_lines(groups, metric, styles)
         figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
         return png_of(figure)
 
@@ -67,13 +81,6 @@ def _draw_panel(ax: Axes, groups: Sequence[Group], metric: Metric, styles: dict)
                     zorder=3)  # fmt: skip
         if group is highest:
             _write_decodings(ax, sampled, metric)
-    samples = " or ".join(str(count) for count in unique(map(samples_of, groups)))
-    ax.set_xlabel(
-        f"diversity: distinct 4-grams among {samples} responses to a prompt (share)\n"
-        "←  sharper                 more diverse  →"
-    )
-    ax.tick_params(axis="y", labelleft=False, length=0)
-    ax.spines["left"].set_visible(False)
     ax.margins(x=0.1, y=0.1)
 
 
@@ -89,7 +96,6 @@ def _draw_greedy(ax: Axes, groups: Sequence[Group], metric: Metric, styles: dict
     ax.set_xticks([0], ["greedy"])
     ax.tick_params(axis="x", length=0)
     ax.grid(axis="x", visible=False)
-    ax.set_ylabel(metric.axis_label)
     ax.set_facecolor("#F7F7F7")
 
 
@@ -127,7 +133,7 @@ def _line_style(group: Group, styles: dict) -> dict:
     return style | {"linestyle": DASHES[1]} if group.method == TEACHER else style
 
 
-def _legend_lines(groups: Sequence[Group], styles: dict) -> list[Line2D]:
+def _legend_lines(groups: Sequence[Group], metric: Metric, styles: dict) -> list[Line2D]:
     """A line for each label, and the meaning of the markers."""
     by_label = {group.label: group for group in groups}
     handles = [
@@ -135,7 +141,7 @@ def _legend_lines(groups: Sequence[Group], styles: dict) -> list[Line2D]:
         for label in styles
         if label in by_label
     ]
-    points = [point for group in groups for point in points_of(group)]
+    points = [point for group in groups for point in _points(group, metric)]
     gray = {"color": "#777777", "linestyle": "none"}
     if any(point.temperature == _USUAL_TEMPERATURE and not point.uses_top_p for point in points):
         handles.append(Line2D([], [], marker="o", markersize=8, label="temperature 1", **gray))

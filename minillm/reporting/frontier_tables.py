@@ -82,7 +82,8 @@ def points_table(groups: Sequence[Group], metric: Metric) -> str:
     ]  # fmt: skip
     header = ["data", "method", "decoding", *(m.label for m in described.values())]
     samples = unique(samples_of(group) for group in groups)
-    legend = [f"Means over {in_words(map(str, samples))} responses to each prompt"]
+    count = in_words(map(str, samples))
+    legend = [f"Means over {count} responses to each prompt, at temperature 1 too"]
     legend += [f"{m.label[:1].upper()}{m.label[1:]}: {m.description}" for m in described.values()]
     if len(samples) > 1:
         legend.append("Methods with different numbers of responses are not compared")

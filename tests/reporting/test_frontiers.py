@@ -68,7 +68,7 @@ def test_points_of_all_methods(groups):
     ]  # fmt: skip
     assert cells(points, "greedy")[3:] == ["0.500", "80.0", "25.0", "75.0", "0.500", "–"]
     assert "top-p 0.9" in points and "forward KL" not in points  # no point has one
-    assert "Means over 2 responses to each prompt. Diversity: share of distinct 4-grams" in points
+    assert "Means over 2 responses to each prompt, at temperature 1 too. Diversity: sha" in points
 
 
 def test_differences_at_equal_diversity(groups):
