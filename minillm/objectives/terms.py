@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from minillm.objectives import distributions
@@ -93,6 +94,25 @@ class TokenLogProb:
         gradient = block.log_q().exp().mul_(-weight)
         gradient.scatter_add_(-1, block.ids[:, None], weight)
         return gradient if total is None else total.add_(gradient)
+
+
+@dataclass(frozen=True)
+class TeacherLogProb:
+    """log p(y) of the token itself, in nats. It does not depend on the student.
+
+    The targets must be distributions over the whole vocabulary.
+    """
+
+    needs_targets = True
+
+    def value(self, block: Block) -> Tensor:
+        _, log_p = block.pair(1.0, 1.0)
+        return distributions.token_log_probs(log_p, block.ids)
+
+    def add_gradient(
+        self, block: Block, value: Tensor, weight: Tensor, total: Tensor | None
+    ) -> Tensor:
+        return torch.zeros_like(block.log_q()) if total is None else total
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class LazyReader:
         warp: maps log-probabilities `[..., V]` of the model to those of the distribution that
             tokens are drawn from; None if the two are equal.
         keeps_hidden: whether last hidden states are stored.
+        scores_tokens: whether log-probabilities of drawn tokens are computed and stored. If not,
+            the tables of log-probabilities are 0.
 
     Attributes:
         prompts: the prompts that the model reads, `[N, P]`; by default those of the responses.
@@ -105,6 +107,7 @@ class LazyReader:
         prompts: PromptBatch | None = None,
         warp: Callable[[Tensor], Tensor] | None = None,
         keeps_hidden: bool = False,
+        scores_tokens: bool = True,
     ) -> None:
         self.responses = responses
         self.prompts = prompts or responses.prompts
@@ -118,6 +121,7 @@ class LazyReader:
         self.log_probs = torch.zeros_like(responses.ids, dtype=dtype)
         self.drawn = torch.zeros_like(self.log_probs) if warp else self.log_probs
         self.keeps_hidden = keeps_hidden
+        self.scores_tokens = scores_tokens
         self.hidden: list[tuple[Tensor, Tensor, Tensor]] = []
         self.calls = self.prompt_calls = 0
 
@@ -137,6 +141,8 @@ class LazyReader:
 
     def record(self, tokens: Tensor) -> None:
         """Store the log-probabilities of the `tokens` `[B]` that were drawn right after `next`."""
+        if not self.scores_tokens:
+            return
         index = self.responses.rows, self.responses.lengths[self.responses.rows]
         self._record(*self.last_prediction, index, tokens)
 
@@ -252,7 +258,7 @@ class LazyReader:
         """
         if self.keeps_hidden:
             self.hidden.append((rows, positions, hidden))
-        if not predicts_drawn_tokens:
+        if not (predicts_drawn_tokens and self.scores_tokens):
             return
         index, is_drawn = self._drawn_tokens(rows, positions)
         size = default_chunk_size(hidden.device, self.reader.model.vocab_size)

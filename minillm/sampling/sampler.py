@@ -29,7 +29,7 @@ from minillm.models.language_model import LanguageModel
 from minillm.objectives.chunked import vocabulary_terms
 from minillm.objectives.divergences import ReverseKL
 from minillm.objectives.targets import HeadTargets
-from minillm.objectives.terms import DivergenceTerm
+from minillm.objectives.terms import DivergenceTerm, TeacherLogProb
 from minillm.sampling.lazy import LazyReader, Responses
 from minillm.sampling.rollout import Rollout
 
@@ -117,7 +117,14 @@ def sample(
         warp=decoding.log_probs if decoding.warps else None,
         keeps_hidden=computes_reverse_kl,
     )
-    scorer = teacher and LazyReader(teacher, responses, prompts=teacher_prompts, keeps_hidden=True)
+    scorer = teacher and LazyReader(
+        teacher,
+        responses,
+        prompts=teacher_prompts,
+        keeps_hidden=True,
+        # The comparison with the student computes them from the same logits.
+        scores_tokens=not computes_reverse_kl,
+    )
     may_join = all(
         responses.most_columns(reader.prompts.ids.shape[1]) <= column_limit(reader.reader.model)
         for reader in (student, scorer)
@@ -206,7 +213,11 @@ def _rollout(
         return values[:, :length].masked_fill(~mask, 0.0)
 
     mixture_log_probs = cut(student.drawn)
-    teacher_log_probs = cut(teacher.log_probs) if teacher else None
+    teacher_log_probs = reverse_kl = None
+    if student.keeps_hidden:
+        teacher_log_probs, reverse_kl = _compare(student, teacher, ids, mask)
+    elif teacher:
+        teacher_log_probs = cut(teacher.log_probs)
     if teacher:
         mixture_log_probs = mix(teacher_log_probs, mixture_log_probs, alpha)
     return Rollout(
@@ -221,7 +232,7 @@ def _rollout(
         teacher_hidden=teacher.all_hidden(length) if teacher else None,
         mixture_log_probs=mixture_log_probs,
         finished=(last == ends).any(-1),
-        reverse_kl=_reverse_kl(student, teacher, ids, mask) if student.keeps_hidden else None,
+        reverse_kl=reverse_kl,
         steps=responses.steps,
         student_calls=student.calls,
         teacher_calls=teacher.calls if teacher else 0,
@@ -229,18 +240,23 @@ def _rollout(
     )
 
 
-def _reverse_kl(student: LazyReader, teacher: LazyReader, ids: Tensor, mask: Tensor) -> Tensor:
-    """KL[q || p] `[N, T]` at each token; 0 on padding."""
-    length = mask.shape[1]
-    states = [reader.all_hidden(length)[mask] for reader in (student, teacher)]
+def _compare(
+    student: LazyReader, teacher: LazyReader, ids: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The teacher's log-probabilities of the tokens, and KL[q || p] at each token.
+
+    Both are `[N, T]`, and 0 on padding.
+    """
+    states = [reader.all_hidden(mask.shape[1])[mask] for reader in (student, teacher)]
     values = vocabulary_terms(
         states[0],
         output_head(student.reader.model),
         ids[mask],
-        terms={"reverse_kl": DivergenceTerm(ReverseKL())},
+        terms={"log_probs": TeacherLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())},
         targets=HeadTargets(states[1], output_head(teacher.reader.model)),
-    )["reverse_kl"]
-    return values.new_zeros(mask.shape).masked_scatter(mask, values)
+    )
+    empty = values["reverse_kl"].new_zeros(mask.shape)
+    return tuple(empty.masked_scatter(mask, values[name]) for name in ("log_probs", "reverse_kl"))
 
 
 def mix(teacher_log_probs: Tensor, student_log_probs: Tensor, alpha: float) -> Tensor:
