@@ -2,32 +2,35 @@
 # The complete workflow on the embedded data: distils a teacher into a student by four methods, scores
 # all models on 500 held-out inputs, and prints a table. Only packages are downloaded. A second call
 # does not repeat finished phases; RUNS=FOLDER starts again in another folder.
+# BED=embedded_32x1 RUNS=FOLDER runs the larger teacher and student of configs/experiment/embedded_32x1.
 set -euo pipefail
 source "$(dirname "$0")/install.sh"
+BED=${BED:-embedded}
 RUNS=${RUNS:-runs/quickstart}
 RESULTS=${RESULTS:-$RUNS/report}
 source scripts/phases.sh
 
-begin=$SECONDS
-say "1. Teacher: train 1M parameters on 10,000 gold responses."
-train embedded/teacher teacher
-say "2. Student, phase 1: train 55K parameters on the same responses. All methods start from it."
-train embedded/init init
-student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
-# A second core does not speed up such small models, so from here on two commands run in parallel.
+# A second core does not speed up such small models, so two commands run in parallel.
 export OMP_NUM_THREADS=1
+student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
 baselines() {
     say "3. SFT, the first baseline: continue the fine-tuning on the gold responses."
-    train embedded/sft sft "${student[@]}"
+    train "$BED/sft" sft "${student[@]}"
     say "4. KD: on the gold responses, match the teacher's distribution of every next token."
-    train embedded/kd kd "${student[@]}"
+    train "$BED/kd" kd "${student[@]}"
 }
+
+begin=$SECONDS
+say "1 and 2. Teacher, and student (output: $RUNS/init.log): train on 10,000 gold responses."
+start_in_background init train "$BED/init" init
+train "$BED/teacher" teacher
+wait_for_background
 say "3 and 4. SFT and KD run on one core (output: $RUNS/baselines.log), 5 and 6 on the other core."
 start_in_background baselines baselines
 say "5. SeqKD: fine-tune on responses of the teacher."
-train embedded/seqkd seqkd "${student[@]}"
+train "$BED/seqkd" seqkd "${student[@]}"
 say "6. MiniLLM: minimise the reverse KL on sampled responses, by policy gradient."
-train embedded/minillm minillm "${student[@]}"
+train "$BED/minillm" minillm "${student[@]}"
 wait_for_background
 say "7. Scores: five seeds at temperature 1, and greedy decoding, on 500 held-out inputs."
 start_in_background scores score embedded "kd sft init" teacher.path="$RUNS/teacher/best"

@@ -1,9 +1,15 @@
 """Settings that are refused: the message names what was given, what is allowed and what to do."""
 
+from dataclasses import asdict
+
 import pytest
 
 from minillm.cli import parse
+from minillm.compose import groups, load_config
 from tests.conftest import BUILT
+
+DATA = ["data.path=data"]
+MODELS = ["student.architecture=null", "student.path=init", "teacher.path=teacher"]
 
 REFUSED = {
     # Unknown names; the message names the nearest valid name.
@@ -189,3 +195,19 @@ def test_settings_that_do_not_fit_the_models_are_refused(refused, teacher, overr
         override,
     )  # fmt: skip
     assert [part for part in parts if part not in message] == [], message
+
+
+def load_experiment(name: str) -> dict:
+    """The settings of an experiment. Only phase 1 needs no models."""
+    bed, _, run = name.partition("/")
+    models = [] if run in ("init", "teacher") and bed != "paper" else MODELS
+    return asdict(load_config([f"experiment={name}", *DATA, *models]))
+
+
+@pytest.mark.parametrize("name", groups()["experiment"])
+def test_the_second_size_of_an_experiment_has_the_same_data_and_method(name):
+    """`BED_WIDTHxLAYERS/RUN` has the size of another student, and its steps and learning rates."""
+    bed, _, run = name.partition("/")
+    config, first_size = load_experiment(name), load_experiment(f"{bed.partition('_')[0]}/{run}")
+    for section in ("data", "method", "evaluation"):
+        assert config[section] == first_size[section]
