@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The complete workflow on the embedded data: distils a teacher into a student by four methods, scores
+# The complete workflow on the embedded data: distils a teacher into a student by five methods, scores
 # all models on 500 held-out inputs, and prints a table. Only packages are downloaded. A second call
 # does not repeat finished phases; RUNS=FOLDER starts again in another folder.
 # BED=embedded_32x1 RUNS=FOLDER runs the larger teacher and student of configs/experiment/embedded_32x1.
@@ -18,6 +18,8 @@ baselines() {
     train "$BED/sft" sft "${student[@]}"
     say "4. KD: on the gold responses, match the teacher's distribution of every next token."
     train "$BED/kd" kd "${student[@]}"
+    say "5. MiniLLM with this project's estimator: expected rewards minus the mean reward per token."
+    train "$BED/minillm_average_reward" minillm_average_reward "${student[@]}"
 }
 
 begin=$SECONDS
@@ -25,21 +27,23 @@ say "1 and 2. Teacher, and student (output: $RUNS/init.log): train on 10,000 gol
 start_in_background init train "$BED/init" init
 train "$BED/teacher" teacher
 wait_for_background
-say "3 and 4. SFT and KD run on one core (output: $RUNS/baselines.log), 5 and 6 on the other core."
+say "3 to 5 run on one core (output: $RUNS/baselines.log), 6 and 7 on the other core."
 start_in_background baselines baselines
-say "5. SeqKD: fine-tune on responses of the teacher."
+say "6. SeqKD: fine-tune on responses of the teacher."
 train "$BED/seqkd" seqkd "${student[@]}"
-say "6. MiniLLM: minimise the reverse KL on sampled responses, by policy gradient."
+say "7. MiniLLM as in the paper: minimise the reverse KL on sampled responses, by policy gradient."
 train "$BED/minillm" minillm "${student[@]}"
 wait_for_background
-say "7. Scores: five seeds at temperature 1, and greedy decoding, on 500 held-out inputs."
-start_in_background scores score embedded "kd sft init" teacher.path="$RUNS/teacher/best"
-score embedded teacher
-score embedded "seqkd minillm" teacher.path="$RUNS/teacher/best"
+say "8. Scores on 500 held-out inputs: two seeds at temperature 1, greedy decoding, and a frontier."
+scores=("evaluation.seeds=[10,20]" "evaluation.frontier=[0.5,0.8,1,1.2]")
+against=("${scores[@]}" teacher.path="$RUNS/teacher/best")
+start_in_background scores score embedded "kd sft init" "${against[@]}"
+score embedded teacher "${scores[@]}"
+score embedded "seqkd minillm minillm_average_reward" "${against[@]}"
 wait_for_background
-say "8. Report"
-minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm} --output "$RESULTS" \
-    --title "Quickstart: embedded data"
+say "9. Report"
+minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm,minillm_average_reward} \
+    --output "$RESULTS" --title "Quickstart: embedded data" --against minillm_average_reward
 echo
 echo "Time after the installation: $((SECONDS - begin)) s. Table and figures: $RESULTS."
 echo "Checkpoints (Hugging Face folders), logs and all responses: $RUNS/*."
