@@ -16,6 +16,7 @@ from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.methods import Method
+from minillm.methods.policy_gradient import with_variant
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
 from minillm.settings import dotted, settings_of
@@ -204,13 +205,13 @@ def check_unchanged(saved: dict[str, Any], config: Config, folder: Path) -> None
 def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, Any]]:
     """Changed settings that are not marked with `may_change`: name, old and new value.
 
-    Settings of another version of the code, which only one side has, are left out.
+    A setting that the saved run lacks, because its code was older, had the default value.
     """
-    old, new = (_comparable(settings) for settings in (saved, asdict(config)))
+    defaults = asdict(Config(method=type(config.method)()))
+    old = _comparable(defaults) | _comparable(saved)
+    new = _comparable(asdict(config))
     keys = [
-        each.key
-        for each in settings_of(config)
-        if each.key in old and each.key in new and not each.rules.may_change
+        each.key for each in settings_of(config) if each.key in new and not each.rules.may_change
     ]
     return [(key, old[key], new[key]) for key in keys if old[key] != new[key]]
 
@@ -218,8 +219,11 @@ def differences(saved: dict[str, Any], config: Config) -> list[tuple[str, Any, A
 def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings by dotted keys; tuples become lists, as in a saved file.
 
+    Settings of MiniLLM that are null are those of the variant.
     A setting whose value is a mapping, such as `method.parameters`, is compared as a whole.
     """
+    if "variant" in settings["method"]:
+        settings = settings | {"method": with_variant(settings["method"])}
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dotted(settings).items()

@@ -5,6 +5,8 @@ new source or loss is a class in `sources/` or `methods/`, and a line here. See
 `docs/adding_a_method.md`.
 """
 
+import logging
+
 from minillm.config import Config, MiniLLMConfig, TokenLossConfig
 from minillm.errors import InputError
 from minillm.methods.layer_matching import LayerMatching
@@ -14,6 +16,7 @@ from minillm.methods.token_loss import TokenLoss
 from minillm.models.fit import check_tokenizers
 from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
 from minillm.objectives.divergences.base import is_number
+from minillm.objectives.minillm import Settings
 from minillm.objectives.terms import DivergenceTerm
 from minillm.sources.pairs import PairSource, gold_pairs
 from minillm.sources.plain_text import plain_text_source
@@ -23,6 +26,8 @@ from minillm.sources.student_written import StudentWritten
 from minillm.sources.teacher_written import teacher_pairs
 from minillm.teachers.build import teacher_temperature
 from minillm.training.setup import Setup
+
+log = logging.getLogger(__name__)
 
 
 def build_method(setup: Setup) -> Method:
@@ -36,6 +41,7 @@ def build_method(setup: Setup) -> Method:
     check_tokenizer(setup)
     if isinstance(settings, MiniLLMConfig):
         objective = objective_settings(settings)
+        _warn_of_shared_coins(settings, objective)
         source = Rollouts(setup, computes_reverse_kl=objective.rewards == "expected")
         parts = {"tokens": Part(source, PolicyGradient(setup, objective))}
     else:
@@ -81,6 +87,19 @@ def _check_baseline(settings: MiniLLMConfig) -> None:
             f"method.baseline=prompt compares the responses to one prompt, but "
             f"method.responses_per_prompt={repeats}. Give 2 or more, or use "
             f"method.baseline=position."
+        )
+
+
+def _warn_of_shared_coins(settings: MiniLLMConfig, objective: Settings) -> None:
+    """Warn of baselines and centres that depend on the coins of the response itself."""
+    if objective.compares_responses and 0 < settings.alpha < 1 and settings.coin_group != 1:
+        log.warning(
+            "method.baseline=%s and method.reward_center=%s are biased with method.alpha=%g, "
+            "because responses share the coins of the mixture (docs/objective.md). Use "
+            "method.alpha=0, method.coin_group=1, or none for both.",
+            objective.baseline,
+            objective.reward_center,
+            settings.alpha,
         )
 
 

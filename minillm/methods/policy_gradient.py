@@ -1,8 +1,8 @@
 """The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,16 +33,22 @@ TERMS = {"log_probs": TokenLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())}
 
 def objective_settings(method: MiniLLMConfig) -> Settings:
     """The settings of the variant, with those that the user set in their place."""
-    variant = VARIANTS[method.variant]
-    given = {field.name: getattr(method, field.name) for field in fields(Settings)}
-    always = {"clip_range", "single_step"}
-    chosen = {name: x for name, x in given.items() if x is not None or name in always}
-    return replace(variant, **chosen)
+    chosen = with_variant(vars(method))
+    return Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
+
+
+def with_variant(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `MiniLLMConfig`, with those of the variant in place of null.
+
+    `clip_range` stays null, because null is no clipping.
+    """
+    given = {name: x for name, x in method.items() if x is not None or name == "clip_range"}
+    return asdict(VARIANTS[method["variant"]]) | given
 
 
 @dataclass(frozen=True)
 class PolicyBatch:
-    """Responses of one forward pass, and what sampler and returns say about each token `[B, T]`."""
+    """Responses of one forward pass, and the inputs of the loss of each token `[B, T]`."""
 
     batch: TrainingBatch
     old_log_probs: Tensor
@@ -52,7 +58,7 @@ class PolicyBatch:
 
 @dataclass(frozen=True)
 class PolicyGradient:
-    """Weights and advantages per mini-batch, then the clipped surrogate per forward pass."""
+    """Weights and advantages of a collection, then the clipped surrogate per forward pass."""
 
     setup: Setup
     settings: Settings
@@ -63,7 +69,11 @@ class PolicyGradient:
     }
 
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[PolicyBatch]:
-        """Weights and advantages of a whole mini-batch, then the parts of it."""
+        """The parts of a mini-batch, with the weights and advantages of their collection.
+
+        Both are computed for each mini-batch again: they take milliseconds, and nothing must be
+        stored in checkpoints.
+        """
         collection, mask = batch.collection, batch.sequences.response_mask
         weights = importance_weights(
             collection.student_log_probs, collection.mixture_log_probs, self.settings

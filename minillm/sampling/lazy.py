@@ -246,7 +246,8 @@ class LazyReader:
         self.prompt_calls += 1
         self.never_read[rows] = False
         stored = min(width, int(counts.max()) + 1)
-        self._store(hidden[:, -stored:], rows, positions[:, -stored:] + 1)
+        # A copy, because a stored view would keep the states of the whole prompts.
+        self._store(hidden[:, -stored:].clone(), rows, positions[:, -stored:] + 1)
         return reader, hidden[:, -1]
 
     def _store(

@@ -103,10 +103,13 @@ def sample(
 
     Raises:
         FloatingPointError: the logits are not finite.
+        ValueError: `computes_reverse_kl` without a teacher.
 
     Returns:
         The rollout in the order of the prompts. Its tensors are as long as the longest response.
     """
+    if computes_reverse_kl and teacher is None:
+        raise ValueError("computes_reverse_kl=True needs a teacher")
     count, limit = len(prompts.ids), decoding.max_length
     if uniform is None:
         uniform = uniform_numbers(count, limit, generator)
@@ -213,12 +216,13 @@ def _rollout(
         return values[:, :length].masked_fill(~mask, 0.0)
 
     mixture_log_probs = cut(student.drawn)
-    teacher_log_probs = reverse_kl = None
-    if student.keeps_hidden:
-        teacher_log_probs, reverse_kl = _compare(student, teacher, ids, mask)
-    elif teacher:
-        teacher_log_probs = cut(teacher.log_probs)
+    teacher_log_probs = teacher_hidden = reverse_kl = None
     if teacher:
+        teacher_hidden = teacher.all_hidden(length)
+        if teacher.scores_tokens:
+            teacher_log_probs = cut(teacher.log_probs)
+        else:
+            teacher_log_probs, reverse_kl = _compare(student, teacher, teacher_hidden, ids, mask)
         mixture_log_probs = mix(teacher_log_probs, mixture_log_probs, alpha)
     return Rollout(
         sequences=SequenceBatch(
@@ -229,7 +233,7 @@ def _rollout(
         ),
         student_log_probs=cut(student.log_probs),
         teacher_log_probs=teacher_log_probs,
-        teacher_hidden=teacher.all_hidden(length) if teacher else None,
+        teacher_hidden=teacher_hidden,
         mixture_log_probs=mixture_log_probs,
         finished=(last == ends).any(-1),
         reverse_kl=reverse_kl,
@@ -241,19 +245,18 @@ def _rollout(
 
 
 def _compare(
-    student: LazyReader, teacher: LazyReader, ids: Tensor, mask: Tensor
+    student: LazyReader, teacher: LazyReader, teacher_hidden: Tensor, ids: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The teacher's log-probabilities of the tokens, and KL[q || p] at each token.
 
     Both are `[N, T]`, and 0 on padding.
     """
-    states = [reader.all_hidden(mask.shape[1])[mask] for reader in (student, teacher)]
     values = vocabulary_terms(
-        states[0],
+        student.all_hidden(mask.shape[1])[mask],
         output_head(student.reader.model),
         ids[mask],
         terms={"log_probs": TeacherLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())},
-        targets=HeadTargets(states[1], output_head(teacher.reader.model)),
+        targets=HeadTargets(teacher_hidden[mask], output_head(teacher.reader.model)),
     )
     empty = values["reverse_kl"].new_zeros(mask.shape)
     return tuple(empty.masked_scatter(mask, values[name]) for name in ("log_probs", "reverse_kl"))

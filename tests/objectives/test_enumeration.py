@@ -234,6 +234,14 @@ def test_a_baseline_of_independent_responses_does_not_change_the_expectation(bas
         assert_same(mean_over_batches(settings, alpha), policies(alpha).exact_gradient()[1])
 
 
+def test_a_baseline_changes_the_expectation_of_truncated_weights():
+    """E[w_t grad log q(y_t) | y_<t] is not 0, because the truncated weights have another mean."""
+    truncated = replace(EXACT, importance_weights="truncated_product", weight_bound=1.0)
+    plain = mean_over_batches(truncated, 0.2)
+    assert_same(plain, policies(0.2).expected_gradient(truncated))
+    assert distance(mean_over_batches(replace(truncated, baseline="position"), 0.2), plain) > 0.05
+
+
 def test_a_baseline_of_responses_with_the_same_coins_is_biased():
     """The coin of step t changes both the token y_t and the returns of the other responses."""
     settings, exact = replace(EXPECTED, baseline="position"), policies(0.2).exact_gradient()[1]

@@ -3,12 +3,15 @@
 import json
 import shutil
 import signal
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from minillm.commands.resume import differences
+from minillm.config import Config, MiniLLMConfig
 from minillm.training.files import MANIFEST, fault, files_below, listing
 from minillm.training.run_state import FORMAT
 from tests.conftest import BUILT
@@ -111,6 +114,21 @@ def test_a_checkpoint_of_another_version_is_refused(train, unfinished, resume):
     assert "git_revision in provenance.json" in refused.err and "overwrite=true" in refused.err
     assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")} == before
     assert train("overwrite=true").status == 0
+
+
+def test_settings_of_older_code_have_their_values_of_that_time():
+    """The older code had gamma=1 and length normalisation, and no settings of expected rewards."""
+    config = Config(method=MiniLLMConfig())
+    old = asdict(config)
+    old["method"] |= {"gamma": 1.0, "length_normalization": True}
+    for name in ("rewards", "reward_center", "baseline", "responses_per_prompt"):
+        del old["method"][name]
+    assert differences(old, config) == []
+    changed = Config(method=MiniLLMConfig(rewards="expected", responses_per_prompt=2))
+    assert differences(old, changed) == [
+        ("method.responses_per_prompt", 1, 2),
+        ("method.rewards", "sampled", "expected"),
+    ]
 
 
 OWN_RESPONSES = {
