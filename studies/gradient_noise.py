@@ -11,8 +11,10 @@ g_i of M mini-batches, `s^2 = sum |g_i - mean|^2 / (M - 1)` estimates the varian
 
 import argparse
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -64,28 +66,35 @@ def load(config: Config) -> Setup:
     return Setup(config, student, teacher, data["train"].examples, device, 0, 1, Path())
 
 
-def mini_batch_gradients(setup: Setup, count: int) -> tuple[Tensor, float]:
-    """The gradients `[count, parameters]` of mini-batches, and CPU seconds per mini-batch."""
+def gradients(setup: Setup, count: int) -> Iterator[Tensor]:
+    """The gradients `[parameters]` of mini-batches of the student as it is."""
     method, module = build_method(setup), setup.student.module
     module.eval()
-    parameters = [x for x in module.parameters() if x.requires_grad]
-    gradients, batches, start = [], method.batches(), time.process_time()
-    for _ in range(count):
-        step = next(batches)
+    for step in islice(method.batches(), count):
         totals = {"tokens": sum(part.count for part in step.micro_batches)}
         for part in step.micro_batches:
             method.loss(module, part, totals)[0].backward()
-        gradients.append(torch.cat([x.grad.flatten() for x in parameters]))
+        yield torch.cat([x.grad.flatten() for x in module.parameters() if x.requires_grad])
         module.zero_grad(set_to_none=True)
-    return torch.stack(gradients), (time.process_time() - start) / count
 
 
-def noise(gradients: Tensor) -> dict[str, float]:
-    """The length of the mean gradient, and the noise of one mini-batch relative to it."""
-    mean = gradients.mean(0)
-    variance = (gradients - mean).square().sum() / (len(gradients) - 1)
-    length = (mean.square().sum() - variance / len(gradients)).clamp(min=0).sqrt()
-    return {"length": float(length), "noise": float(variance.sqrt() / length)}
+def noise(mini_batches: Iterable[Tensor], count: int) -> dict[str, float | None]:
+    """The length of the mean gradient, and the noise of one mini-batch relative to the length.
+
+    Both are None if the noise hides the mean gradient: use more mini-batches.
+    """
+    total, squares = 0.0, 0.0  # of the gradients, without storing them
+    for gradient in mini_batches:
+        total, squares = (
+            total + gradient.double(),
+            squares + float(gradient.double().square().sum()),
+        )
+    mean_square = float(total.square().sum()) / count**2
+    variance = (squares - count * mean_square) / (count - 1)
+    square_length = mean_square - variance / count
+    if square_length <= 0:
+        return {"length": None, "noise": None}
+    return {"length": square_length**0.5, "noise": (variance / square_length) ** 0.5}
 
 
 def study(setup: Setup, count: int) -> dict[str, dict[str, float]]:
@@ -96,8 +105,9 @@ def study(setup: Setup, count: int) -> dict[str, dict[str, float]]:
             setup.config.method, **changes, rollouts_per_collection=size, inner_epochs=1
         )
         config = replace(setup.config, method=method)
-        gradients, seconds = mini_batch_gradients(replace(setup, config=config), count)
-        rows[name] = noise(gradients) | {"seconds": seconds}
+        start = time.process_time()
+        rows[name] = noise(gradients(replace(setup, config=config), count), count)
+        rows[name]["cpu_seconds"] = (time.process_time() - start) / count
         print(name, rows[name], flush=True)
     return rows
 
@@ -112,12 +122,10 @@ def main() -> None:
     rows = study(setup, arguments.mini_batches)
     write_json(arguments.output, {"rows": rows, "provenance": provenance()})
     cells = [
-        [name, f"{x['noise']:.2f}", f"{x['noise'] ** 2:.1f}", f"{x['seconds']:.2f}",
-         f"{x['noise'] ** 2 * x['seconds']:.1f}"]
+        [name, f"{x['noise']:.2f}" if x["noise"] else "–", f"{x['cpu_seconds']:.2f}"]
         for name, x in rows.items()
-    ]  # fmt: skip
-    header = ["estimator", "noise", "mini-batches for noise = signal", "CPU s per mini-batch",
-              "CPU s for noise = signal"]  # fmt: skip
+    ]
+    header = ["estimator", "noise of a mini-batch", "CPU s per mini-batch"]
     print(table(header, cells, texts=1))
 
 

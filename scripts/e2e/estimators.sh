@@ -8,7 +8,7 @@
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 RESULTS=${RESULTS:-$RUNS/estimators/report}
-RATES=${RATES:-1e-3 2e-3 4e-3}
+RATES=${RATES:-2e-3 4e-3}
 METHODS=${METHODS:-paper official average_reward token_level gkd sft kd seqkd}
 
 method() { # METHOD: sets `experiment` and `settings`
@@ -59,7 +59,7 @@ for name in $METHODS; do
     done
 done
 say "Scores on the development set"
-frontier=("evaluation.frontier=[0.3,0.5,0.7,1.0]" "evaluation.seeds=[10,20]")
+frontier=("evaluation.frontier=[0.3,0.5,0.7,1,1.2]" "evaluation.seeds=[10,20]")
 score e2e teacher "$data" "${frontier[@]}"
 score e2e "$runs" "$data" teacher.path="$RUNS/teacher/best" "${frontier[@]}"
 say "Report"
