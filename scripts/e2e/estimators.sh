@@ -11,7 +11,7 @@ RESULTS=${RESULTS:-$RUNS/estimators/report}
 RATES=${RATES:-2e-3 4e-3}
 METHODS=${METHODS:-paper official average_reward token_level gkd sft kd seqkd}
 
-method() { # METHOD: sets `experiment` and `settings`
+method() { # METHOD SEED: sets `experiment` and `settings`
     settings=()
     case $1 in
     paper) experiment=minillm ;;
@@ -21,7 +21,7 @@ method() { # METHOD: sets `experiment` and `settings`
         experiment=minillm
         settings=(method.gamma=0 method.alpha=0 "evaluation.name=minillm_token_level")
         ;;
-    seqkd) experiment=seqkd settings=("method.file=$RUNS/estimators/seqkd.responses.jsonl") ;;
+    seqkd) experiment=seqkd settings=("method.file=$RUNS/estimators/seqkd-$2.responses.jsonl") ;;
     *) experiment=$1 ;;
     esac
 }
@@ -38,7 +38,7 @@ END
 }
 
 run() { # METHOD RATE SEED
-    method "$1"
+    method "$1" "$3"
     say "$1 at $2, seed $3"
     train "$BED/$experiment" "estimators/$1-$2-$3" "${student[@]}" training.lr="$2" \
         runtime.seed="$3" "${settings[@]}"
