@@ -12,7 +12,14 @@ from minillm.evaluation.equal_diversity import (
     sharpening,
     temperatures_at,
 )
-from minillm.evaluation.frontier import DIVERSITY, ENTROPY, FORWARD_KL, MEASURES, SELF_BLEU
+from minillm.evaluation.frontier import (
+    DIVERSITY,
+    ENTROPY,
+    FORWARD_KL,
+    MEASURES,
+    SELF_BLEU,
+    WITH_INPUTS,
+)
 from minillm.evaluation.frontier import REVERSE_KL as KL
 from minillm.evaluation.metrics import METRICS, Metric
 from minillm.evaluation.statistics import Interval
@@ -50,10 +57,18 @@ def frontier_text(
     """
     parts = ["## Quality and diversity", points_table(groups, metric)]
     pairs = _comparable(groups, metric, reference)
+    if metric.name not in WITH_INPUTS:
+        comparable = in_words(METRICS[name].label for name in WITH_INPUTS if name in METRICS)
+        reason = (
+            f"{metric.label} is not compared at equal diversity, because a frontier has only its "
+            f"means. {comparable} can be compared."
+        )
+        if diversities:
+            raise InputError(f"--diversity {_listed(diversities)}: {reason}")
+        parts += [escape(reason)]
     if diversities and not pairs:
-        given = " ".join(f"{diversity:g}" for diversity in diversities)
         raise InputError(
-            f"--diversity {given}: no two methods can be compared. Give results of {reference} and "
+            f"--diversity {_listed(diversities)}: no two methods can be compared. Give results of {reference} and "
             f"of another method for the same inputs, with at least two temperatures, with equal "
             f"evaluation.frontier_samples, and with responses of four words or more."
         )
@@ -66,6 +81,10 @@ def frontier_text(
         parts += [_differences_legend(metric, bool(rows))]
         parts += ["\n".join(f"- {text}" for text in _sharpening_texts(pairs, metric))]
     return "\n\n".join(parts)
+
+
+def _listed(diversities: Sequence[float]) -> str:
+    return " ".join(f"{diversity:g}" for diversity in diversities)
 
 
 def points_table(groups: Sequence[Group], metric: Metric) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minillm.evaluation.equal_diversity import Curve
-from minillm.evaluation.frontier import DIVERSITY, NGRAMS, FrontierPoint
+from minillm.evaluation.frontier import DIVERSITY, NGRAMS, WITH_INPUTS, FrontierPoint
 from minillm.evaluation.result import Result
 from minillm.evaluation.statistics import weighted_mean
 from minillm.reporting.groups import Group
@@ -64,9 +64,12 @@ def curve_of(group: Group, name: str) -> Curve | None:
     The values of an input are averaged over the training runs. Points with top-p are left out.
 
     Returns:
-        None if there are fewer than two points with the value and with 4-grams, or if the runs of
-        the group have other numbers of inputs or of responses per prompt.
+        None if a frontier has only the means of the value, if there are fewer than two points with
+        the value and with 4-grams, or if the runs of the group have other numbers of inputs or of
+        responses per prompt.
     """
+    if name not in WITH_INPUTS:
+        return None
     if not has_frontier(group) or len({result.inputs for result in group.results}) > 1:
         return None
     positions = [

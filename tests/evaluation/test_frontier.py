@@ -86,10 +86,10 @@ def test_points_of_a_frontier(evaluation):
     # Greedy decoding has the diversity of three identical responses.
     texts = evaluation.greedy.responses.texts
     shares = [distinct_shares([text] * 3, 4).mean() for text in texts]
-    assert greedy.array("diversity", len(TRAIN)) == pytest.approx(shares, rel=1e-3)
+    assert greedy.array("diversity", len(TRAIN)) == pytest.approx(shares, rel=5e-3)
     weights = full.weights("reverse_kl", len(TRAIN))
     mean = np.average(full.array("reverse_kl", len(TRAIN)), weights=weights)
-    assert full.mean("reverse_kl") == pytest.approx(mean, rel=1e-3) and mean > 0
+    assert full.mean("reverse_kl") == pytest.approx(mean, rel=5e-3) and mean > 0
 
 
 def test_a_frontier_without_a_teacher_has_no_kl():
@@ -114,11 +114,26 @@ def test_a_frontier_survives_its_file(evaluation):
 def test_values_in_a_file_are_short():
     value = point_value(np.array([1 / 3, 2.0]), np.array([1.0, 3.0]), "ngrams")
     assert value.mean == pytest.approx((1 / 3 + 6) / 4)
-    assert value.per_input == [0.3333, 2.0] and value.weights == "ngrams"
+    assert json.dumps(value.per_input) == "[0.333, 2]" and value.weights == "ngrams"
     constant = point_value(np.array([7.0, 7.0]))
     assert constant.per_input is None
-    point = FrontierPoint(1.0, 1.0, {"x": constant})
-    assert point.array("x", 2).tolist() == [7, 7] and point.weights("x", 2) is None
+    point = FrontierPoint(1.0, 1.0, {"rougeL": constant, "entropy": constant})
+    assert point.array("rougeL", 2).tolist() == [7, 7] and point.weights("rougeL", 2) is None
+    with pytest.raises(ValueError, match="only the mean of entropy"):
+        point.array("entropy", 2)
+
+
+def test_only_values_that_can_be_compared_have_inputs(evaluation):
+    full = evaluation.frontier.points[2]
+    with_inputs = {name for name, value in full.values.items() if value.per_input}
+    assert with_inputs <= {"diversity", "ngrams", "rougeL", "reverse_kl", "length"}
+    assert "reverse_kl" in with_inputs and full.values["entropy"].weights == "length"
+    older = json.loads(json.dumps(asdict(evaluation.frontier)))
+    values = older["points"][2]["values"]
+    values["self_bleu"]["per_input"] = [0.1234] * len(TRAIN)
+    values["rougeL"]["per_input"] = [12.3456] * len(TRAIN)
+    read = read_frontier(older, len(TRAIN), "file").points[2].values
+    assert read["self_bleu"].per_input is None and read["rougeL"].per_input == [12.3] * len(TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +160,4 @@ def test_a_metric_with_weights_keeps_them(monkeypatch):
     settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["letterCount"])
     point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
     assert point.values["letterCount"].weights == "letterCount_weights"
-    weights = point.weights("letterCount", len(TRAIN))
-    assert weights == pytest.approx(point.array("length", len(TRAIN)))
-    mean = np.average(point.array("letterCount", len(TRAIN)), weights=weights)
-    assert point.mean("letterCount") == pytest.approx(mean, rel=1e-3)
+    assert point.mean("letterCount_weights") == pytest.approx(point.mean("length"))

@@ -114,6 +114,19 @@ def test_other_numbers_of_responses_are_not_compared(result):
     assert "at equal diversity" not in text
 
 
+def test_a_value_without_inputs_is_not_compared(result):
+    contents = [with_frontier(result("sft", 43), (0.6, 0.9), 130),
+                with_frontier(result("minillm", 47), (0.55, 0.75), 132)]  # fmt: skip
+    for each in (each for content in contents for each in content["frontier"]["points"]):
+        each["values"]["exact_match"] = value(30.0)
+    groups = grouped(*contents)
+    text = frontier_text(groups, METRICS["exact_match"], "minillm", None)
+    assert "exact match is not compared at equal diversity" in text and "minus" not in text
+    assert "ROUGE-L, reverse KL and length can be compared" in text
+    with pytest.raises(InputError, match="--diversity 0.7: exact match is not compared"):
+        frontier_text(groups, METRICS["exact_match"], "minillm", [0.7])
+
+
 def test_methods_that_share_no_temperature_range_use_greedy(result):
     groups = grouped(with_frontier(result("sft", 43), (0.8, 0.9), 130),
                      with_frontier(result("minillm", 47), (0.6, 0.7), 132))  # fmt: skip
