@@ -8,7 +8,9 @@ from minillm.errors import InputError
 from minillm.evaluation.equal_diversity import (
     Curve,
     Sharpening,
+    beside_greedy,
     differences_at,
+    is_beside_greedy,
     sharpening,
     temperatures_at,
 )
@@ -36,6 +38,7 @@ from minillm.reporting.groups import Group, unique
 from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 Pair = tuple[Group, Group]
+_WIDE = "†"  # marks a diversity between greedy decoding and the lowest temperature of a method
 
 
 def frontier_text(
@@ -68,9 +71,10 @@ def frontier_text(
         parts += [escape(reason)]
     if diversities and not pairs:
         raise InputError(
-            f"--diversity {_listed(diversities)}: no two methods can be compared. Give results of {reference} and "
-            f"of another method for the same inputs, with at least two temperatures, with equal "
-            f"evaluation.frontier_samples, and with responses of four words or more."
+            f"--diversity {_listed(diversities)}: no two methods can be compared. Give results of "
+            f"{reference or 'a method'} and of another method for the same inputs, with at least "
+            f"two temperatures, with equal evaluation.frontier_samples, and with responses of four "
+            f"words or more."
         )
     if pairs:
         rows = _difference_rows(pairs, metric, diversities)
@@ -78,7 +82,7 @@ def frontier_text(
         parts += [f"## {reference} against the others at equal diversity"]
         if rows:
             parts += [table(header, rows, texts=2)]
-        parts += [_differences_legend(metric, bool(rows))]
+        parts += [_differences_legend(metric, rows)]
         parts += ["\n".join(f"- {text}" for text in _sharpening_texts(pairs, metric))]
     return "\n\n".join(parts)
 
@@ -141,11 +145,12 @@ def _difference_rows(
         ranges.append((first, second, common_range(curves, with_greedy=True)))
         intervals = differences_at(*curves, diversities)
         temperatures = np.stack([temperatures_at(curve, diversities) for curve in curves], axis=1)
+        wide = np.any([beside_greedy(curve, diversities) for curve in curves], axis=0)
         rows += [
             [first.data, _name(first, second), f"{diversity:g}", _interval(interval, metric),
-             f"{of_both[0]:.2f} and {of_both[1]:.2f}"]
-            for diversity, interval, of_both in zip(diversities, intervals, temperatures,
-                                                    strict=True)
+             f"{of_both[0]:.2f} and {of_both[1]:.2f}{_WIDE if is_wide else ''}"]
+            for diversity, interval, of_both, is_wide in zip(diversities, intervals, temperatures,
+                                                             wide, strict=True)
             if interval
         ]  # fmt: skip
     if chosen:
@@ -188,15 +193,24 @@ def _check_diversities(
             )
 
 
-def _differences_legend(metric: Metric, has_rows: bool) -> str:
+def _differences_legend(metric: Metric, rows: Sequence[Sequence[str]]) -> str:
     text = (
         f"Difference in {metric.label} with the 95% paired bootstrap interval over inputs. Each "
-        f"resample computes diversity and {metric.label} of every point again. Straight lines "
-        f"join the points. Temperatures: of both methods at this diversity; 0 is greedy decoding."
+        f"resample computes diversity and {metric.label} of every point again. Temperatures: of "
+        f"both methods at this diversity; 0 is greedy decoding. Straight lines join the points. "
+        f"If the curve of quality against diversity is concave, a straight line is below the "
+        f"curve. So a method at one of its own temperatures is favoured slightly over a method "
+        f"between two of its temperatures, for example where the difference at temperature 1 is "
+        f"split. More temperatures, closer together, make this smaller."
     )
     if metric.higher_is_better is False:
         text += f" A lower {metric.label} is better."
-    if not has_rows:
+    if any(row[-1].endswith(_WIDE) for row in rows):
+        text += (
+            f" {_WIDE} A method is between greedy decoding and its lowest temperature, where a "
+            f"straight line describes the curve badly. Evaluate at lower temperatures."
+        )
+    if not rows:
         text = (
             "No two methods have the same diversity at any of their temperatures. Evaluate at more "
             "temperatures."
@@ -216,6 +230,14 @@ def _sharpening_texts(pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric
                 f"sharpening is not known."
             )
             continue
+        if is_beside_greedy(curve, baseline, temperature):
+            texts.append(
+                f"{name}: {second.label} has the diversity of {first.label} at temperature "
+                f"{temperature:g} only between greedy decoding and its lowest temperature, where a "
+                f"straight line describes the curve badly, so sharpening is not known. Evaluate at "
+                f"lower temperatures."
+            )
+            continue
         split = sharpening(curve, baseline, temperature)
         if split is None:
             texts.append(
@@ -231,13 +253,21 @@ def _sharpening_texts(pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric
 def _in_sentences(
     first: Group, second: Group, temperature: float, split: Sharpening, metric: Metric
 ) -> str:
-    """The difference at equal temperature, and how much of it is left at equal diversity."""
+    """The difference at equal temperature, and how much of it is left at equal diversity.
+
+    Only a lower temperature of the second method is called sharpening.
+    """
+    change = _interval(split.sharpening, metric)
+    changes = f"{change} is sharpening: {metric.label} of {second.label} changes by this too"
+    if split.temperature >= temperature:
+        changes = f"{metric.label} of {second.label} changes by {change}"
+    is_sharper = split.temperature < temperature
     return (
         f"at temperature {temperature:g}, the difference in {metric.label} is "
-        f"{_interval(split.at_equal_temperature, metric)}. Of this, "
-        f"{_interval(split.sharpening, metric)} is sharpening, which {second.label} gains too at "
-        f"temperature {split.temperature:.2f}, where it has the diversity {split.diversity:.3f} of "
-        f"{first.label}; {_interval(split.at_equal_diversity, metric)} remains at equal diversity."
+        f"{_interval(split.at_equal_temperature, metric)}. {'Of this, ' if is_sharper else ''}"
+        f"{changes} when its temperature goes from {temperature:g} to {split.temperature:.2f}, "
+        f"where it has the diversity {split.diversity:.3f} of {first.label}; "
+        f"{_interval(split.at_equal_diversity, metric)} remains at equal diversity."
     )
 
 

@@ -85,10 +85,11 @@ def test_sharpening_in_two_sentences(groups):
     # (132 - 75) - (130 - 90) = 17 at temperature 1; sft at temperature 0.75 gains 15.
     assert (
         "e2e, minillm minus sft: at temperature 1, the difference in ROUGE-L is +17.0 [+17.0, "
-        "+17.0]. Of this, +15.0 [+15.0, +15.0] is sharpening, which sft gains too at temperature "
-        "0.75, where it has the diversity 0.750 of minillm; +2.0 [+2.0, +2.0] remains at equal "
-        "diversity."
+        "+17.0]. Of this, +15.0 [+15.0, +15.0] is sharpening: ROUGE-L of sft changes by this too "
+        "when its temperature goes from 1 to 0.75, where it has the diversity 0.750 of minillm; "
+        "+2.0 [+2.0, +2.0] remains at equal diversity."
     ) in text
+    assert " gain" not in text
     text = frontier_text(groups, ROUGE_L, "sft", None)
     assert "is outside the range of minillm or close to its end, so sharpening is not" in text
 
@@ -123,7 +124,7 @@ def test_a_value_without_inputs_is_not_compared(result):
     text = frontier_text(groups, METRICS["exact_match"], "minillm", None)
     assert "exact match is not compared at equal diversity" in text and "minus" not in text
     assert "ROUGE-L, reverse KL and length can be compared" in text
-    with pytest.raises(InputError, match="--diversity 0.7: exact match is not compared"):
+    with pytest.raises(InputError, match=r"--diversity 0\.7: exact match is not compared"):
         frontier_text(groups, METRICS["exact_match"], "minillm", [0.7])
 
 
@@ -131,7 +132,27 @@ def test_methods_that_share_no_temperature_range_use_greedy(result):
     groups = grouped(with_frontier(result("sft", 43), (0.8, 0.9), 130),
                      with_frontier(result("minillm", 47), (0.6, 0.7), 132))  # fmt: skip
     text = frontier_text(groups, ROUGE_L, "minillm", None)
-    assert cells(text, "0.6")[-1] == "0.50 and 0.17"
+    assert cells(text, "0.6")[-1] == "0.50 and 0.17†"
+    assert "† A method is between greedy decoding and its lowest temperature" in text
+    assert (
+        "sft has the diversity of minillm at temperature 1 only between greedy decoding and its "
+        "lowest temperature, where a straight line describes the curve badly, so sharpening is not "
+        "known. Evaluate at lower temperatures."
+    ) in text
+
+
+def test_a_more_diverse_reference_is_not_called_sharper(result):
+    """At temperature 1, kd has the diversity that minillm has between 0.5 and 1.5."""
+    kd = with_frontier(result("kd", 43), (0.6, 0.75), 130)
+    minillm = with_frontier(result("minillm", 47), (0.55, 0.65), 132)
+    minillm["frontier"]["points"].append(point(1.5, 1, 0.85, 132))
+    text = frontier_text(grouped(kd, minillm), ROUGE_L, "kd", None)
+    assert (
+        "the difference in ROUGE-L is -12.0 [-12.0, -12.0]. ROUGE-L of minillm changes by -10.0 "
+        "[-10.0, -10.0] when its temperature goes from 1 to 1.25, where it has the diversity 0.750 "
+        "of kd; -2.0 [-2.0, -2.0] remains at equal diversity."
+    ) in text
+    assert "sharpening" not in text and " gain" not in text
 
 
 def test_a_report_with_a_frontier(result, write, tmp_path):
