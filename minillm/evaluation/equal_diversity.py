@@ -254,7 +254,7 @@ def _counts(drawn: np.ndarray) -> np.ndarray:
 
 
 def _means(values: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weighted means `[R, P]` of the values `[P, N]`; 0 where all weights are 0."""
+    """Weighted means `[R, P]` of the values `[P, N]`; nan where all weights are 0."""
     totals = counts @ weights.T
     sums = counts @ (weights * values).T
-    return np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
+    return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)

@@ -33,11 +33,14 @@ from minillm.reporting.frontiers import (
     points_of,
     round_values,
     samples_of,
+    why_left_out,
+    without_ngrams,
 )
 from minillm.reporting.groups import Group, unique
 from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 Pair = tuple[Group, Group]
+_MANY_WITHOUT_NGRAMS = 0.05  # from this share of inputs on, the legend reports it
 _WIDE = "†"  # marks a diversity between greedy decoding and the lowest temperature of a method
 
 
@@ -69,6 +72,17 @@ def frontier_text(
         if diversities:
             raise InputError(f"--diversity {_listed(diversities)}: {reason}")
         parts += [escape(reason)]
+    not_compared = [
+        _name(*pair) + f" ({pair[0].data})"
+        for pair in pairs_of([group for group in groups if points_of(group)], reference)
+        if pair not in [compared for compared, *_ in pairs]
+    ]
+    if not_compared and metric.name in WITH_INPUTS:
+        parts += [escape(
+            f"Not compared at equal diversity, because numbers of responses or inputs differ, or "
+            f"because a method has fewer than two temperatures with {metric.label} and 4-grams: "
+            f"{in_words(not_compared)}."
+        )]  # fmt: skip
     if diversities and not pairs:
         raise InputError(
             f"--diversity {_listed(diversities)}: no two methods can be compared. Give results of "
@@ -110,6 +124,19 @@ def points_table(groups: Sequence[Group], metric: Metric) -> str:
     legend += [f"{m.label[:1].upper()}{m.label[1:]}: {m.description}" for m in described.values()]
     if len(samples) > 1:
         legend.append("Methods with different numbers of responses are not compared")
+    left_out = [f"{group.label} ({group.data}: {reason})" for group in groups
+                if (reason := why_left_out(group))]  # fmt: skip
+    if left_out:
+        legend.append(f"Left out: {in_words(left_out)}")
+    shares = {f"{group.label} ({group.data})": without_ngrams(group) for group in groups}
+    few = [f"{share:.0%} of the inputs of {name}" for name, share in shares.items()
+           if share > _MANY_WITHOUT_NGRAMS]  # fmt: skip
+    if few:
+        legend.append(
+            f"No 4-grams, because all responses to the input have fewer than four words (at the "
+            f"point with the most such inputs): {in_words(few)}. These inputs count in all values "
+            f"except the diversity"
+        )
     return f"{table(header, cells, texts=3)}\n\n{escape('. '.join(legend))}."
 
 

@@ -44,6 +44,31 @@ def samples_of(group: Group) -> int | None:
     return samples.pop() if len(samples) == 1 else None
 
 
+def why_left_out(group: Group) -> str | None:
+    """Why a group has no points, in words; None if it has points."""
+    runs = len(group.results)
+    with_frontier = sum(result.frontier is not None for result in group.results)
+    if with_frontier == 0:
+        return "no frontier"
+    if with_frontier < runs:
+        return f"a frontier in only {with_frontier} of {runs} training runs"
+    if not has_frontier(group):
+        return "its training runs have different numbers of responses"
+    return None if points_of(group) else "its training runs have no common temperature"
+
+
+def without_ngrams(group: Group) -> float:
+    """Largest share of inputs without 4-grams among the points of a group; 0 without points."""
+    shares = [
+        np.mean(point.array(NGRAMS, result.inputs) == 0)
+        for result in group.results
+        if result.frontier is not None
+        for point in result.frontier.points
+        if point.values.get(NGRAMS) is not None
+    ]
+    return float(max(shares, default=0.0))
+
+
 def points_of(group: Group) -> list[GroupPoint]:
     """The points that all runs of a group have, greedy decoding first."""
     if not has_frontier(group):

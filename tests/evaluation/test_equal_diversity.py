@@ -100,6 +100,15 @@ def test_no_split_beside_greedy_decoding():
     assert beside_greedy(sharp, at).tolist() == [False, True, False, False]
 
 
+def test_a_resample_without_weights_has_no_number():
+    curve = straight_curve(150, [0.5, 0.6, 0.8])
+    curve.diversity_weights[1, 1:] = 0  # only the first input has 4-grams at this point
+    diversity, quality = curve.means(np.array([[1.0, 1, 1, 1], [0, 2, 1, 1]]))
+    np.testing.assert_allclose(diversity, [[0.5, 0.6, 0.8], [0.5, np.nan, 0.8]])
+    assert np.isfinite(quality).all()
+    assert np.isnan(interpolate(diversity, quality, np.array([0.7]))).tolist() == [[False], [True]]
+
+
 def test_interpolation_in_any_order_and_at_the_ends():
     diversity = np.array([[0.9, 0.5, 0.7], [0.6, 0.6, 0.6]])
     values = np.array([[1.0, 5, 2], [3, 3, 3]])

@@ -112,7 +112,7 @@ def test_other_numbers_of_responses_are_not_compared(result):
                      with_frontier(result("minillm", 47), (0.55, 0.75), 132))  # fmt: skip
     text = frontier_text(groups, ROUGE_L, "minillm", None)
     assert "different numbers of responses are not compared" in text
-    assert "at equal diversity" not in text
+    assert "against the others at equal diversity" not in text
 
 
 def test_a_value_without_inputs_is_not_compared(result):
@@ -126,6 +126,25 @@ def test_a_value_without_inputs_is_not_compared(result):
     assert "ROUGE-L, reverse KL and length can be compared" in text
     with pytest.raises(InputError, match=r"--diversity 0\.7: exact match is not compared"):
         frontier_text(groups, METRICS["exact_match"], "minillm", [0.7])
+
+
+def test_the_legend_names_methods_that_are_left_out(result):
+    runs = [with_frontier(result("kd", 43, training_seed=1), (0.6, 0.9), 130),
+            result("kd", 43, training_seed=2)]  # fmt: skip
+    sft = with_frontier(result("sft", 43), (0.6, 0.9), 130)
+    gkd = with_frontier(result("gkd", 43), (0.6, 0.9), 130, samples=3)
+    sft["frontier"]["points"][0]["values"]["ngrams"]["per_input"][:10] = [0] * 10
+    minillm = with_frontier(result("minillm", 47), (0.55, 0.75), 132)
+    groups = grouped(*runs, result("init", 30), sft, gkd, minillm)
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    assert (
+        "Left out: kd (e2e: a frontier in only 1 of 2 training runs) and init (e2e: no frontier)."
+    ) in text
+    assert "fewer than two temperatures with ROUGE-L and 4-grams: minillm minus gkd (e2e)." in text
+    assert "such inputs): 25% of the inputs of sft (e2e). These inputs count in all" in text
+    assert "None" not in frontier_text(groups, ROUGE_L, None, None)
+    with pytest.raises(InputError, match="Give results of a method and of another method"):
+        frontier_text(groups, ROUGE_L, None, [0.7])
 
 
 def test_methods_that_share_no_temperature_range_use_greedy(result):
