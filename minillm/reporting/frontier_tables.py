@@ -97,7 +97,8 @@ def frontier_text(
         if rows:
             parts += [table(header, rows, texts=2)]
         parts += [_differences_legend(metric, rows)]
-        parts += ["\n".join(f"- {text}" for text in _sharpening_texts(pairs, metric))]
+        texts = _sharpening_texts(pairs, metric)
+        parts += ["\n".join(f"- {text}" for text in texts)] if texts else []
     return "\n\n".join(parts)
 
 
@@ -248,33 +249,46 @@ def _differences_legend(metric: Metric, rows: Sequence[Sequence[str]]) -> str:
 def _sharpening_texts(pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric) -> list[str]:
     """Two sentences for each pair about the difference at the temperature of the evaluation."""
     texts = []
-    for (first, second), curve, baseline in pairs:
-        temperature = first.results[0].temperature
-        name = f"{first.data}, {_name(first, second)}"
-        if not all(temperature in each.temperatures for each in (curve, baseline)):
-            texts.append(
-                f"{name}: the frontiers have no common point at temperature {temperature:g}, so "
-                f"sharpening is not known."
-            )
-            continue
-        if is_beside_greedy(curve, baseline, temperature):
-            texts.append(
-                f"{name}: {second.label} has the diversity of {first.label} at temperature "
-                f"{temperature:g} only between greedy decoding and its lowest temperature, where a "
-                f"straight line describes the curve badly, so sharpening is not known. Evaluate at "
-                f"lower temperatures."
-            )
-            continue
-        split = sharpening(curve, baseline, temperature)
-        if split is None:
-            texts.append(
-                f"{name}: the diversity of {first.label} at temperature {temperature:g} is outside "
-                f"the range of {second.label} or close to its end, so sharpening is not known. "
-                f"Evaluate at more temperatures, also above {temperature:g}."
-            )
-            continue
-        texts.append(escape(f"{name}: {_in_sentences(first, second, temperature, split, metric)}"))
+    for (first, second), *curves in pairs:
+        text = _sharpening_text(first, second, *curves, metric)
+        if text:
+            texts.append(escape(f"{first.data}, {_name(first, second)}: {text}"))
     return texts
+
+
+def _sharpening_text(
+    first: Group, second: Group, curve: Curve, baseline: Curve, metric: Metric
+) -> str | None:
+    """Two sentences, or why sharpening is not known; None if the evaluations were greedy."""
+    temperatures = sorted({r.temperature for group in (first, second) for r in group.results})
+    if len(temperatures) > 1:
+        return (
+            f"the evaluations have the temperatures {in_words(f'{t:g}' for t in temperatures)}, so "
+            f"sharpening is not known."
+        )
+    (temperature,) = temperatures
+    if temperature == 0:
+        return None
+    if not all(temperature in each.temperatures for each in (curve, baseline)):
+        return (
+            f"the frontiers have no common point at temperature {temperature:g}, so sharpening is "
+            f"not known."
+        )
+    if is_beside_greedy(curve, baseline, temperature):
+        return (
+            f"{second.label} has the diversity of {first.label} at temperature {temperature:g} "
+            f"only between greedy decoding and its lowest temperature, where a straight line "
+            f"describes the curve badly, so sharpening is not known. Evaluate at lower "
+            f"temperatures."
+        )
+    split = sharpening(curve, baseline, temperature)
+    if split is None:
+        return (
+            f"the diversity of {first.label} at temperature {temperature:g} is outside the range "
+            f"of {second.label} or close to its end, so sharpening is not known. Evaluate at more "
+            f"temperatures, also above {temperature:g}."
+        )
+    return _in_sentences(first, second, temperature, split, metric)
 
 
 def _in_sentences(

@@ -64,7 +64,7 @@ def test_top_p_has_the_entropy_of_the_nucleus_and_no_kl():
 @pytest.fixture(scope="module")
 def evaluation():
     settings = EvaluationConfig(
-        seeds=[10], greedy=False, frontier=[1.0, 0.2], frontier_top_p=[0.5], frontier_samples=3,
+        seeds=[10], frontier=[1.0, 0.2], frontier_top_p=[0.5], frontier_samples=3,
         metrics=["rougeL", "distinct_4", "reverse_kl"],
     )  # fmt: skip
     return evaluate(MODEL, LocalTeacher(TEACHER), EXAMPLES, settings, LENGTH)
@@ -93,8 +93,11 @@ def test_points_of_a_frontier(evaluation):
 
 
 def test_a_frontier_without_a_teacher_has_no_kl():
-    settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["rougeL"])
-    point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
+    settings = EvaluationConfig(seeds=[10], greedy=False, frontier=[1.0], metrics=["rougeL"])
+    evaluation = evaluate(MODEL, None, EXAMPLES, settings, LENGTH)
+    assert evaluation.greedy is None  # the greedy point of the frontier has its own pass
+    greedy, point = evaluation.frontier.points
+    assert greedy.is_greedy and greedy.mean("rougeL") is not None
     assert point.values["reverse_kl"] is None and point.values["forward_kl"] is None
     assert point.mean("entropy") > 0
 

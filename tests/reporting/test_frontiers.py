@@ -160,6 +160,16 @@ def test_methods_that_share_no_temperature_range_use_greedy(result):
     ) in text
 
 
+def test_sharpening_needs_one_temperature_of_all_evaluations(result):
+    contents = [with_frontier(result("sft", 43), (0.6, 0.9), 130),
+                with_frontier(result("minillm", 47), (0.55, 0.75), 132)]  # fmt: skip
+    text = frontier_text(grouped(contents[0] | {"temperature": 0.5}, contents[1]), ROUGE_L,
+                         "minillm", None)  # fmt: skip
+    assert "the evaluations have the temperatures 0.5 and 1, so sharpening is not known" in text
+    greedy = [content | {"temperature": 0} for content in contents]
+    assert "e2e, minillm" not in frontier_text(grouped(*greedy), ROUGE_L, "minillm", None)
+
+
 def test_a_more_diverse_reference_is_not_called_sharper(result):
     """At temperature 1, kd has the diversity that minillm has between 0.5 and 1.5."""
     kd = with_frontier(result("kd", 43), (0.6, 0.75), 130)
