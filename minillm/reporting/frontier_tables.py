@@ -19,10 +19,10 @@ from minillm.evaluation.frontier import (
     ENTROPY,
     FORWARD_KL,
     MEASURES,
+    REVERSE_KL,
     SELF_BLEU,
     WITH_INPUTS,
 )
-from minillm.evaluation.frontier import REVERSE_KL as KL
 from minillm.evaluation.metrics import METRICS, Metric
 from minillm.evaluation.statistics import Interval
 from minillm.reporting.differences import pairs_of
@@ -108,7 +108,7 @@ def _listed(diversities: Sequence[float]) -> str:
 
 def points_table(groups: Sequence[Group], metric: Metric) -> str:
     """One row per method and temperature, with a legend."""
-    names = [DIVERSITY, metric.name, "length", SELF_BLEU, ENTROPY, KL, FORWARD_KL]
+    names = [DIVERSITY, metric.name, "length", SELF_BLEU, ENTROPY, REVERSE_KL, FORWARD_KL]
     rows = [(group, point) for group in groups for point in points_of(group)]
     names = [name for name in unique(names) if any(name in point.values for _, point in rows)]
     described = {name: MEASURES.get(name) or METRICS[name] for name in names}
@@ -182,7 +182,7 @@ def _difference_rows(
             if interval
         ]  # fmt: skip
     if chosen:
-        _check_diversities(chosen, rows, ranges)
+        _check_each_is_compared(chosen, rows, ranges)
     return rows
 
 
@@ -201,7 +201,7 @@ def _diversities(*choices: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
     return []
 
 
-def _check_diversities(
+def _check_each_is_compared(
     chosen: Sequence[float],
     rows: Sequence[Sequence[str]],
     ranges: Sequence[tuple[Group, Group, tuple[float, float] | None]],
@@ -225,12 +225,16 @@ def _differences_legend(metric: Metric, rows: Sequence[Sequence[str]]) -> str:
     text = (
         f"Difference in {metric.label} with the 95% paired bootstrap interval over inputs. Each "
         f"resample computes diversity and {metric.label} of every point again. Temperatures: of "
-        f"both methods at this diversity; 0 is greedy decoding. Straight lines join the points. "
-        f"If the curve of quality against diversity is concave, a straight line is below the "
-        f"curve. So a method at one of its own temperatures is favoured slightly over a method "
-        f"between two of its temperatures, for example where the difference at temperature 1 is "
-        f"split. More temperatures, closer together, make this smaller."
+        f"both methods at this diversity; 0 is greedy decoding. Straight lines join the points."
     )
+    if metric.higher_is_better:
+        text += (
+            f" If {metric.label} is a concave function of diversity, a straight line is below the "
+            f"curve. So a method at one of its own temperatures is favoured slightly over a method "
+            f"between two of its temperatures. Where the difference at the temperature of the "
+            f"evaluations is split, this favours the first method. More temperatures, closer "
+            f"together, make this smaller."
+        )
     if metric.higher_is_better is False:
         text += f" A lower {metric.label} is better."
     if any(row[-1].endswith(_WIDE) for row in rows):

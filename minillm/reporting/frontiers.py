@@ -18,7 +18,10 @@ Position = tuple[float, float]
 
 @dataclass(frozen=True)
 class GroupPoint:
-    """A point of a group: means over the training runs, by the names of the values."""
+    """A point of a group: means over the responses of all training runs, by the names of values.
+
+    For runs with the same inputs, these are the values of `curve_of`.
+    """
 
     temperature: float
     top_p: float
@@ -78,7 +81,8 @@ def points_of(group: Group) -> list[GroupPoint]:
         of_runs = [_at(result, position) for result in group.results]
         names = [name for name in of_runs[0].values
                  if all(point.mean(name) is not None for point in of_runs)]  # fmt: skip
-        means = {name: float(np.mean([point.mean(name) for point in of_runs])) for name in names}
+        inputs = [result.inputs for result in group.results]
+        means = {name: _pooled_mean(of_runs, inputs, name) for name in names}
         points.append(GroupPoint(*position, means))
     return points
 
@@ -152,6 +156,20 @@ def _at(result: Result, position: Position) -> FrontierPoint:
 def _is_on_curve(point: FrontierPoint, name: str) -> bool:
     """Whether a point has the value, and a diversity: without 4-grams there is none."""
     return point.mean(name) is not None and point.mean(NGRAMS) != 0
+
+
+def _pooled_mean(points: Sequence[FrontierPoint], inputs: Sequence[int], name: str) -> float:
+    """Mean of a value over runs; each run has the total weight of its inputs, if there are weights.
+
+    Runs with equal weights count equally.
+    """
+    means = [point.mean(name) for point in points]
+    names = [point.values[name].weights for point in points]
+    if None in names:
+        return float(np.mean(means))
+    weights = [point.mean(name) for point, name in zip(points, names, strict=True)]
+    totals = np.array(weights) * np.array(inputs)
+    return float(np.average(means, weights=totals)) if totals.any() else float(np.mean(means))
 
 
 def _over_runs(group: Group, position: Position, name: str) -> tuple[np.ndarray, np.ndarray | None]:

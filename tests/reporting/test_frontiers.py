@@ -107,6 +107,19 @@ def test_training_runs_are_averaged(result):
     assert points_of(group) == [] and curve_of(group, "rougeL") is None
 
 
+def test_points_and_curves_pool_the_responses_of_all_runs(result):
+    """A run with twice as many 4-grams counts twice in the diversity."""
+    runs = [with_frontier(result("kd", 43, training_seed=seed), diversities, 130)
+            for seed, diversities in ((1, (0.6, 0.9)), (2, (0.7, 0.75)))]  # fmt: skip
+    for each in runs[1]["frontier"]["points"]:
+        each["values"]["ngrams"] = value(60.0, np.tile([40.0, 80.0], INPUTS // 2).tolist())
+    (group,) = grouped(*runs)
+    expected = [0.5, (0.6 + 2 * 0.7) / 3, (0.9 + 2 * 0.75) / 3]
+    assert [p.values["diversity"] for p in points_of(group)[:3]] == pytest.approx(expected)
+    diversity, _ = curve_of(group, "rougeL").means(np.ones((1, INPUTS)))
+    assert diversity[0] == pytest.approx(expected)
+
+
 def test_other_numbers_of_responses_are_not_compared(result):
     groups = grouped(with_frontier(result("sft", 43), (0.6, 0.9), 130, samples=3),
                      with_frontier(result("minillm", 47), (0.55, 0.75), 132))  # fmt: skip
