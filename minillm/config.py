@@ -269,11 +269,11 @@ class TrainingConfig:
     keep_checkpoints: int = setting(2, at_least=1, may_change=True)  # older ones are deleted
     select_by: str = "rougeL"  # a validation score, or `last`; see evaluation/selection.py
     # select_by=frontier samples twice per prompt at these temperatures. The score is ROUGE-L where
-    # the two responses have this share of distinct 4-grams.
+    # the two responses have this share of distinct 4-grams. Identical responses have up to 0.5.
     frontier: list[float] = setting(
         [0.3, 0.6, 1.0, 1.5], above=0, not_empty=True, only_with="select_by=frontier"
     )
-    frontier_diversity: float = setting(0.8, above=0, at_most=1, only_with="select_by=frontier")
+    frontier_diversity: float = setting(0.8, above=0.5, at_most=1, only_with="select_by=frontier")
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
 

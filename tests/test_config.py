@@ -52,7 +52,7 @@ REFUSED = {
     "evaluation.frontier=[0.5,0.5]": ["evaluation.frontier=[0.5, 0.5]", "different numbers"],
     "evaluation.frontier_top_p=[0.9,1]": ["evaluation.frontier_top_p=1", "above 0 and below 1"],
     "evaluation.frontier_samples=1": ["evaluation.frontier_samples=1", "2 or more"],
-    "training.frontier_diversity=80": ["training.frontier_diversity=80", "above 0 and at most 1"],
+    "training.frontier_diversity=0.5": ["frontier_diversity=0.5", "above 0.5 and at most 1"],
     "runtime.threads=0": ["runtime.threads=0", "1 or more"],
     "runtime.seed=-1": ["runtime.seed=-1", "from 0"],
     "student.heads=3": ["student.heads=3", "divisor of 16"],

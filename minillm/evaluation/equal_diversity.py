@@ -15,6 +15,7 @@ from minillm.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, resam
 
 # A difference needs a number from at least this share of the resamples.
 ENOUGH = 0.95
+_CLOSE = 1e-9  # diversities that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,14 @@ def sharpening(
 
     Returns:
         None if the diversity of `first` at the temperature is outside the range of `baseline`, as
-        in `differences_at`.
+        in `differences_at`, or if `is_beside_greedy`.
 
     Raises:
         ValueError: a curve has no point at the temperature, or the numbers of inputs differ.
     """
     of_first, of_baseline = (_point_at(curve, temperature) for curve in (first, baseline))
+    if is_beside_greedy(first, baseline, temperature):
+        return None
 
     def parts(counts: np.ndarray) -> np.ndarray:
         """Differences at equal temperature and at equal diversity, and sharpening, `[R, 3]`."""
@@ -178,6 +181,33 @@ def temperatures_at(curve: Curve, at: np.ndarray) -> np.ndarray:
     """The temperatures `[D]` at which a model has the diversities `[D]`; nan outside its range."""
     diversity, _ = curve.means(np.ones((1, curve.quality.shape[1])))
     return interpolate(diversity, curve.temperatures[None], np.asarray(at, dtype=np.float64))[0]
+
+
+def is_beside_greedy(first: Curve, baseline: Curve, temperature: float) -> bool:
+    """Whether the baseline has the diversity of `first` only beside greedy decoding.
+
+    `first` is at a measured point. Its diversity is then on the wide segment of the baseline
+    between greedy decoding and the lowest temperature. A concave curve is far above this straight
+    line, so the split would favour `first`.
+
+    Raises:
+        ValueError: `first` has no point at the temperature.
+    """
+    diversity, _ = first.means(np.ones((1, first.quality.shape[1])))
+    return bool(beside_greedy(baseline, diversity[:, _point_at(first, temperature)])[0])
+
+
+def beside_greedy(curve: Curve, at: np.ndarray) -> np.ndarray:
+    """Whether diversities `[D]` are inside the segment that starts at greedy decoding, bool `[D]`.
+
+    Its two ends are measured, so they are not inside.
+    """
+    diversity, _ = curve.means(np.ones((1, curve.quality.shape[1])))
+    order = np.argsort(diversity[0], kind="stable")
+    x, is_greedy = diversity[0][order], curve.temperatures[order] == 0
+    at = np.asarray(at, dtype=np.float64)[:, None]
+    inside = (at > x[:-1] + _CLOSE) & (at < x[1:] - _CLOSE)  # [D, P - 1]
+    return (inside & (is_greedy[:-1] | is_greedy[1:])).any(axis=1)
 
 
 def _point_at(curve: Curve, temperature: float) -> int:
@@ -224,7 +254,7 @@ def _counts(drawn: np.ndarray) -> np.ndarray:
 
 
 def _means(values: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weighted means `[R, P]` of the values `[P, N]`; 0 where all weights are 0."""
+    """Weighted means `[R, P]` of the values `[P, N]`; nan where all weights are 0."""
     totals = counts @ weights.T
     sums = counts @ (weights * values).T
-    return np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
+    return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)

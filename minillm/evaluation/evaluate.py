@@ -43,7 +43,8 @@ def evaluate(
 ) -> Evaluation:
     """Sample responses to all inputs with every seed, and decode greedily if `settings.greedy`.
 
-    If `settings` name a frontier, it is sampled too, and greedy decoding is its end point.
+    If `settings` name a frontier, it is sampled too, and greedy decoding is its end point. With
+    `settings.greedy=false`, the greedy responses are used for the frontier only.
 
     Args:
         model: writes the responses.
@@ -68,7 +69,8 @@ def evaluate(
             log.info("greedy: %s", _in_words(greedy))
         if settings.has_frontier:
             frontier = sample_frontier(model, whole, examples, settings, max_length, greedy)
-    return Evaluation(sampled, greedy, time.perf_counter() - start, frontier)
+    seconds = time.perf_counter() - start
+    return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier)
 
 
 def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:

@@ -11,15 +11,18 @@ In a result file, a frontier is an object:
         temperature, top_p    how the responses were sampled
         values                by name; null for a value that cannot be computed, or an object with
             mean                  over all responses
-            per_input             one number for each input; null if all inputs have the mean
+            per_input             one number for each input, with 3 digits; null if all inputs have
+                                  the mean, and for values that are not in `WITH_INPUTS`
             weights               name of the value that weighs the inputs; null for equal weights
 
-The names of the values are those of metrics, and those of `MEASURES`. This file imports neither
-torch nor transformers, because a report needs neither.
+The names of the values are those of metrics, and those of `MEASURES`. Only the values in
+`WITH_INPUTS` can be compared, because a paired interval needs the values of the inputs. Older files
+have values of inputs of other names; they are not read. This file imports neither torch nor
+transformers, because a report needs neither.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +38,9 @@ ENTROPY = "entropy"
 FORWARD_KL = "forward_kl"
 REVERSE_KL = "reverse_kl"
 LENGTH = "length"
-_DIGITS = 4  # of the values of inputs in a file: intervals need no more
+# The values whose numbers of each input are in a file: diversity, qualities, and their weights.
+WITH_INPUTS = (DIVERSITY, NGRAMS, "rougeL", REVERSE_KL, LENGTH)
+_DIGITS = 3  # of the values of inputs in a file: intervals need no more, and files stay small
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ class FrontierPoint:
         return value and value.mean
 
     def array(self, name: str, inputs: int) -> np.ndarray:
-        """The values of the inputs, float64 `[N]`."""
+        """The values of the inputs, float64 `[N]`; of a name in `WITH_INPUTS`."""
+        if name not in WITH_INPUTS:
+            raise ValueError(f"a frontier has only the mean of {name}, and no values of the inputs")
         value = self.values[name]
         if value.per_input is None:
             return np.full(inputs, float(value.mean))
@@ -130,8 +137,21 @@ def point_value(
     mean = float(weighted_mean(per_input, weights))
     if np.ptp(per_input) == 0:
         return PointValue(mean if weights is None else float(per_input[0]), None, weights_name)
-    rounded = [float(f"{value:.{_DIGITS}g}") for value in per_input.tolist()]
-    return PointValue(mean, rounded, weights_name)
+    return PointValue(mean, [_short(value) for value in per_input.tolist()], weights_name)
+
+
+def stored(values: Mapping[str, PointValue | None]) -> dict[str, PointValue | None]:
+    """The values of a point as a file has them: only names in `WITH_INPUTS` have `per_input`."""
+    return {
+        name: value if value is None or name in WITH_INPUTS else replace(value, per_input=None)
+        for name, value in values.items()
+    }
+
+
+def _short(value: float) -> float | int:
+    """A number with 3 digits; an integer without a decimal point."""
+    rounded = float(f"{value:.{_DIGITS}g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def read_frontier(content: Any, inputs: int, where: str) -> Frontier | None:
@@ -176,7 +196,7 @@ def _read_point(content: Any, inputs: int, key: str, where: str) -> FrontierPoin
     if missing or values.get(DIVERSITY) is None:
         absent = ", ".join(sorted(missing)) or DIVERSITY
         raise InputError(f"{where}: {key}.values lacks {absent}. Evaluate again.")
-    return FrontierPoint(content["temperature"], content["top_p"], values)
+    return FrontierPoint(content["temperature"], content["top_p"], stored(values))
 
 
 def _read_value(content: dict, inputs: int, key: str, where: str) -> PointValue:
@@ -190,6 +210,7 @@ def _read_value(content: dict, inputs: int, key: str, where: str) -> PointValue:
                 f"{where}: key '{key}.per_input' has {len(per_input)} numbers, but there are "
                 f"{inputs} inputs. Evaluate again."
             )
+        per_input = [_short(number) for number in per_input]
     return PointValue(content["mean"], per_input, content["weights"])
 
 

@@ -22,6 +22,7 @@ from minillm.evaluation.frontier import (
     PointValue,
     greedy_first,
     point_value,
+    stored,
 )
 from minillm.evaluation.metrics import METRICS, cheap_metrics
 from minillm.evaluation.scoring import Scores, Values, score
@@ -134,7 +135,7 @@ def _point(passes: Sequence[Scores], decoding: Decoding, names: Sequence[str]) -
     else:
         for name in (ENTROPY, REVERSE_KL, FORWARD_KL):
             values[name] = _per_token([getattr(each, name) for each in responses], lengths)
-    return FrontierPoint(decoding.temperature, decoding.top_p, values)
+    return FrontierPoint(decoding.temperature, decoding.top_p, stored(values))
 
 
 def _metric_values(name: str, passes: Sequence[Values | None]) -> dict[str, PointValue | None]:

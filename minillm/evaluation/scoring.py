@@ -26,7 +26,7 @@ from minillm.teachers.teacher import Teacher
 
 # The terms of a pass by default: KL[q || p], exact over the vocabulary at each token. For responses
 # of the student, the mean of the sums over tokens estimates the reverse KL of whole sequences.
-REVERSE_KL: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
+DEFAULT_TERMS: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def score(
     seed: int,
     batch_size: int,
     metrics: Sequence[str] | None = None,
-    terms: Terms = REVERSE_KL,
+    terms: Terms = DEFAULT_TERMS,
 ) -> Scores:
     """Respond to every input once and score the responses.
 
@@ -91,7 +91,7 @@ def respond(
     *,
     seed: int,
     batch_size: int,
-    terms: Terms = REVERSE_KL,
+    terms: Terms = DEFAULT_TERMS,
 ) -> Responses:
     """Respond to every input once, and sum some terms over the tokens of each response.
 

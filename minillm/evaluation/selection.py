@@ -1,10 +1,13 @@
 """Selects the best checkpoint by the validation score that `training.select_by` names."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 
 from minillm.errors import InputError, unknown_name
 from minillm.evaluation.metrics import METRICS, Metric
+
+log = logging.getLogger(__name__)
 
 LAST = "last"
 
@@ -87,8 +90,14 @@ def check_select_by(name: str, has_teacher: bool = True) -> None:
         )
 
 
-def is_best(history: Sequence[Mapping[str, float]], select_by: str) -> bool:
-    """Whether the last validation of a history is better than all earlier validations.
+# The scores of a validation by name; None for a score that could not be computed.
+Validation = Mapping[str, float | None]
+
+
+def is_best(history: Sequence[Validation], select_by: str) -> bool:
+    """Whether the last validation of a history is the best, see `best`.
+
+    A warning says if no validation has a score.
 
     Args:
         history: scores of each validation by name, in the order of the steps.
@@ -97,13 +106,20 @@ def is_best(history: Sequence[Mapping[str, float]], select_by: str) -> bool:
     Raises:
         InputError: the last validation lacks the score.
     """
-    return best(history, select_by) is history[-1]
+    is_newest = best(history, select_by) is history[-1]
+    if select_by != LAST and not any(_is_known(scores, select_by) for scores in history):
+        log.warning(
+            "no validation has a score for training.select_by=%s yet, so the newest checkpoint is "
+            "saved as best", select_by,
+        )  # fmt: skip
+    return is_newest
 
 
-def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str, float]:
+def best(history: Sequence[Validation], select_by: str) -> Validation:
     """The best validation of a history; the earliest if several are equal.
 
-    Missing scores and scores that are not finite are worse than all other scores.
+    Missing scores and scores that are not finite are worse than all other scores. If no validation
+    has a score, the last one is the best: the first may be the start of the training.
 
     Raises:
         InputError: the last validation lacks the score.
@@ -119,11 +135,15 @@ def best(history: Sequence[Mapping[str, float]], select_by: str) -> Mapping[str,
         )
     sign = 1 if validation_metrics()[select_by].higher_is_better else -1
 
-    def goodness(scores: Mapping[str, float]) -> float:
-        value = scores.get(select_by, math.nan)
-        return sign * value if math.isfinite(value) else -math.inf
+    with_score = [scores for scores in history if _is_known(scores, select_by)]
+    if not with_score:
+        return history[-1]
+    return max(with_score, key=lambda scores: sign * scores[select_by])
 
-    return max(history, key=goodness)
+
+def _is_known(scores: Validation, name: str) -> bool:
+    value = scores.get(name)
+    return value is not None and math.isfinite(value)
 
 
 def shown_score(select_by: str) -> Metric:

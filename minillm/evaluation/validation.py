@@ -94,8 +94,12 @@ def _at_diversity(
             _point([_quality(student, examples, at_temperature, seed, batch_size)
                     for seed in seeds])
         )  # fmt: skip
-    diversity, quality = np.array(points).T
+    diversity, quality, ngrams = np.array(points).T
     wanted = training.frontier_diversity
+    if not ngrams.any():
+        log.warning("no response has four words, so there is no diversity, and this checkpoint has "
+                    "no score. Use another training.select_by.")  # fmt: skip
+        return math.nan
     if wanted > diversity.max():
         log.warning(
             "the diversity is at most %.3f (temperatures %s), below training.frontier_diversity=%g,"
@@ -107,11 +111,11 @@ def _at_diversity(
     return float(interpolate(diversity[None], quality[None], at)[0, 0])
 
 
-def _point(passes: Sequence[Scores]) -> tuple[float, float]:
-    """Diversity within a prompt and ROUGE-L of several passes."""
+def _point(passes: Sequence[Scores]) -> tuple[float, float, float]:
+    """Diversity within a prompt, ROUGE-L, and number of 4-grams of several passes."""
     shares, counts = distinct_within([scores.responses.texts for scores in passes])
     quality = np.mean([scores.summary()[ROUGE_L] for scores in passes])
-    return float(weighted_mean(shares, counts)), float(quality)
+    return float(weighted_mean(shares, counts)), float(quality), float(counts.sum())
 
 
 def _quality(

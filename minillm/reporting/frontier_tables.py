@@ -2,33 +2,27 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from minillm.errors import InputError
-from minillm.evaluation.equal_diversity import (
-    Curve,
-    Sharpening,
-    differences_at,
-    sharpening,
-    temperatures_at,
+from minillm.evaluation.frontier import (
+    DIVERSITY,
+    ENTROPY,
+    FORWARD_KL,
+    MEASURES,
+    REVERSE_KL,
+    SELF_BLEU,
 )
-from minillm.evaluation.frontier import DIVERSITY, ENTROPY, FORWARD_KL, MEASURES, SELF_BLEU
-from minillm.evaluation.frontier import REVERSE_KL as KL
 from minillm.evaluation.metrics import METRICS, Metric
-from minillm.evaluation.statistics import Interval
-from minillm.reporting.differences import pairs_of
+from minillm.reporting.frontier_differences import differences_text
 from minillm.reporting.frontiers import (
     GroupPoint,
-    common_range,
-    curve_of,
     points_of,
-    round_values,
     samples_of,
+    why_left_out,
+    without_ngrams,
 )
 from minillm.reporting.groups import Group, unique
 from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
-Pair = tuple[Group, Group]
+_MANY_WITHOUT_NGRAMS = 0.05  # from this share of inputs on, the legend reports it
 
 
 def frontier_text(
@@ -49,28 +43,13 @@ def frontier_text(
         InputError: no two methods have one of the diversities.
     """
     parts = ["## Quality and diversity", points_table(groups, metric)]
-    pairs = _comparable(groups, metric, reference)
-    if diversities and not pairs:
-        given = " ".join(f"{diversity:g}" for diversity in diversities)
-        raise InputError(
-            f"--diversity {given}: no two methods can be compared. Give results of {reference} and "
-            f"of another method for the same inputs, with at least two temperatures, with equal "
-            f"evaluation.frontier_samples, and with responses of four words or more."
-        )
-    if pairs:
-        rows = _difference_rows(pairs, metric, diversities)
-        header = ["data", "methods", "diversity", f"{metric.label}, difference", "temperatures"]
-        parts += [f"## {reference} against the others at equal diversity"]
-        if rows:
-            parts += [table(header, rows, texts=2)]
-        parts += [_differences_legend(metric, bool(rows))]
-        parts += ["\n".join(f"- {text}" for text in _sharpening_texts(pairs, metric))]
+    parts += differences_text(groups, metric, reference, diversities)
     return "\n\n".join(parts)
 
 
 def points_table(groups: Sequence[Group], metric: Metric) -> str:
     """One row per method and temperature, with a legend."""
-    names = [DIVERSITY, metric.name, "length", SELF_BLEU, ENTROPY, KL, FORWARD_KL]
+    names = [DIVERSITY, metric.name, "length", SELF_BLEU, ENTROPY, REVERSE_KL, FORWARD_KL]
     rows = [(group, point) for group in groups for point in points_of(group)]
     names = [name for name in unique(names) if any(name in point.values for _, point in rows)]
     described = {name: MEASURES.get(name) or METRICS[name] for name in names}
@@ -87,6 +66,19 @@ def points_table(groups: Sequence[Group], metric: Metric) -> str:
     legend += [f"{m.label[:1].upper()}{m.label[1:]}: {m.description}" for m in described.values()]
     if len(samples) > 1:
         legend.append("Methods with different numbers of responses are not compared")
+    left_out = [f"{group.label} ({group.data}: {reason})" for group in groups
+                if (reason := why_left_out(group))]  # fmt: skip
+    if left_out:
+        legend.append(f"Left out: {in_words(left_out)}")
+    shares = {f"{group.label} ({group.data})": without_ngrams(group) for group in groups}
+    few = [f"{share:.0%} of the inputs of {name}" for name, share in shares.items()
+           if share > _MANY_WITHOUT_NGRAMS]  # fmt: skip
+    if few:
+        legend.append(
+            f"No 4-grams, because all responses to the input have fewer than four words (at the "
+            f"point with the most such inputs): {in_words(few)}. These inputs count in all values "
+            f"except the diversity"
+        )
     return f"{table(header, cells, texts=3)}\n\n{escape('. '.join(legend))}."
 
 
@@ -95,137 +87,3 @@ def decoding_name(point: GroupPoint) -> str:
     if point.is_greedy:
         return "greedy"
     return f"top-p {point.top_p:g}" if point.uses_top_p else f"temperature {point.temperature:g}"
-
-
-def _comparable(
-    groups: Sequence[Group], metric: Metric, reference: str | None
-) -> list[tuple[Pair, Curve, Curve]]:
-    """Pairs of the reference and another method, with their curves of the same inputs."""
-    pairs = []
-    for first, second in pairs_of(groups, reference):
-        curves = [curve_of(group, metric.name) for group in (first, second)]
-        if None in curves or samples_of(first) != samples_of(second):
-            continue
-        if len({curve.quality.shape[1] for curve in curves}) == 1:
-            pairs.append(((first, second), *curves))
-    return pairs
-
-
-def _difference_rows(
-    pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric, chosen: Sequence[float] | None
-) -> list[list[str]]:
-    """One row per pair and diversity."""
-    rows, ranges = [], []
-    for (first, second), *curves in pairs:
-        same_data = [pair for pair in pairs if pair[0][0].data == first.data]
-        diversities = chosen or _diversities(same_data, [((first, second), *curves)])
-        ranges.append((first, second, common_range(curves, with_greedy=True)))
-        intervals = differences_at(*curves, diversities)
-        temperatures = np.stack([temperatures_at(curve, diversities) for curve in curves], axis=1)
-        rows += [
-            [first.data, _name(first, second), f"{diversity:g}", _interval(interval, metric),
-             f"{of_both[0]:.2f} and {of_both[1]:.2f}"]
-            for diversity, interval, of_both in zip(diversities, intervals, temperatures,
-                                                    strict=True)
-            if interval
-        ]  # fmt: skip
-    if chosen:
-        _check_diversities(chosen, rows, ranges)
-    return rows
-
-
-def _diversities(*choices: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
-    """Round diversities that all curves have, of the first choice of pairs that has such.
-
-    Diversities between greedy decoding and the lowest temperature are used only if there are no
-    others, because a straight line describes such a wide segment badly.
-    """
-    for with_greedy in (False, True):
-        for pairs in choices:
-            curves = [curve for _, *of_pair in pairs for curve in of_pair]
-            common = common_range(curves, with_greedy)
-            if common:
-                return round_values(*common)
-    return []
-
-
-def _check_diversities(
-    chosen: Sequence[float],
-    rows: Sequence[Sequence[str]],
-    ranges: Sequence[tuple[Group, Group, tuple[float, float] | None]],
-) -> None:
-    """Refuse a diversity at which no pair is compared."""
-    for diversity in chosen:
-        if not any(row[2] == f"{diversity:g}" for row in rows):
-            allowed = "; ".join(
-                f"{_name(first, second)} ({first.data}): "
-                + (f"from {common[0]:.3f} to {common[1]:.3f}" if common else "no common diversity")
-                for first, second, common in ranges
-            )
-            raise InputError(
-                f"--diversity {diversity:g}: no two methods have this diversity in nearly all "
-                f"resamples. Common diversities: {allowed}. Give numbers well inside a range, or "
-                f"evaluate at more temperatures (evaluation.frontier)."
-            )
-
-
-def _differences_legend(metric: Metric, has_rows: bool) -> str:
-    text = (
-        f"Difference in {metric.label} with the 95% paired bootstrap interval over inputs. Each "
-        f"resample computes diversity and {metric.label} of every point again. Straight lines "
-        f"join the points. Temperatures: of both methods at this diversity; 0 is greedy decoding."
-    )
-    if metric.higher_is_better is False:
-        text += f" A lower {metric.label} is better."
-    if not has_rows:
-        text = (
-            "No two methods have the same diversity at any of their temperatures. Evaluate at more "
-            "temperatures."
-        )
-    return escape(text)
-
-
-def _sharpening_texts(pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric) -> list[str]:
-    """Two sentences for each pair about the difference at the temperature of the evaluation."""
-    texts = []
-    for (first, second), curve, baseline in pairs:
-        temperature = first.results[0].temperature
-        name = f"{first.data}, {_name(first, second)}"
-        if not all(temperature in each.temperatures for each in (curve, baseline)):
-            texts.append(
-                f"{name}: the frontiers have no common point at temperature {temperature:g}, so "
-                f"sharpening is not known."
-            )
-            continue
-        split = sharpening(curve, baseline, temperature)
-        if split is None:
-            texts.append(
-                f"{name}: the diversity of {first.label} at temperature {temperature:g} is outside "
-                f"the range of {second.label} or close to its end, so sharpening is not known. "
-                f"Evaluate at more temperatures, also above {temperature:g}."
-            )
-            continue
-        texts.append(escape(f"{name}: {_in_sentences(first, second, temperature, split, metric)}"))
-    return texts
-
-
-def _in_sentences(
-    first: Group, second: Group, temperature: float, split: Sharpening, metric: Metric
-) -> str:
-    """The difference at equal temperature, and how much of it is left at equal diversity."""
-    return (
-        f"at temperature {temperature:g}, the difference in {metric.label} is "
-        f"{_interval(split.at_equal_temperature, metric)}. Of this, "
-        f"{_interval(split.sharpening, metric)} is sharpening, which {second.label} gains too at "
-        f"temperature {split.temperature:.2f}, where it has the diversity {split.diversity:.3f} of "
-        f"{first.label}; {_interval(split.at_equal_diversity, metric)} remains at equal diversity."
-    )
-
-
-def _name(first: Group, second: Group) -> str:
-    return f"{first.label} minus {second.label}"
-
-
-def _interval(interval: Interval, metric: Metric) -> str:
-    form = f"+{metric.form}"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minillm.evaluation.equal_diversity import Curve
-from minillm.evaluation.frontier import DIVERSITY, NGRAMS, FrontierPoint
+from minillm.evaluation.frontier import DIVERSITY, NGRAMS, WITH_INPUTS, FrontierPoint
 from minillm.evaluation.result import Result
 from minillm.evaluation.statistics import weighted_mean
 from minillm.reporting.groups import Group
@@ -18,7 +18,10 @@ Position = tuple[float, float]
 
 @dataclass(frozen=True)
 class GroupPoint:
-    """A point of a group: means over the training runs, by the names of the values."""
+    """A point of a group: means over the responses of all training runs, by the names of values.
+
+    For runs with the same inputs, these are the values of `curve_of`.
+    """
 
     temperature: float
     top_p: float
@@ -44,6 +47,31 @@ def samples_of(group: Group) -> int | None:
     return samples.pop() if len(samples) == 1 else None
 
 
+def why_left_out(group: Group) -> str | None:
+    """Why a group has no points, in words; None if it has points."""
+    runs = len(group.results)
+    with_frontier = sum(result.frontier is not None for result in group.results)
+    if with_frontier == 0:
+        return "no frontier"
+    if with_frontier < runs:
+        return f"a frontier in only {with_frontier} of {runs} training runs"
+    if not has_frontier(group):
+        return "its training runs have different numbers of responses"
+    return None if points_of(group) else "its training runs have no common temperature"
+
+
+def without_ngrams(group: Group) -> float:
+    """Largest share of inputs without 4-grams among the points of a group; 0 without points."""
+    shares = [
+        np.mean(point.array(NGRAMS, result.inputs) == 0)
+        for result in group.results
+        if result.frontier is not None
+        for point in result.frontier.points
+        if point.values.get(NGRAMS) is not None
+    ]
+    return float(max(shares, default=0.0))
+
+
 def points_of(group: Group) -> list[GroupPoint]:
     """The points that all runs of a group have, greedy decoding first."""
     if not has_frontier(group):
@@ -53,7 +81,8 @@ def points_of(group: Group) -> list[GroupPoint]:
         of_runs = [_at(result, position) for result in group.results]
         names = [name for name in of_runs[0].values
                  if all(point.mean(name) is not None for point in of_runs)]  # fmt: skip
-        means = {name: float(np.mean([point.mean(name) for point in of_runs])) for name in names}
+        inputs = [result.inputs for result in group.results]
+        means = {name: _pooled_mean(of_runs, inputs, name) for name in names}
         points.append(GroupPoint(*position, means))
     return points
 
@@ -64,9 +93,12 @@ def curve_of(group: Group, name: str) -> Curve | None:
     The values of an input are averaged over the training runs. Points with top-p are left out.
 
     Returns:
-        None if there are fewer than two points with the value and with 4-grams, or if the runs of
-        the group have other numbers of inputs or of responses per prompt.
+        None if a frontier has only the means of the value, if there are fewer than two points with
+        the value and with 4-grams, or if the runs of the group have other numbers of inputs or of
+        responses per prompt.
     """
+    if name not in WITH_INPUTS:
+        return None
     if not has_frontier(group) or len({result.inputs for result in group.results}) > 1:
         return None
     positions = [
@@ -124,6 +156,20 @@ def _at(result: Result, position: Position) -> FrontierPoint:
 def _is_on_curve(point: FrontierPoint, name: str) -> bool:
     """Whether a point has the value, and a diversity: without 4-grams there is none."""
     return point.mean(name) is not None and point.mean(NGRAMS) != 0
+
+
+def _pooled_mean(points: Sequence[FrontierPoint], inputs: Sequence[int], name: str) -> float:
+    """Mean of a value over runs; each run has the total weight of its inputs, if there are weights.
+
+    Runs with equal weights count equally.
+    """
+    means = [point.mean(name) for point in points]
+    names = [point.values[name].weights for point in points]
+    if None in names:
+        return float(np.mean(means))
+    weights = [point.mean(name) for point, name in zip(points, names, strict=True)]
+    totals = np.array(weights) * np.array(inputs)
+    return float(np.average(means, weights=totals)) if totals.any() else float(np.mean(means))
 
 
 def _over_runs(group: Group, position: Position, name: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -86,7 +86,7 @@ def write_report(
     tables = _tables(groups, chosen, reference)
     frontier_groups, quality = _frontiers(groups, chosen, diversities)
     if quality:
-        tables += "\n\n" + frontier_text(frontier_groups, quality, reference, diversities)
+        tables += "\n\n" + frontier_text(groups, quality, reference, diversities)
         figures[FRONTIER_FIGURE] = frontier_figure(frontier_groups, quality)
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
     text = f"# {title or 'Results'}\n\n{tables}\n\n{links}## Provenance\n\n{provenance(results)}\n"

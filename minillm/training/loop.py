@@ -261,7 +261,8 @@ class Trainer:
         if not math.isfinite(scores["loss"]):
             self._stop(f"the validation loss is {scores['loss']} at step {step}")
         seconds = self.clock.training_seconds
-        self.history.append({"step": step, "seconds": seconds} | scores)
+        known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+        self.history.append({"step": step, "seconds": seconds} | known)
         self._track(step, {f"validation/{name}": value for name, value in scores.items()})
         shown = score_line(scores, self.training.select_by)
         log.info("step %d of %d (%.0f s): %s", step, self.steps, seconds, shown)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Writes one line of metrics.jsonl per call, and passes the values to Accelerate's trackers."""
+    """Writes one line of metrics.jsonl per call, and passes the values to Accelerate's trackers.
+
+    A value that is not finite is null in metrics.jsonl, because JSON has no NaN.
+    """
 
     def __init__(self, accelerator: Accelerator, path: Path) -> None:
         self.accelerator = accelerator
@@ -25,7 +29,10 @@ class Tracker:
 
     def log(self, step: int, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
-            rounded = {key: float(f"{value:.6g}") for key, value in values.items()}
+            rounded = {
+                key: float(f"{value:.6g}") if math.isfinite(value) else None
+                for key, value in values.items()
+            }
             with self.path.open("a", encoding="utf-8") as file:
                 print(json.dumps({"step": step} | rounded), file=file)
         self.accelerator.log(values, step=step)

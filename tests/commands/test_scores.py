@@ -148,6 +148,8 @@ def test_frontiers_are_measured_and_reported(command, settings, run_folder):
     assert outcome.status == 0, outcome.err
     history = json.loads(Path("runs/kd/summary.json").read_text())["history"]
     assert all({"greedy", "frontier"} <= set(point) for point in history)
+    for name in ("summary.json", "metrics.jsonl"):
+        assert "NaN" not in Path("runs/kd", name).read_text()
     options = ["evaluation.seeds=[1]", "evaluation.greedy=false", "evaluation.frontier=[0.5,1]",
                "evaluation.frontier_top_p=[0.5]", "teacher.path=run/best"]  # fmt: skip
     for folder in ("run", "runs/kd"):

@@ -7,8 +7,10 @@ import pytest
 
 from minillm.evaluation.equal_diversity import (
     Curve,
+    beside_greedy,
     differences_at,
     interpolate,
+    is_beside_greedy,
     sharpening,
     temperatures_at,
 )
@@ -87,6 +89,24 @@ def test_sharpening_and_the_rest_are_the_whole_difference():
     assert sharpening(baseline, first, 1.0, resamples=20) is None  # first never has 0.95
     with pytest.raises(ValueError, match=r"no point at temperature 0\.7"):
         sharpening(first, baseline, 0.7)
+
+
+def test_no_split_beside_greedy_decoding():
+    """The diversity 0.8 of `first` is between greedy decoding and temperature 0.5 of `sharp`."""
+    first, sharp = straight_curve(150, [0.5, 0.6, 0.8]), straight_curve(147, [0.5, 0.82, 0.95])
+    assert is_beside_greedy(first, sharp, 1.0)
+    assert sharpening(first, sharp, 1.0, resamples=20) is None
+    at = [0.5, 0.6, 0.82, 0.9]  # the ends are measured
+    assert beside_greedy(sharp, at).tolist() == [False, True, False, False]
+
+
+def test_a_resample_without_weights_has_no_number():
+    curve = straight_curve(150, [0.5, 0.6, 0.8])
+    curve.diversity_weights[1, 1:] = 0  # only the first input has 4-grams at this point
+    diversity, quality = curve.means(np.array([[1.0, 1, 1, 1], [0, 2, 1, 1]]))
+    np.testing.assert_allclose(diversity, [[0.5, 0.6, 0.8], [0.5, np.nan, 0.8]])
+    assert np.isfinite(quality).all()
+    assert np.isnan(interpolate(diversity, quality, np.array([0.7]))).tolist() == [[False], [True]]
 
 
 def test_interpolation_in_any_order_and_at_the_ends():

@@ -64,7 +64,7 @@ def test_top_p_has_the_entropy_of_the_nucleus_and_no_kl():
 @pytest.fixture(scope="module")
 def evaluation():
     settings = EvaluationConfig(
-        seeds=[10], greedy=False, frontier=[1.0, 0.2], frontier_top_p=[0.5], frontier_samples=3,
+        seeds=[10], frontier=[1.0, 0.2], frontier_top_p=[0.5], frontier_samples=3,
         metrics=["rougeL", "distinct_4", "reverse_kl"],
     )  # fmt: skip
     return evaluate(MODEL, LocalTeacher(TEACHER), EXAMPLES, settings, LENGTH)
@@ -86,15 +86,18 @@ def test_points_of_a_frontier(evaluation):
     # Greedy decoding has the diversity of three identical responses.
     texts = evaluation.greedy.responses.texts
     shares = [distinct_shares([text] * 3, 4).mean() for text in texts]
-    assert greedy.array("diversity", len(TRAIN)) == pytest.approx(shares, rel=1e-3)
+    assert greedy.array("diversity", len(TRAIN)) == pytest.approx(shares, rel=5e-3)
     weights = full.weights("reverse_kl", len(TRAIN))
     mean = np.average(full.array("reverse_kl", len(TRAIN)), weights=weights)
-    assert full.mean("reverse_kl") == pytest.approx(mean, rel=1e-3) and mean > 0
+    assert full.mean("reverse_kl") == pytest.approx(mean, rel=5e-3) and mean > 0
 
 
 def test_a_frontier_without_a_teacher_has_no_kl():
-    settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["rougeL"])
-    point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
+    settings = EvaluationConfig(seeds=[10], greedy=False, frontier=[1.0], metrics=["rougeL"])
+    evaluation = evaluate(MODEL, None, EXAMPLES, settings, LENGTH)
+    assert evaluation.greedy is None  # the greedy point of the frontier has its own pass
+    greedy, point = evaluation.frontier.points
+    assert greedy.is_greedy and greedy.mean("rougeL") is not None
     assert point.values["reverse_kl"] is None and point.values["forward_kl"] is None
     assert point.mean("entropy") > 0
 
@@ -114,11 +117,26 @@ def test_a_frontier_survives_its_file(evaluation):
 def test_values_in_a_file_are_short():
     value = point_value(np.array([1 / 3, 2.0]), np.array([1.0, 3.0]), "ngrams")
     assert value.mean == pytest.approx((1 / 3 + 6) / 4)
-    assert value.per_input == [0.3333, 2.0] and value.weights == "ngrams"
+    assert json.dumps(value.per_input) == "[0.333, 2]" and value.weights == "ngrams"
     constant = point_value(np.array([7.0, 7.0]))
     assert constant.per_input is None
-    point = FrontierPoint(1.0, 1.0, {"x": constant})
-    assert point.array("x", 2).tolist() == [7, 7] and point.weights("x", 2) is None
+    point = FrontierPoint(1.0, 1.0, {"rougeL": constant, "entropy": constant})
+    assert point.array("rougeL", 2).tolist() == [7, 7] and point.weights("rougeL", 2) is None
+    with pytest.raises(ValueError, match="only the mean of entropy"):
+        point.array("entropy", 2)
+
+
+def test_only_values_that_can_be_compared_have_inputs(evaluation):
+    full = evaluation.frontier.points[2]
+    with_inputs = {name for name, value in full.values.items() if value.per_input}
+    assert with_inputs <= {"diversity", "ngrams", "rougeL", "reverse_kl", "length"}
+    assert "reverse_kl" in with_inputs and full.values["entropy"].weights == "length"
+    older = json.loads(json.dumps(asdict(evaluation.frontier)))
+    values = older["points"][2]["values"]
+    values["self_bleu"]["per_input"] = [0.1234] * len(TRAIN)
+    values["rougeL"]["per_input"] = [12.3456] * len(TRAIN)
+    read = read_frontier(older, len(TRAIN), "file").points[2].values
+    assert read["self_bleu"].per_input is None and read["rougeL"].per_input == [12.3] * len(TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +163,4 @@ def test_a_metric_with_weights_keeps_them(monkeypatch):
     settings = EvaluationConfig(seeds=[10], frontier=[1.0], metrics=["letterCount"])
     point = evaluate(MODEL, None, EXAMPLES, settings, LENGTH).frontier.points[-1]
     assert point.values["letterCount"].weights == "letterCount_weights"
-    weights = point.weights("letterCount", len(TRAIN))
-    assert weights == pytest.approx(point.array("length", len(TRAIN)))
-    mean = np.average(point.array("letterCount", len(TRAIN)), weights=weights)
-    assert point.mean("letterCount") == pytest.approx(mean, rel=1e-3)
+    assert point.mean("letterCount_weights") == pytest.approx(point.mean("length"))

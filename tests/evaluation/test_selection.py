@@ -83,6 +83,14 @@ def test_the_log_shows_a_few_scores():
     )
 
 
+def test_without_any_score_the_last_checkpoint_is_the_best(caplog):
+    history = [{"step": 0, "frontier": None}, {"step": 1, "frontier": math.nan}]
+    assert best(history, "frontier")["step"] == 1 and is_best(history, "frontier")
+    assert "no validation has a score for training.select_by=frontier yet" in caplog.text
+    assert best([*history, {"step": 2, "frontier": 0.0}, history[0]], "frontier")["step"] == 2
+    assert not is_best([{"step": 0, "frontier": 1.0}, *history], "frontier")
+
+
 def test_greedy_and_frontier_select():
     for name in ("greedy", "frontier"):
         check_select_by(name, has_teacher=False)

@@ -13,9 +13,9 @@ from minillm.sampling.sampler import Decoding
 from tests.evaluation.test_frontier import EXAMPLES, LENGTH, MODEL
 
 
-def scores(**training) -> dict[str, float]:
+def scores(max_length: int = LENGTH, **training) -> dict[str, float]:
     settings = TrainingConfig(validation_seeds=[10], frontier=[0.5, 1.0], **training)
-    return validate(MODEL, teacher=None, examples=EXAMPLES, decoding=Decoding(LENGTH),
+    return validate(MODEL, teacher=None, examples=EXAMPLES, decoding=Decoding(max_length),
                     training=settings, batch_size=3)  # fmt: skip
 
 
@@ -51,3 +51,10 @@ def test_diversities_out_of_range(caplog):
     above = scores(select_by="frontier", frontier_diversity=1.0)
     assert math.isnan(above["frontier"])
     assert "below training.frontier_diversity=1" in caplog.text
+
+
+def test_responses_without_four_words_have_no_frontier(caplog):
+    settings = {"select_by": "frontier", "frontier_diversity": 0.8}
+    assert math.isnan(scores(max_length=3, **settings)["frontier"])
+    assert "no response has four words" in caplog.text
+    assert "Lower training.frontier_diversity" not in caplog.text

@@ -9,7 +9,7 @@ from torch import Tensor
 from minillm.config import Config, MethodConfig, MiniLLMConfig, TokenLossConfig, TrainingConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import Example
-from minillm.evaluation.scoring import REVERSE_KL, language_model_loss
+from minillm.evaluation.scoring import DEFAULT_TERMS, language_model_loss
 from minillm.methods import Method, build_method
 from minillm.methods.build import plain_text_loss
 from minillm.models.forward import response_terms
@@ -112,7 +112,7 @@ def test_scores():
     log_q, log_p = distributions(BATCH)
     expected = (kl(log_q, log_p) * BATCH.response_mask).sum(-1)
     targets = LocalTeacher(TEACHER).score(BATCH).targets
-    values = response_terms(STUDENT, BATCH, terms=REVERSE_KL, targets=targets)["reverse_kl"]
+    values = response_terms(STUDENT, BATCH, terms=DEFAULT_TERMS, targets=targets)["reverse_kl"]
     torch.testing.assert_close(values.sum(-1), expected)
     mean = float(supervised(BATCH, 0).detach()) / BATCH.tokens
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)

@@ -85,10 +85,11 @@ def test_sharpening_in_two_sentences(groups):
     # (132 - 75) - (130 - 90) = 17 at temperature 1; sft at temperature 0.75 gains 15.
     assert (
         "e2e, minillm minus sft: at temperature 1, the difference in ROUGE-L is +17.0 [+17.0, "
-        "+17.0]. Of this, +15.0 [+15.0, +15.0] is sharpening, which sft gains too at temperature "
-        "0.75, where it has the diversity 0.750 of minillm; +2.0 [+2.0, +2.0] remains at equal "
-        "diversity."
+        "+17.0]. Of this, +15.0 [+15.0, +15.0] is sharpening: ROUGE-L of sft changes by this too "
+        "when its temperature goes from 1 to 0.75, where it has the diversity 0.750 of minillm; "
+        "+2.0 [+2.0, +2.0] remains at equal diversity."
     ) in text
+    assert " gain" not in text
     text = frontier_text(groups, ROUGE_L, "sft", None)
     assert "is outside the range of minillm or close to its end, so sharpening is not" in text
 
@@ -106,19 +107,94 @@ def test_training_runs_are_averaged(result):
     assert points_of(group) == [] and curve_of(group, "rougeL") is None
 
 
+def test_points_and_curves_pool_the_responses_of_all_runs(result):
+    """A run with twice as many 4-grams counts twice in the diversity."""
+    runs = [with_frontier(result("kd", 43, training_seed=seed), diversities, 130)
+            for seed, diversities in ((1, (0.6, 0.9)), (2, (0.7, 0.75)))]  # fmt: skip
+    for each in runs[1]["frontier"]["points"]:
+        each["values"]["ngrams"] = value(60.0, np.tile([40.0, 80.0], INPUTS // 2).tolist())
+    (group,) = grouped(*runs)
+    expected = [0.5, (0.6 + 2 * 0.7) / 3, (0.9 + 2 * 0.75) / 3]
+    assert [p.values["diversity"] for p in points_of(group)[:3]] == pytest.approx(expected)
+    diversity, _ = curve_of(group, "rougeL").means(np.ones((1, INPUTS)))
+    assert diversity[0] == pytest.approx(expected)
+
+
 def test_other_numbers_of_responses_are_not_compared(result):
     groups = grouped(with_frontier(result("sft", 43), (0.6, 0.9), 130, samples=3),
                      with_frontier(result("minillm", 47), (0.55, 0.75), 132))  # fmt: skip
     text = frontier_text(groups, ROUGE_L, "minillm", None)
     assert "different numbers of responses are not compared" in text
-    assert "at equal diversity" not in text
+    assert "against the others at equal diversity" not in text
+
+
+def test_a_value_without_inputs_is_not_compared(result):
+    contents = [with_frontier(result("sft", 43), (0.6, 0.9), 130),
+                with_frontier(result("minillm", 47), (0.55, 0.75), 132)]  # fmt: skip
+    for each in (each for content in contents for each in content["frontier"]["points"]):
+        each["values"]["exact_match"] = value(30.0)
+    groups = grouped(*contents)
+    text = frontier_text(groups, METRICS["exact_match"], "minillm", None)
+    assert "exact match is not compared at equal diversity" in text and "minus" not in text
+    assert "ROUGE-L, reverse KL and length can be compared" in text
+    with pytest.raises(InputError, match=r"--diversity 0\.7: .*exact match is not compared"):
+        frontier_text(groups, METRICS["exact_match"], "minillm", [0.7])
+
+
+def test_the_legend_names_methods_that_are_left_out(result):
+    runs = [with_frontier(result("kd", 43, training_seed=1), (0.6, 0.9), 130),
+            result("kd", 43, training_seed=2)]  # fmt: skip
+    sft = with_frontier(result("sft", 43), (0.6, 0.9), 130)
+    gkd = with_frontier(result("gkd", 43), (0.6, 0.9), 130, samples=3)
+    sft["frontier"]["points"][0]["values"]["ngrams"]["per_input"][:10] = [0] * 10
+    minillm = with_frontier(result("minillm", 47), (0.55, 0.75), 132)
+    groups = grouped(*runs, result("init", 30), sft, gkd, minillm)
+    text = frontier_text(groups, ROUGE_L, "minillm", None)
+    assert (
+        "Left out: kd (e2e: a frontier in only 1 of 2 training runs) and init (e2e: no frontier)."
+    ) in text
+    assert "fewer than two temperatures with ROUGE-L and 4-grams: minillm minus gkd (e2e)." in text
+    assert "such inputs): 25% of the inputs of sft (e2e). These inputs count in all" in text
+    assert "None" not in frontier_text(groups, ROUGE_L, None, None)
+    with pytest.raises(InputError, match="Give results of a method and of another method"):
+        frontier_text(groups, ROUGE_L, None, [0.7])
 
 
 def test_methods_that_share_no_temperature_range_use_greedy(result):
     groups = grouped(with_frontier(result("sft", 43), (0.8, 0.9), 130),
                      with_frontier(result("minillm", 47), (0.6, 0.7), 132))  # fmt: skip
     text = frontier_text(groups, ROUGE_L, "minillm", None)
-    assert cells(text, "0.6")[-1] == "0.50 and 0.17"
+    assert cells(text, "0.6")[-1] == "0.50 and 0.17†"
+    assert "† A method is between greedy decoding and its lowest temperature" in text
+    assert (
+        "sft has the diversity of minillm at temperature 1 only between greedy decoding and its "
+        "lowest temperature, where a straight line describes the curve badly, so sharpening is not "
+        "known. Evaluate at lower temperatures."
+    ) in text
+
+
+def test_sharpening_needs_one_temperature_of_all_evaluations(result):
+    contents = [with_frontier(result("sft", 43), (0.6, 0.9), 130),
+                with_frontier(result("minillm", 47), (0.55, 0.75), 132)]  # fmt: skip
+    text = frontier_text(grouped(contents[0] | {"temperature": 0.5}, contents[1]), ROUGE_L,
+                         "minillm", None)  # fmt: skip
+    assert "the evaluations have the temperatures 0.5 and 1, so sharpening is not known" in text
+    greedy = [content | {"temperature": 0} for content in contents]
+    assert "e2e, minillm" not in frontier_text(grouped(*greedy), ROUGE_L, "minillm", None)
+
+
+def test_a_more_diverse_reference_is_not_called_sharper(result):
+    """At temperature 1, kd has the diversity that minillm has between 0.5 and 1.5."""
+    kd = with_frontier(result("kd", 43), (0.6, 0.75), 130)
+    minillm = with_frontier(result("minillm", 47), (0.55, 0.65), 132)
+    minillm["frontier"]["points"].append(point(1.5, 1, 0.85, 132))
+    text = frontier_text(grouped(kd, minillm), ROUGE_L, "kd", None)
+    assert (
+        "the difference in ROUGE-L is -12.0 [-12.0, -12.0]. ROUGE-L of minillm changes by -10.0 "
+        "[-10.0, -10.0] when its temperature goes from 1 to 1.25, where it has the diversity 0.750 "
+        "of kd; -2.0 [-2.0, -2.0] remains at equal diversity."
+    ) in text
+    assert "sharpening" not in text and " gain" not in text
 
 
 def test_a_report_with_a_frontier(result, write, tmp_path):
