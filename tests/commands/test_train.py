@@ -145,7 +145,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(command, settings, teacher):
         )  # fmt: skip
         assert outcome.status == 3
         assert "finite" in outcome.err or "validation loss is nan" in outcome.err
-        assert "kept in out" in outcome.err and "training.lr" in outcome.err
+        assert "out still contains the earlier best" in outcome.err and "training.lr" in outcome.err
         generated = command("generate", "out", "--prompt", "Mix red")
         assert generated.status == 0, generated.err
         assert not Path("out/summary.json").exists()
