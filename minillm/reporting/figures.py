@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from minillm.evaluation.metrics import Metric
 from minillm.evaluation.result import Run
 from minillm.reporting.groups import TEACHER, Group, is_student, unique
-from minillm.reporting.look import DASHES, LOOK, ROLE_COLORS, png_of, styles_of
+from minillm.reporting.look import DASHES, LOOK, ROLE_COLORS, legend_columns, png_of, styles_of
 
 _PANELS_IN_A_ROW = 3
 _POINTS_MARKED = 30
@@ -84,8 +84,7 @@ def training_figure(groups: Sequence[Group], metrics: Sequence[Metric]) -> bytes
             for ax, metric in zip(row, metrics, strict=True):
                 lines |= _draw_runs(ax, rows[data], metric, time, styles)
         order = [label for label in styles if label in lines]
-        columns = int(width / (0.6 + 0.065 * max(map(len, order))))  # inches
-        legend = {"loc": "outside upper center", "ncols": min(max(columns, 1), len(order))}
+        legend = {"loc": "outside upper center", "ncols": legend_columns(order, width)}
         figure.legend([lines[label] for label in order], order, **legend)
         return png_of(figure)
 

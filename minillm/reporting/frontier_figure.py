@@ -12,7 +12,7 @@ from minillm.evaluation.frontier import DIVERSITY
 from minillm.evaluation.metrics import Metric
 from minillm.reporting.frontiers import GroupPoint, points_of, samples_of
 from minillm.reporting.groups import TEACHER, Group, unique
-from minillm.reporting.look import DASHES, LOOK, png_of, styles_of
+from minillm.reporting.look import DASHES, LOOK, legend_columns, png_of, styles_of
 
 _USUAL_TEMPERATURE = 1.0  # the point at this temperature has a larger marker
 _GREEDY_MARKER = "*"
@@ -30,8 +30,11 @@ def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
     data_sets = unique(group.data for group in groups)
     styles = styles_of(groups)
     with rc_context(LOOK):
-        width = 5.6 if len(data_sets) == 1 else 4.6 * len(data_sets)
-        figure = Figure(figsize=(width, 4.2), layout="constrained")
+        handles = _legend_lines(groups, metric, styles)
+        width = (5.6 if len(handles) <= 8 else 7.2) if len(data_sets) == 1 else 4.6 * len(data_sets)
+        columns = legend_columns([handle.get_label() for handle in handles], width)
+        height = 3.8 + 0.2 * -(-len(handles) // columns)
+        figure = Figure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(wspace=0, w_pad=0.02)
         has_strip = any(point.is_greedy for group in groups for point in _points(group, metric))
         widths = _WIDTHS if has_strip else _WIDTHS[1:]
@@ -56,8 +59,7 @@ def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
             "←  sharper                 more diverse  →",
             fontsize="medium",
         )
-        handles = _legend_lines(groups, metric, styles)
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
         return png_of(figure)
 
 

@@ -73,6 +73,12 @@ def _colors(methods: Sequence[str]) -> dict[str, tuple[str, int]]:
     return colors
 
 
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """How many columns of a legend fit into a figure that is `width` inches wide."""
+    column = 0.6 + 0.065 * max(map(len, labels))  # inches: line and gap, and a character
+    return min(max(int(width / column), 1), len(labels))
+
+
 def png_of(figure: Figure) -> bytes:
     """The figure as a PNG with a palette: a third of the size, and the same bytes each time."""
     full_png, content = io.BytesIO(), io.BytesIO()
