@@ -1,6 +1,7 @@
 """Result files: found in folders and reports, read in both formats, and refused with a reason."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result, to_text
 from minillm.reporting.differences import differences_table
+from minillm.reporting.frontier_tables import frontier_text
 from minillm.reporting.groups import group_results
 from minillm.reporting.results import load_results, rounded
 from minillm.reporting.table import markdown_table
@@ -91,10 +93,14 @@ def test_the_stored_reports_have_the_same_numbers(report):
         cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
         return [row for row in cells if not set("".join(row)) <= set("-:| ")]
 
-    groups = group_results(load_results([report]), "minillm")
+    stored = report.with_name("table.md").read_text()
+    reference = re.search("^## (.+) against the others$", stored, re.MULTILINE)[1].lower()
+    groups = group_results(load_results([report]), reference)
     metrics = [METRICS["rougeL"]]
-    tables = markdown_table(groups, metrics), differences_table(groups, metrics, "minillm")
-    assert rows("\n".join(tables)) == rows(report.with_name("table.md").read_text())
+    tables = [markdown_table(groups, metrics), differences_table(groups, metrics, reference)]
+    if "## Quality and diversity" in stored:
+        tables.append(frontier_text(groups, metrics[0], reference, None))
+    assert rows("\n".join(tables)) == rows(stored)
 
 
 def test_results_are_rounded_and_configs_are_not(result):
