@@ -83,7 +83,7 @@ def _at_diversity(
     """ROUGE-L at `training.frontier_diversity`, on straight lines between the temperatures.
 
     A student that is more diverse even when greedy gets the score of greedy decoding. A student
-    that is less diverse at every temperature gets nan, which never is the best score: the score at
+    that is less diverse at every temperature gets nan, which is never the best score: the score at
     the nearest temperature would prefer a student that has collapsed.
     """
     points = [_point([greedy] * SAMPLES)]

@@ -71,8 +71,8 @@ class PolicyGradient:
     def micro_batches(self, batch: TrainingBatch, size: int | None) -> list[PolicyBatch]:
         """The parts of a mini-batch, with the weights and advantages of their collection.
 
-        Both are computed for each mini-batch again: they take milliseconds, and nothing must be
-        stored in checkpoints.
+        This method computes both again for each mini-batch. The computation takes milliseconds, and
+        checkpoints need not store the results.
         """
         collection, mask = batch.collection, batch.sequences.response_mask
         weights = importance_weights(
