@@ -1,0 +1,1 @@
+"""How the command answers wrong input: one module of cases for each part of the command."""

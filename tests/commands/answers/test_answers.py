@@ -1,0 +1,35 @@
+"""The command answers every case as its table says, and neither writes nor deletes a file."""
+
+import os
+import shlex
+
+import pytest
+
+from tests.commands.answers import data
+from tests.commands.answers.world import listing, make_world
+from tests.conftest import call
+
+TABLES = {"Data": data.CASES}
+
+
+@pytest.fixture(scope="module")
+def world(teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    make_world(folder, teacher)
+    return folder
+
+
+CASES = [case for cases in TABLES.values() for case in cases]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.given)
+def test_answer(case, world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    for name, value in case.variables:
+        monkeypatch.setitem(os.environ, name, value)
+    before = listing(world)
+    status = call(*shlex.split(case.given))
+    lines = capsys.readouterr().err.splitlines()
+    assert (status, listing(world)) == (case.status, before)
+    assert "Traceback" not in lines
+    assert case.accepts(lines[0]), lines[0]
