@@ -12,10 +12,10 @@ import numpy as np
 from minillm.config import EvaluationConfig
 from minillm.data.encoding import Example
 from minillm.evaluation.frontier import Frontier
-from minillm.evaluation.frontier_sampling import sample_frontier
+from minillm.evaluation.frontier_sampling import frontier_terms, sample_frontier
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import MetricResult
-from minillm.evaluation.scoring import Scores, score
+from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.sampler import Decoding
@@ -58,17 +58,23 @@ def evaluate(
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
+    is_point = decoding == Decoding(max_length) and 1.0 in (settings.frontier or ())
+    terms = frontier_terms(decoding) if is_point else DEFAULT_TERMS
     sampled, greedy, frontier = {}, None, None
     with teacher.whole() if teacher else nullcontext() as whole:
         for seed in settings.seeds:
-            sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
+            sampled[seed] = score(
+                model, whole, examples, decoding, seed=seed, terms=terms, **scoring
+            )
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
         if settings.greedy or settings.has_frontier:
             greedy_decoding = replace(decoding, temperature=0.0)
             greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
             log.info("greedy: %s", _in_words(greedy))
         if settings.has_frontier:
-            frontier = sample_frontier(model, whole, examples, settings, max_length, greedy)
+            frontier = sample_frontier(
+                model, whole, examples, settings, max_length, greedy, sampled if is_point else {}
+            )
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier)
 
