@@ -18,6 +18,7 @@ from minillm.evaluation.result import MetricResult
 from minillm.evaluation.scoring import Scores, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
+from minillm.progress import begin_part, responses_shown
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
@@ -59,11 +60,16 @@ def evaluate(
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
     sampled, greedy, frontier = {}, None, None
-    with teacher.whole() if teacher else nullcontext() as whole:
+    with (
+        teacher.whole() if teacher else nullcontext() as whole,
+        responses_shown("evaluation", _passes(settings) * len(examples), delay=0),
+    ):
         for seed in settings.seeds:
+            begin_part(f"seed {seed}")
             sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
         if settings.greedy or settings.has_frontier:
+            begin_part("greedy")
             greedy_decoding = replace(decoding, temperature=0.0)
             greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
             log.info("greedy: %s", _in_words(greedy))
@@ -71,6 +77,13 @@ def evaluate(
             frontier = sample_frontier(model, whole, examples, settings, max_length, greedy)
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier)
+
+
+def _passes(settings: EvaluationConfig) -> int:
+    """How often an evaluation writes a response to each input."""
+    points = len(settings.frontier or ()) + len(settings.frontier_top_p or ())
+    is_greedy = settings.greedy or settings.has_frontier
+    return len(settings.seeds) + is_greedy + points * settings.frontier_samples
 
 
 def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:
