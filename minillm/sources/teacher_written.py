@@ -59,7 +59,8 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     if done == len(batches):
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
-        log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
+        log.info("SeqKD: the teacher writes %d responses to %s. After an interruption, the same "
+                 "command continues the file.", len(prompts) - len(rows), path)  # fmt: skip
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]

@@ -99,7 +99,7 @@ class Trainer:
         self.accelerator.register_for_checkpointing(schedule)
         first = self._resume(checkpoint) if checkpoint else 0
         batches = self.method.batches()
-        pace = Pace(self.clock, self.training, steps=self.steps, first=first,
+        pace = Pace(self.clock, self.history, self.training, steps=self.steps, first=first,
                     steps_per_collection=self.method.steps_per_collection)  # fmt: skip
         progress = Progress(self.output.name, self.steps, "steps", first, values=self.shown,
                             estimate=pace)  # fmt: skip
@@ -123,11 +123,11 @@ class Trainer:
                 if step % self.training.log_every == 0 or step == self.steps:
                     self._log(step, self.meter.take(self.accelerator), self.counts, lr)
                     self.counts.clear()
+                progress.advance()
                 self._stop_if_asked(step, signals)
                 self._evaluate_if_due(step, signals)
                 if step % self._checkpoint_every == 0 or step == self.steps:
                     self._checkpoint(step)
-                progress.advance()
 
     @property
     def _checkpoint_every(self) -> int:

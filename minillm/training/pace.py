@@ -1,6 +1,8 @@
 """Speed of a run, and the time that is left, from the seconds of its phases so far."""
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 
 from minillm.config import TrainingConfig
 from minillm.progress import Estimate
@@ -15,6 +17,7 @@ class Pace:
 
     Args:
         clock: the seconds of each phase.
+        history: the validations so far.
         training: the intervals of validations and checkpoints.
         steps: number of optimiser steps of the run.
         first: the number of steps that were finished when the run (re)started.
@@ -24,6 +27,7 @@ class Pace:
     def __init__(
         self,
         clock: Clock,
+        history: Sequence,
         training: TrainingConfig,
         *,
         steps: int,
@@ -31,6 +35,7 @@ class Pace:
         steps_per_collection: int,
     ) -> None:
         self.clock = clock
+        self.history = history
         self.training = training
         self.steps = steps
         self.first = first
@@ -49,20 +54,21 @@ class Pace:
         begun = self._collections(step)
         collections = begun - self._collections(self.first)
         left += spent["collect"] / max(collections, 1) * (self._collections(self.steps) - begun)
-        evaluate_every = self.training.evaluate_every
-        for phase, every, at_start in (
-            ("validate", evaluate_every, 1),
-            ("checkpoint", self.training.checkpoint_every or evaluate_every, 0),
-        ):
-            finished = self._times(step, every)
-            mean = self.clock.total[phase] / max(finished + at_start, 1)
-            left += mean * (self._times(self.steps, every) - finished)
-        return speed, left
+        return speed, left + self._validations_left() + self._checkpoints_left(step)
 
     def _collections(self, step: int) -> int:
         """Number of collections that the first `step` steps need."""
-        return -(-step // self.steps_per_collection)
+        return math.ceil(step / self.steps_per_collection)
 
-    def _times(self, step: int, every: int) -> int:
-        """How often something happens until `step`, every so many steps and at the last step."""
-        return step // every + (step == self.steps and step % every > 0)
+    def _validations_left(self) -> float:
+        """Seconds of the validations that are left. A run also validates at step 0."""
+        finished = len(self.history)
+        left = 1 + math.ceil(self.steps / self.training.evaluate_every) - finished
+        return self.clock.total["validate"] / max(finished, 1) * left
+
+    def _checkpoints_left(self, step: int) -> float:
+        """Seconds to save the models and checkpoints that are left."""
+        every = self.training.checkpoint_every or self.training.evaluate_every
+        all_checkpoints = math.ceil(self.steps / every)
+        finished = all_checkpoints if step == self.steps else step // every
+        return self.clock.total["checkpoint"] / max(finished, 1) * (all_checkpoints - finished)
