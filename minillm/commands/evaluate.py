@@ -17,6 +17,7 @@ from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
 from minillm.evaluation.result import Result, Run, Training, to_text
+from minillm.evaluation.score_table import score_text
 from minillm.files import write_text
 from minillm.runs import provenance
 
@@ -55,8 +56,9 @@ def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Pat
     responses = file.with_suffix(".responses.jsonl")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     write_text(responses, "".join(lines))
-    write_text(file, to_text(make_result(config, scored, evaluation).to_json()))
-    log.info("written: %s and %s", file, responses.name)
+    result = make_result(config, scored, evaluation)
+    write_text(file, to_text(result.to_json()))
+    log.info("\n%s\n\nwritten: %s and %s", score_text(result), file, responses.name)
 
 
 def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:

@@ -32,6 +32,7 @@ from minillm.models.language_model import LanguageModel
 from minillm.objectives import distributions, divergences
 from minillm.objectives.precision import LOG_ZERO
 from minillm.objectives.terms import Block, DivergenceTerm, Terms
+from minillm.progress import begin_part
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
@@ -76,6 +77,7 @@ def sample_frontier(
     seeds = frontier_seeds(settings.seeds, settings.frontier_samples)
     points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
+        begin_part(f"frontier, {_where(decoding)}")
         existing = sampled if decoding == Decoding(max_length) else {}
         passes = [
             existing.get(seed)
@@ -167,9 +169,12 @@ def _per_token(sums: Sequence[np.ndarray | None], lengths: np.ndarray) -> PointV
     return point_value(*average_over_seeds(np.stack(sums) / lengths, lengths), LENGTH)
 
 
+def _where(point: FrontierPoint | Decoding) -> str:
+    return f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
+
+
 def _in_words(point: FrontierPoint, names: Sequence[str]) -> str:
     """Values of a point for the log, such as `temperature 0.5: diversity 0.801, ROUGE-L 53.4`."""
-    where = f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
     metrics = [f"{METRICS[name].label} {point.mean(name):{METRICS[name].form}}" for name in names
                if METRICS[name].higher_is_better and point.values[name]]  # fmt: skip
-    return f"{where}: {', '.join([f'diversity {point.mean(DIVERSITY):.3f}', *metrics])}"
+    return f"{_where(point)}: {', '.join([f'diversity {point.mean(DIVERSITY):.3f}', *metrics])}"
