@@ -26,6 +26,10 @@ class TrainingError(RuntimeError):
     """Training cannot continue. The message says why, what is kept and what to try."""
 
 
+class WriteError(RuntimeError):
+    """A result could not be written. The message says why, and where the result is instead."""
+
+
 class Stopped(Exception):
     """A signal has stopped the run. The message says from where the run can continue."""
 
