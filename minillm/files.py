@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minillm.errors import InputError, first_line
+from minillm.errors import InputError, WriteError, first_line
 
 
 def check_writable(folder: Path, setting: str, advice: str) -> None:
@@ -74,6 +74,22 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     with replacing_all(list(contents)) as temporaries:
         for temporary, content in zip(temporaries, contents.values(), strict=True):
             temporary.write_bytes(content)
+
+
+def write_results(contents: Mapping[Path, bytes]) -> None:
+    """`write_all` for files that the same command can make again.
+
+    Raises:
+        WriteError: the message says which file could not be written, and why.
+    """
+    try:
+        write_all(contents)
+    except OSError as error:
+        folder = next(iter(contents)).parent
+        raise WriteError(
+            f"{folder} could not be written: {first_line(error)}. The files in this folder are as "
+            f"before. Remove the cause, or give another folder."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

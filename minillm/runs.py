@@ -84,9 +84,9 @@ def check_inputs_are_kept(config: Config) -> None:
         # samefile also recognises links and other spellings of a name.
         if path.exists() and any(x.exists() and x.samefile(output) for x in ancestors):
             raise InputError(
-                f"overwrite=true would delete {setting}={path}, which this command reads: it is in "
-                f"output={output}. Give another output=FOLDER, or copy {path} to another folder and "
-                f"give the copy."
+                f"overwrite=true would delete {setting}={path}, which this command reads, because "
+                f"it is in output={output}. Give another output=FOLDER, or copy {path} to another "
+                f"folder and give the copy."
             )
 
 
