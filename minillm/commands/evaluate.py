@@ -79,7 +79,7 @@ def save(texts: Mapping[Path, str]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="minillm-"))
         write_all({folder / path.name: content for path, content in contents.items()})
     except OSError:
-        print(texts[first], end="")
+        print(texts[first], end="", flush=True)
         raise WriteError(
             f"{reason} the text of this file is on the standard output, because the folder for "
             f"temporary files could not be written either. Save the text under this name."
