@@ -128,6 +128,11 @@ class MethodConfig:
         return False
 
     @property
+    def response_file(self) -> str | None:
+        """The file of the responses that the teacher writes before the training, if any."""
+        return None
+
+    @property
     def needs_teacher(self) -> bool:
         """Whether the method has a teacher."""
         return self.scores_tokens or self.samples_teacher
@@ -193,6 +198,10 @@ class TokenLossConfig(MethodConfig):
     @property
     def samples_teacher(self) -> bool:
         return self.source == "teacher"
+
+    @property
+    def response_file(self) -> str | None:
+        return self.file if self.source == "teacher" else None
 
     @property
     def follows_a_schedule(self) -> bool:

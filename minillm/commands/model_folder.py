@@ -20,6 +20,7 @@ from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
+from minillm.evaluation.result import Run
 from minillm.files import read_json
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
@@ -86,3 +87,10 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     details = checkpoint_details(path)
     summary = read_json(path.parent / SUMMARY) if details else None
     return ScoredModel(path, model, teacher, examples, details, summary)
+
+
+def trained_run(path: Path) -> Run | None:
+    """The finished run that trained the model of a folder; None for any other model."""
+    details = checkpoint_details(path)
+    summary = read_json(path.parent / SUMMARY) if details else None
+    return Run(details["run"], summary["history"]) if summary else None

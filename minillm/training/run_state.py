@@ -39,6 +39,7 @@ from minillm.training.files import (
     WRITE_ERRORS,
     begin_folder,
     copy_folder,
+    equalize_permissions,
     fault,
     files_below,
     listing,
@@ -187,6 +188,7 @@ class RunState:
     def _finish(self, folder: Path, files: dict[str, dict]) -> None:
         manifest = {"processes": self.accelerator.num_processes, "files": files}
         write_json(aside_of(folder) / MANIFEST, manifest)
+        equalize_permissions(aside_of(folder), aside_of(folder) / MANIFEST)
         sync_folder(aside_of(folder))
         put_in_place(folder)
         for old in found(self.output)[self.keep :]:

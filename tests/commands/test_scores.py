@@ -56,17 +56,6 @@ def check_means(result, rows):
         assert metric["per_input"] == pytest.approx([sum(pair) / 2 for pair in pairs], abs=1e-3)
 
 
-def test_a_result_is_overwritten_only_with_overwrite(command, run_folder):
-    evaluate = ["evaluate", "run", "evaluation.seeds=[10]", "evaluation.limit=2"]
-    assert command(*evaluate).status == 0
-    before = Path("run/evaluation/tiny.json").read_bytes()
-    again = command(*evaluate)
-    assert again.status == 2
-    assert "run/evaluation/tiny.json" in again.err and "overwrite=true" in again.err
-    assert Path("run/evaluation/tiny.json").read_bytes() == before
-    assert command(*evaluate, "overwrite=true").status == 0
-
-
 def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
     """Any causal LM in Hugging Face format; results go below runs/."""
     Path("run/best/minillm.json").unlink()
