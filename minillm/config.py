@@ -245,6 +245,15 @@ class MiniLLMConfig(MethodConfig):
 
 
 @dataclass
+class SizeConfig:
+    """Training settings of a student with at least so many parameters; null: no other value."""
+
+    at_least: float = MISSING  # parameters, such as 1.3e9
+    lr: float | None = setting(None, above=0)
+    epochs: float | None = setting(None, above=0)
+
+
+@dataclass
 class TrainingConfig:
     """The loop: optimiser, schedule, intervals and the selection of the best checkpoint."""
 
@@ -276,6 +285,9 @@ class TrainingConfig:
     frontier_diversity: float = setting(0.8, above=0.5, at_most=1, only_with="select_by=frontier")
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
+    # Other values of `lr` and `epochs` for large students. Values of the command line have
+    # priority. A run stores the values that it uses, and an empty list.
+    by_size: list[SizeConfig] = setting([])
 
     def total_steps(self, epoch_size: int) -> int:
         """Optimiser steps: `steps`, or the steps of `epochs` passes over `epoch_size` sequences."""

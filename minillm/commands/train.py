@@ -22,6 +22,7 @@ from minillm.commands.resume import (
     is_finished,
     run_identity,
 )
+from minillm.commands.size import with_settings_for_size
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
@@ -63,6 +64,7 @@ def train(config: Config) -> None:
         Stopped: a signal stopped the run, which wrote a checkpoint.
         TrainingError: the loss is not finite, or the disk is full.
     """
+    config = with_settings_for_size(config)
     output = Path(config.output)
     check_method(config)
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
