@@ -11,10 +11,11 @@ from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.fit import tokenizer_differences
-from minillm.models.heads import check_head
+from minillm.models.heads import check_model
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
+    check_finite,
     check_length,
     load_model,
 )
@@ -79,12 +80,13 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
     """Load or build one model.
 
     Raises:
-        InputError: neither a path nor an architecture is given, the model cannot be loaded, or it
-            has too few positions.
+        InputError: neither a path nor an architecture is given, the model cannot be loaded, its
+            weights are not finite, it is not causal, or it has too few positions.
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
-        check_head(loaded)
+        check_finite(loaded)
+        check_model(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         return loaded
     if model.architecture is None:

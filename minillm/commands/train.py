@@ -4,6 +4,7 @@ import logging
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -30,7 +31,7 @@ from minillm.config_checks import check_processes
 from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
-from minillm.evaluation.selection import check_select_by
+from minillm.evaluation.selection import check_select_by, validation_metrics
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
@@ -167,8 +168,17 @@ def run(
         settle()
         tracker.close()
     if accelerator.is_main_process:
-        write_json(setup.output / SUMMARY, trainer.summary())
-        log.info("done: the best checkpoint is %s/best", setup.output)
+        summary = trainer.summary()
+        write_json(setup.output / SUMMARY, summary)
+        log.info("done: %s", best_in_words(setup.output, summary, training.select_by))
+
+
+def best_in_words(output: Path, summary: dict[str, Any], select_by: str) -> str:
+    """Which checkpoint is the best: a trained one, or the start."""
+    if summary["best"]["step"] > 0:
+        return f"the best checkpoint is {output}/best"
+    score = validation_metrics()[select_by].label
+    return f"no checkpoint was better than the start by {score}, so {output}/best is the start"
 
 
 def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:

@@ -169,3 +169,12 @@ def test_without_trackers_only_metrics_are_written(command, settings):
     outcome = command("train", *settings, *BUILT, "runtime.trackers=[]", "output=out")
     assert outcome.status == 0 and not Path("out/logs").exists()
     assert open_lines("out/metrics.jsonl")
+
+
+def test_the_last_line_says_that_the_best_checkpoint_is_the_start(train, caplog):
+    """Every ROUGE-L of this run is 0, and the loss falls."""
+    train("sft", "training.steps=1")
+    last = "done: no checkpoint was better than the start by ROUGE-L, so out/best is the start"
+    assert caplog.messages[-1] == last
+    train("sft", "training.steps=1", "training.select_by=loss", output="other")
+    assert caplog.messages[-1] == "done: the best checkpoint is other/best"
