@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from minillm.errors import InputError, first_line
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
@@ -33,10 +34,11 @@ SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LOGS = "logs"
-CHECKPOINTS = "checkpoints"
+# The key, in PROVENANCE of a run and in minillm.json, of the folder in which the run was made.
+WORKING_FOLDER = "working_folder"
 # All names in the folder of a run. Checkpoints and json files are `.NAME.part` while written.
-RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
-             "evaluation", "wandb"}  # fmt: skip
+RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, *MODELS, "evaluation",
+             "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """`minillm evaluate`: scores a model on a data set and writes a result file.
 
 FOLDER/evaluation/DATA.json              scores, and how they were made
+FOLDER/evaluation/DATA.MODEL.json        scores of a model of a run other than best
 FOLDER/evaluation/DATA.responses.jsonl   every response
 """
 
@@ -11,7 +12,13 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.commands.model_folder import (
+    ScoredModel,
+    load_scored_model,
+    model_name,
+    resolve,
+    result_file,
+)
 from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import InputError
@@ -30,7 +37,7 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
         InputError: an input is wrong, or the result file exists.
     """
     config, path, output = resolve(folder, overrides)
-    file = output / "evaluation" / f"{config.data.name}.json"
+    file = result_file(config, path, output)
     if file.exists() and not config.overwrite:
         raise InputError(
             f"{file} exists and is not overwritten. Add overwrite=true to replace the file, "
@@ -70,7 +77,8 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
             steps=summary["steps"],
             best_step=details["step"],
         )
-        run = Run(details["run"], summary["history"])
+        name = "/".join(filter(None, (details["run"], model_name(scored.path))))
+        run = Run(name, summary["history"])
     return Result(
         data=config.data.name,
         method=config.evaluation.name or details.get("method") or scored.path.name,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.loaders import load_records
@@ -40,8 +41,29 @@ def encode_splits(
     return encoded
 
 
+def check_data_is_named(config: Config) -> None:
+    """Refuse settings that name no data.
+
+    Raises:
+        InputError: the message lists the data sets of configs/data.
+    """
+    if config.data.kind is not None:
+        return
+    given = f"data.path={config.data.path} is set, but " if config.data.path else ""
+    names = [name for name in groups()["data"] if name != "jsonl"]
+    raise InputError(
+        f"{given}no data set is named. Add data=jsonl data.path=FOLDER for your own data, or "
+        f"data={', '.join(names[:-1])} or {names[-1]}."
+    )
+
+
 def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
-    """Read the splits; the result has the order of `splits`."""
+    """Read the splits; the result has the order of `splits`.
+
+    Raises:
+        InputError: no data set is named, or the data cannot be read.
+    """
+    check_data_is_named(config)
     splits = list(splits)
     records = load_records(config.data, splits)
     return {split: records[split] for split in splits}

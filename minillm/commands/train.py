@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from minillm.commands.loading import (
+    check_data_is_named,
     encode_splits,
     load_frozen,
     make_model,
@@ -40,6 +41,7 @@ from minillm.runs import (
     CONFIG,
     PROVENANCE,
     SUMMARY,
+    WORKING_FOLDER,
     check_output,
     create_output,
     provenance,
@@ -65,6 +67,7 @@ def train(config: Config) -> None:
         Stopped: a signal stopped the run, which wrote a checkpoint.
         TrainingError: the loss is not finite, or the disk is full.
     """
+    check_data_is_named(config)
     config = with_settings_for_size(config)
     output = Path(config.output)
     check_method(config)
@@ -114,7 +117,7 @@ def train(config: Config) -> None:
 
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
     """Create the folder of a new run, or restore the folder of a run that continues."""
-    output, record = Path(config.output), provenance()
+    output, record = Path(config.output), provenance() | {WORKING_FOLDER: str(Path.cwd())}
     if checkpoint is None:
         create_output(output)
     else:
@@ -123,7 +126,8 @@ def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> 
         (output / SUMMARY).unlink(missing_ok=True)
         first_record = read_json(output / PROVENANCE) or record
         resumed = [*first_record.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
-        record = first_record | {"resumed": resumed}
+        # config.yaml has the paths of this command.
+        record = first_record | {"resumed": resumed, WORKING_FOLDER: record[WORKING_FOLDER]}
         if (output / "evaluation").exists():
             log.warning("%s/evaluation holds scores from before this run was continued", output)
     write_config(config, output / CONFIG)
@@ -156,7 +160,8 @@ def run(
         config=settings, resumed_at=resumed_at,
     )  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
-               "run": setup.output.name, "config": settings}  # fmt: skip
+               "run": setup.output.name, WORKING_FOLDER: str(Path.cwd()),
+               "config": settings}  # fmt: skip
     trainer = Trainer(
         accelerator=accelerator, student=setup.student, method=method, training=training,
         steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
