@@ -68,13 +68,13 @@ def train(config: Config) -> None:
         TrainingError: the loss is not finite, or the disk is full.
     """
     check_data_is_named(config)
-    config = with_settings_for_size(config)
     output = Path(config.output)
     check_method(config)
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, config.output)
+    config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
     with failing_together(InputError):
         if accelerator.is_main_process:  # later, other processes may see files that it has written
