@@ -27,6 +27,7 @@ import torch
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.files import check_writable
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
@@ -36,10 +37,11 @@ SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LOGS = "logs"
-CHECKPOINTS = "checkpoints"
+# The key, in PROVENANCE of a run and in minillm.json, of the folder in which the run was made.
+WORKING_FOLDER = "working_folder"
 # All names in the folder of a run. Checkpoints and json files are `.NAME.part` while written.
-RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
-             "evaluation", "wandb"}  # fmt: skip
+RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, *MODELS, "evaluation",
+             "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """`minillm evaluate`: scores models on a data set and writes a result file for each.
 
 FOLDER/evaluation/DATA.json              scores, and how they were made
+FOLDER/evaluation/DATA.MODEL.json        scores of a model of a run other than best
 FOLDER/evaluation/DATA.responses.jsonl   every response
 """
 
