@@ -11,6 +11,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from minillm.commands.dry_run import print_evaluation
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
 from minillm.compat.gloo import settle
 from minillm.config import Config
@@ -38,6 +39,9 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
         )
     scored = load_scored_model(config, path)
     examples = scored.examples[: config.evaluation.limit]
+    if config.dry_run:
+        print_evaluation(config, scored, len(examples), file)
+        return file
     log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length

@@ -21,6 +21,7 @@ from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.files import read_json
+from minillm.folders import missing_folder, names_a_folder
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
 from minillm.runtime import start_accelerator
@@ -48,6 +49,8 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     `load_config` describes, and the results go to the folder of the run.
     """
     path = Path(folder)
+    if names_a_folder(folder) and not path.is_dir():
+        raise missing_folder(folder, "the folder of a run, the folder of a model, or a Hub name")
     if (path / CONFIG).is_file():
         path = path / "best"
         if not path.is_dir():
