@@ -1,11 +1,38 @@
 """Reads the words of a command line: models, settings and options in any order."""
 
 import argparse
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
 
 from minillm.config_files import SETTINGS_SUFFIXES
 from minillm.errors import InputError
 from minillm.folders import expand_home
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that names the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (-[\w-]*)", message)
+        if unknown:
+            message = f"unknown option {unknown[1]}.{self._hint(unknown[1])}"
+        else:
+            message += "."
+        raise InputError(f"{message} `{self.prog} --help` lists all options.")
+
+    def _hint(self, option: str) -> str:
+        from minillm.setting_types import settings_by_key
+
+        name = option.lstrip("-").replace("-", "_")
+        keys = [key for key in settings_by_key() if key.rpartition(".")[2] == name]
+        if keys:
+            return f" A setting is key=value without dashes: {' or '.join(keys)}."
+        options = re.findall(r"--\w+", self.format_usage())
+        nearest = get_close_matches(option, options, n=1)
+        return f" Did you mean {nearest[0]}?" if nearest else ""
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -29,7 +56,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
     elif parsed.verb in ("evaluate", "generate"):
         parsed.models = [expand_home(word) for word in others]
         parsed.overrides = settings
-        _check_models(parsed.verb, others)
+        _check_models(parsed.verb, others, settings)
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
@@ -51,8 +78,14 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.overrides = [f"experiment={parsed.config}", *parsed.overrides]
 
 
-def _check_models(verb: str, models: list[str]) -> None:
+def _check_models(verb: str, models: list[str], settings: list[str]) -> None:
     if not models:
+        for word in settings:
+            if Path(word).exists():
+                raise InputError(
+                    f"no model is given, because {word} is read as a setting. Write ./{word} for "
+                    f"the folder."
+                )
         raise InputError(
             "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
         )

@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.arguments import sort_words
+from minillm.arguments import Parser, sort_words
 from minillm.completion import complete, complete_experiment, complete_word
 from minillm.config_files import GROUP_NAMES
-from minillm.errors import InputError, Stopped, TrainingError
+from minillm.errors import InputError, Stopped, TrainingError, unknown_name
 from minillm.folders import expand_home
 from minillm.version import version_text
 
@@ -57,10 +57,10 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all verbs and their arguments."""
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command, and the parsers of its verbs."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="minillm",
         description="Distil language models: MiniLLM (arXiv 2306.08543), GKD, KD, SeqKD, SFT.",
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` explains a verb.",
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     copy.add_argument("experiment", help="such as embedded/minillm").completer = complete_experiment
     copy.add_argument("file", metavar="FILE.yaml", help="a new file, for --config FILE.yaml")
     _add_report(verbs)
-    return top
+    return top, verbs.choices
 
 
 def _add_report(verbs: argparse._SubParsersAction) -> None:
@@ -125,14 +125,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line. Models, settings and options may have any order.
 
     Raises:
-        InputError: a verb has too few or too many models or files.
+        InputError: an option is unknown, or a verb has too few or too many models or files.
     """
-    top = parser()
+    top, verbs = parsers()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    verbs = next(action.choices for action in top._actions if action.dest == "verb")
-    if not arguments or arguments[0] not in verbs:
+    verb = arguments[0] if arguments else ""
+    if verb.startswith("-"):
         return top.parse_args(arguments)  # ends the command, with help, version or an error
-    verb = arguments[0]
+    if not verb:
+        raise InputError(f"no verb is given. Give one of {', '.join(verbs)}. See `minillm --help`.")
+    if verb not in verbs:
+        raise unknown_name("verb", verb, verbs)
     parsed = verbs[verb].parse_intermixed_args(arguments[1:], argparse.Namespace(verb=verb))
     if "words" in parsed:
         sort_words(parsed)
@@ -206,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
         if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
-            complete(parser())
+            complete(parsers()[0])
         run(parse(arguments))
     except (InputError, TrainingError) as error:
         print_error(error)

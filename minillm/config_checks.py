@@ -46,8 +46,8 @@ def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
     if (teacher.kind == "ensemble") != bool(teacher.members):
         if teacher.members:
             raise InputError(
-                f"teacher.members has {len(teacher.members)} models, but teacher.kind is "
-                f"{teacher.kind}. Add teacher.kind=ensemble, or leave teacher.members out."
+                f"teacher.members is set, but teacher.kind is {teacher.kind}. Add "
+                f"teacher.kind=ensemble, or leave teacher.members out."
             )
         raise InputError(
             "teacher.kind=ensemble has no members. Add them, such as "
