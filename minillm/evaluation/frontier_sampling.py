@@ -1,7 +1,7 @@
 """Samples the frontier of a model: several responses per prompt at each temperature."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,7 @@ def sample_frontier(
     settings: EvaluationConfig,
     max_length: int,
     greedy: Scores,
+    sampled: Mapping[int, Scores],
 ) -> Frontier:
     """Respond several times to every input at each temperature, and for each top-p.
 
@@ -67,6 +68,8 @@ def sample_frontier(
         model, teacher, examples, max_length: as in `evaluate`.
         settings: temperatures, top-p, samples, metrics and batch size.
         greedy: the scores of greedy decoding, the end point.
+        sampled: passes at temperature 1 by seed, with the terms of `frontier_terms`. These passes
+            are not repeated.
     """
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
@@ -75,8 +78,10 @@ def sample_frontier(
     points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
         begin_part(f"frontier, {_where(decoding)}")
+        existing = sampled if decoding == Decoding(max_length) else {}
         passes = [
-            score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
+            existing.get(seed)
+            or score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
                   metrics=names, terms=frontier_terms(decoding))
             for seed in seeds
         ]  # fmt: skip
