@@ -69,7 +69,10 @@ class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
     name: str = "embedded"  # names the result files
-    kind: str = setting("embedded", choices=("embedded", "jsonl", "csv", "hub"))
+    # The format of the files; `files` tells the format of each file from its ending.
+    kind: str = setting(
+        "embedded", choices=("embedded", "files", "jsonl", "json", "csv", "parquet", "hub")
+    )
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
@@ -81,6 +84,7 @@ class DataConfig:
         {},
         choices=(
             "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
+            "messages",
         ),
     )  # fmt: skip
     template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from minillm.commands.loading import encode_splits, make_tokenizer, read_records
+from minillm.commands.loading import (
+    encode_splits,
+    make_tokenizer,
+    read_records,
+    seen_in_training,
+)
 from minillm.config import Config
 from minillm.data.encoding import Encoded
-from minillm.data.records import Record
+from minillm.data.loaders import splits_of
+from minillm.data.records import Record, count_seen
 from minillm.errors import InputError
 
 
@@ -18,16 +24,16 @@ def show_data(config: Config, export: str | None) -> None:
     Raises:
         InputError: an input is wrong, or the folder `export` is not empty.
     """
-    splits = ["train", "validation", "test"]
-    if config.data.kind != "embedded" and config.data.test is None:
-        splits.remove("test")
-    records = read_records(config, splits)
+    records = read_records(config, splits_of(config.data))
     if export:
         write_records(records, Path(export))
     tokenizer = make_tokenizer(config, records["train"])
     print(f"tokenizer: {len(tokenizer)} tokens")
     for split, encoded in encode_splits(records, tokenizer, config).items():
         print(f"\n{split}: {encoded.summary()}\n{lengths(encoded)}")
+        if split != "train":
+            seen = count_seen(records[split], records["train"])
+            print(seen_in_training(split, seen, len(records[split])))
     example = encoded.examples[0]
     print(f"\nfirst of {split}, as a model reads it:\n{example.prompt}", end="")
     print("\n".join(f"=> {reference}" for reference in example.references))
@@ -52,10 +58,18 @@ def write_records(records: dict[str, list[Record]], folder: Path) -> None:
     for split, rows in records.items():
         with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             for record in rows:
-                line = {"topic": record.topic, "instruction": record.instruction,
-                        "input": record.input, "output": list(record.references)}  # fmt: skip
-                for name in ("prompt", "teacher_prompt", "id"):
-                    if getattr(record, name):
-                        line[name] = getattr(record, name)
-                print(json.dumps(line, ensure_ascii=False), file=file)
+                print(json.dumps(_row(record), ensure_ascii=False), file=file)
     print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")
+
+
+def _row(record: Record) -> dict:
+    """The columns of a record; a conversation ends with the user's message."""
+    row = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
+    if record.messages:
+        messages = [message._asdict() for message in record.messages]
+        row = {"topic": record.topic, "messages": messages}
+    row["output"] = list(record.references)
+    for name in ("prompt", "teacher_prompt", "id"):
+        if getattr(record, name):
+            row[name] = getattr(record, name)
+    return row

@@ -12,6 +12,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.commands.overlap import count_test_inputs_in_training
 from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import InputError
@@ -39,28 +40,33 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
     scored = load_scored_model(config, path)
     examples = scored.examples[: config.evaluation.limit]
     log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
+    seen = count_test_inputs_in_training(scored.test, config.data, scored.details)
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length
     )
     if PartialState().is_main_process:
-        write(config, scored, evaluation, file)
+        write(config, scored, evaluation, file, seen)
     PartialState().wait_for_everyone()
     settle()
     return file
 
 
-def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path) -> None:
+def write(
+    config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path, seen: int | None
+) -> None:
     """Write the result file, and the file of all responses."""
     rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
     responses = file.with_suffix(".responses.jsonl")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     write_text(responses, "".join(lines))
-    write_text(file, to_text(make_result(config, scored, evaluation).to_json()))
+    write_text(file, to_text(make_result(config, scored, evaluation, seen).to_json()))
     log.info("written: %s and %s", file, responses.name)
 
 
-def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:
-    """The scores, and how they were made."""
+def make_result(
+    config: Config, scored: ScoredModel, evaluation: Evaluation, seen: int | None
+) -> Result:
+    """The scores, and how they were made; `seen` counts the test inputs in the training data."""
     details, summary = scored.details or {}, scored.summary
     training = run = None
     if summary:
@@ -86,4 +92,5 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         provenance=provenance(),
         config=asdict(config),
         frontier=evaluation.frontier,
+        seen_in_training=seen,
     )

@@ -17,6 +17,7 @@ from minillm.compose import load_config, read_config
 from minillm.config import Config
 from minillm.config_checks import validate
 from minillm.data.encoding import Example
+from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
@@ -31,7 +32,7 @@ from minillm.training.checkpoint import checkpoint_details
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A loaded model, its teacher if one is named, and the test inputs."""
+    """A loaded model, its teacher if one is named, and the test inputs as text and as tokens."""
 
     path: Path
     model: LanguageModel
@@ -39,6 +40,7 @@ class ScoredModel:
     examples: list[Example]
     details: dict[str, Any] | None  # minillm.json, for a model that `minillm train` has trained
     summary: dict[str, Any] | None  # summary.json of the run, if the run is finished
+    test: list[Record]
 
 
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
@@ -85,4 +87,4 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)
     summary = read_json(path.parent / SUMMARY) if details else None
-    return ScoredModel(path, model, teacher, examples, details, summary)
+    return ScoredModel(path, model, teacher, examples, details, summary, records["test"])
