@@ -41,7 +41,8 @@ def read_messages(value: Any, column: str) -> tuple[Message, ...]:
 def _message(item: Any, name: str) -> Message:
     keys = _keys_of(item)
     if keys is None:
-        seen = f"the keys {', '.join(map(repr, item))}" if isinstance(item, dict) else repr(item)
+        is_object = isinstance(item, dict)
+        seen = f"the object {item!r}" if is_object else f"the {type(item).__name__} {item!r}"
         raise ValueError(
             f"{name} is {seen}, but a message is an object with 'role' and 'content', or with "
             f"'from' and 'value'"

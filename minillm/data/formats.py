@@ -42,8 +42,6 @@ QUESTIONS = ("instruction", "question", "query", "prompt", "problem", "source")
 RESPONSES = ("output", "response", "completion", "answer", "chosen", "target", "solution",
              "summary")  # fmt: skip
 
-TEXTS = ("instruction", "input", "prompt", "teacher_prompt")  # one text, or missing
-
 # Half of a UTF-16 pair. JSON can contain it as an escape, and no tokenizer accepts it.
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -61,7 +59,8 @@ class Row:
 
     def get(self, field: str) -> Any:
         """The value of a field; None if its column is missing."""
-        return self.values.get(self.columns.get(field))
+        column = self.columns.get(field)
+        return None if column is None else self.values.get(column)
 
     def text(self, field: str) -> str:
         """The text of a field; empty if its column is missing."""
@@ -93,7 +92,8 @@ def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[
     """
     chosen = config.columns
     # A column that the user names for one field is not read for another field too.
-    defaults = {field: name for field, name in COLUMNS.items() if name not in chosen.values()}
+    claimed = {*chosen.values()} - {COLUMNS["references"]}
+    defaults = {field: name for field, name in COLUMNS.items() if name not in claimed}
     templates = {config.template, config.teacher_template} - {"chat", None}
     for location, values in rows:
         for record in _records(Row(location, values, defaults | chosen)):
@@ -123,12 +123,12 @@ def _records(row: Row) -> list[Record]:
                 input=row.text("input"),
                 prompt=row.text("prompt") or None,
                 references=_references(row),
+                **_names(row),
             )
         ]
     else:
         raise row.invalid(_nothing_asked(row))
-    records = _with_names(row, records)
-    if any(LONE_SURROGATE.search(text) for record in records for text in _texts(record)):
+    if any(LONE_SURROGATE.search(_all_text(record)) for record in records):
         raise row.invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return records
 
@@ -173,37 +173,39 @@ def _conversation(row: Row, column: str) -> list[Record]:
                 f"the response is in {row.columns['references']!r}, so that the last message of "
                 f"{column!r} must be the user's, not the {messages[-1].role}'s"
             )
-        return [Record("", _references(row), messages=messages)]
+        return [Record("", _references(row), messages=messages, **_names(row))]
     responses = responses_of(messages)
     if not responses:
         raise row.invalid(
             f"{column!r} holds no message of the assistant after a message of the user, so that "
             f"there is no response"
         )
-    return [Record("", (text.strip(),), messages=before) for before, text in responses]
-
-
-def _with_names(row: Row, records: list[Record]) -> list[Record]:
-    """The records with topic, id and the teacher's prompt; the ids of several end in `/NUMBER`."""
-    name = "" if row.get("id") is None else str(row.get("id"))
-    teacher_prompt = row.text("teacher_prompt") or None
-    if teacher_prompt and len(records) > 1:
+    names = _names(row)
+    if names["teacher_prompt"] and len(responses) > 1:
         raise row.invalid(
             f"{row.columns['teacher_prompt']!r} is the prompt of one response, but the "
-            f"conversation has {len(records)} messages of the assistant"
+            f"conversation has {len(responses)} messages of the assistant"
         )
-    common = {"topic": str(row.get("topic") or ""), "teacher_prompt": teacher_prompt}
-    number_ids = bool(name) and len(records) > 1
-    return [
-        replace(record, **common, id=f"{name}/{number}" if number_ids else name)
-        for number, record in enumerate(records, 1)
-    ]
+    records = [Record("", (text.strip(),), messages=before, **names) for before, text in responses]
+    if names["id"] and len(records) > 1:  # each turn has an id of its own
+        records = [replace(x, id=f"{x.id}/{turn}") for turn, x in enumerate(records, 1)]
+    return records
 
 
-def _texts(record: Record) -> Iterator[str]:
-    yield from (getattr(record, name) or "" for name in TEXTS)
-    yield from record.references
-    yield from (message.content for message in record.messages or ())
+def _names(row: Row) -> dict[str, Any]:
+    """Topic, id and the teacher's prompt of a row."""
+    number = row.get("id")
+    return {
+        "topic": str(row.get("topic") or ""),
+        "teacher_prompt": row.text("teacher_prompt") or None,
+        "id": "" if number is None else str(number),
+    }
+
+
+def _all_text(record: Record) -> str:
+    contents = [message.content for message in record.messages or ()]
+    texts = [record.instruction, record.input, record.prompt or "", record.teacher_prompt or ""]
+    return "\0".join([*texts, *record.references, *contents])
 
 
 def _offer(row: Row) -> str | None:
@@ -218,6 +220,12 @@ def _offer(row: Row) -> str | None:
         return "divide 'text' into 'prompt' and 'output'"
     if question is None or response is None:
         return None
+    if question == "prompt" and row.columns.get("references") != response:
+        return (
+            f"set data.columns.references={response} to read {response!r} as the response to the "
+            f"ready prompt 'prompt' (and data.columns.instruction=prompt to apply a template to "
+            f"'prompt')"
+        )
     settings = [
         f"data.columns.{field}={column}"
         for field, column in (("instruction", question), ("references", response))

@@ -7,6 +7,7 @@ splits. `rows.py` reads the rows, and `formats.py` turns rows into records.
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from minillm.config import DataConfig
@@ -29,7 +30,7 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
     """
     splits = set(splits)
     if config.kind == "embedded":
-        records = generate_records(seed=config.seed)
+        records = _embedded_records(config.seed)
         return {split: records[split] for split in splits}
     holds_out = config.validation is None and splits & {"train", "validation"}
     splits_to_read = splits - {"validation"} | {"train"} if holds_out else splits
@@ -39,6 +40,11 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
             records["train"], config.validation_size, config.seed
         )
     return {split: records[split] for split in splits}
+
+
+@cache
+def _embedded_records(seed: int) -> dict[str, list[Record]]:
+    return generate_records(seed=seed)
 
 
 def splits_of(config: DataConfig) -> list[str]:

@@ -5,11 +5,11 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data
+from tests.commands.answers import data, formats
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
 
-TABLES = {"Data": data.CASES}
+TABLES = {"Data": data.CASES, "Formats of data": formats.CASES}
 
 
 @pytest.fixture(scope="module")
