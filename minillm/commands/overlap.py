@@ -28,7 +28,7 @@ def count_test_inputs_in_training(
         The number; None if no run trained the model, or if its training data cannot be read. A Hub
         data set is read only if it is also the data set of the test split.
     """
-    if details is None:
+    if not details or "config" not in details:
         return None
     names = {field.name for field in fields(DataConfig)}
     saved = details["config"]["data"]

@@ -94,9 +94,10 @@ def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[
     # A column that the user names for one field is not read for another field too.
     claimed = {*chosen.values()} - {COLUMNS["references"]}
     defaults = {field: name for field, name in COLUMNS.items() if name not in claimed}
+    columns = defaults | chosen
     templates = {config.template, config.teacher_template} - {"chat", None}
     for location, values in rows:
-        for record in _records(Row(location, values, defaults | chosen)):
+        for record in _records(Row(location, values, columns)):
             if record.messages:
                 _check_templates(record.messages, templates, location)
             yield record

@@ -54,6 +54,30 @@ def check_means(result, rows):
         assert metric["per_input"] == pytest.approx([sum(pair) / 2 for pair in pairs], abs=1e-3)
 
 
+def test_test_inputs_that_occur_in_training_are_counted(command, run_folder, data_folder, caplog):
+    """The run trained on 25 of the 30 inputs of its file. A copy of the model knows its run."""
+    evaluate = ["evaluation.seeds=[10]", "evaluation.greedy=false", "evaluation.limit=2"]
+    assert command("evaluate", "run", *evaluate).status == 0
+    assert numbers("run/evaluation/tiny.json")["seen_in_training"] == 0
+    shutil.copytree(run_folder / "best", "copy")
+    data = ["data=jsonl", f"data.path={data_folder}", "data.test=train.jsonl",
+            "data.template=plain", "data.max_prompt_length=32",
+            "data.max_response_length=8"]  # fmt: skip
+    assert command("evaluate", "copy", *evaluate, *data, "output=other").status == 0
+    assert "25 of 30 test inputs occur in the training data" in caplog.text
+    assert numbers("other/evaluation/jsonl.json")["seen_in_training"] == 25
+
+
+def test_training_data_that_are_gone_are_not_counted(command, run_folder, caplog):
+    details = json.loads(Path("run/best/minillm.json").read_text())
+    details["config"]["data"]["path"] = "gone"
+    Path("run/best/minillm.json").write_text(json.dumps(details))
+    evaluate = ["evaluation.seeds=[10]", "evaluation.greedy=false", "evaluation.limit=2"]
+    assert command("evaluate", "run", *evaluate).status == 0
+    assert "not counted: there is no file or folder gone" in caplog.text
+    assert "seen_in_training" not in numbers("run/evaluation/tiny.json")
+
+
 def test_a_result_is_overwritten_only_with_overwrite(command, run_folder):
     evaluate = ["evaluate", "run", "evaluation.seeds=[10]", "evaluation.limit=2"]
     assert command(*evaluate).status == 0

@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 ROWS = code_blocks(DOCS / "data.md", "json")
 
 
-@pytest.mark.parametrize(("rows", "inputs"), zip(ROWS, (2, 1, 4, 1), strict=True))
+@pytest.mark.parametrize(("rows", "inputs"), list(zip(ROWS, (2, 1, 4, 1), strict=True)))
 def test_the_rows_of_the_page_of_data_can_be_read(rows, inputs, tmp_path):
     """The conversations have 2, 1 and 1 responses, and two of their prompts are equal."""
     (tmp_path / "rows.jsonl").write_text(rows)
