@@ -12,12 +12,13 @@ from pathlib import Path
 from accelerate import PartialState
 
 from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
-from minillm.commands.overlap import count_test_inputs_in_training
+from minillm.commands.overlap import with_seen_inputs
 from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
 from minillm.evaluation.result import Result, Run, Training, to_text
+from minillm.evaluation.score_table import score_text
 from minillm.files import write_text
 from minillm.runs import provenance
 
@@ -37,36 +38,32 @@ def evaluate_model(folder: str, overrides: list[str]) -> Path:
             f"{file} exists and is not overwritten. Add overwrite=true to replace the file, "
             f"output=FOLDER to write to another folder, or data.name=NAME to rename the data set."
         )
-    scored = load_scored_model(config, path)
+    scored = with_seen_inputs(load_scored_model(config, path), config.data)
     examples = scored.examples[: config.evaluation.limit]
     log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
-    seen = count_test_inputs_in_training(scored.test, config.data, scored.details)
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length
     )
     if PartialState().is_main_process:
-        write(config, scored, evaluation, file, seen)
+        write(config, scored, evaluation, file)
     PartialState().wait_for_everyone()
     settle()
     return file
 
 
-def write(
-    config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path, seen: int | None
-) -> None:
+def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path) -> None:
     """Write the result file, and the file of all responses."""
     rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
     responses = file.with_suffix(".responses.jsonl")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     write_text(responses, "".join(lines))
-    write_text(file, to_text(make_result(config, scored, evaluation, seen).to_json()))
-    log.info("written: %s and %s", file, responses.name)
+    result = make_result(config, scored, evaluation)
+    write_text(file, to_text(result.to_json()))
+    log.info("\n%s\n\nwritten: %s and %s", score_text(result), file, responses.name)
 
 
-def make_result(
-    config: Config, scored: ScoredModel, evaluation: Evaluation, seen: int | None
-) -> Result:
-    """The scores, and how they were made; `seen` counts the test inputs in the training data."""
+def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:
+    """The scores, and how they were made."""
     details, summary = scored.details or {}, scored.summary
     training = run = None
     if summary:
@@ -92,5 +89,5 @@ def make_result(
         provenance=provenance(),
         config=asdict(config),
         frontier=evaluation.frontier,
-        seen_in_training=seen,
+        seen_in_training=scored.seen_in_training,
     )

@@ -32,7 +32,10 @@ from minillm.training.checkpoint import checkpoint_details
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A loaded model, its teacher if one is named, and the test inputs as text and as tokens."""
+    """A loaded model, its teacher if one is named, and the test inputs as text and as tokens.
+
+    `seen_in_training` is the number of test inputs that occur in the training data, if it is known.
+    """
 
     path: Path
     model: LanguageModel
@@ -41,6 +44,7 @@ class ScoredModel:
     details: dict[str, Any] | None  # minillm.json, for a model that `minillm train` has trained
     summary: dict[str, Any] | None  # summary.json of the run, if the run is finished
     test: list[Record]
+    seen_in_training: int | None = None
 
 
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:

@@ -22,6 +22,7 @@ from minillm.commands.resume import (
     is_finished,
     run_identity,
 )
+from minillm.commands.run_messages import final_lines, first_lines
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
@@ -159,14 +160,17 @@ def run(
         steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
         details=details,
     )  # fmt: skip
+    log.info("%s", first_lines(setup.output, steps, resumed_at))
     try:
         trainer.run(checkpoint)
     finally:
         settle()
         tracker.close()
     if accelerator.is_main_process:
-        write_json(setup.output / SUMMARY, trainer.summary())
-        log.info("done: the best checkpoint is %s/best", setup.output)
+        summary = trainer.summary()
+        write_json(setup.output / SUMMARY, summary)
+        log.info("%s", final_lines(setup.output, summary, select_by=training.select_by,
+                                   trackers=config.runtime.trackers))  # fmt: skip
 
 
 def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:

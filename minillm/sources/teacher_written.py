@@ -14,13 +14,13 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from tqdm import tqdm
 
 from minillm.data.encoding import Example, encode_responses
 from minillm.errors import InputError
 from minillm.files import write_text
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
+from minillm.progress import responses_shown
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
@@ -59,7 +59,8 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     if done == len(batches):
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
-        log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
+        log.info("SeqKD: the teacher writes %d responses to %s. After an interruption, the same "
+                 "command continues the file.", len(prompts) - len(rows), path)  # fmt: skip
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
@@ -105,9 +106,8 @@ def _write(
     new_rows = []
     if is_main:
         write_text(path, "".join(map(_line, [made_with, *rows])))
-    bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
-               disable=None if is_main else True)  # fmt: skip
-    with setup.teacher.sampler.whole() as teacher, bar:
+    progress = responses_shown("teacher", len(prompts), done=len(rows), delay=0)
+    with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
             with failing_together(FloatingPointError):
                 mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
@@ -117,7 +117,6 @@ def _write(
             if is_main:
                 with path.open("a", encoding="utf-8") as file:
                     file.writelines(map(_line, added))
-            bar.update(len(added))
     return new_rows
 
 

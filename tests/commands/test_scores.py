@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from minillm.evaluation import frontier_sampling
 from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.scoring import score
 from tests.evaluation.toy import Letters
 
 TIMES = {"wall_seconds", "provenance", "config"}
@@ -213,3 +215,21 @@ def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypa
     )
     names = {path.name for path in Path("tables").iterdir()}
     assert names >= {"letter_count.png", "training.png"}
+
+
+def test_the_frontier_does_not_sample_again_what_was_sampled(command, run_folder, monkeypatch):
+    decoded = []
+
+    def counting(*arguments, **options):
+        decoded.append((arguments[3].temperature, options["seed"]))
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(frontier_sampling, "score", counting)
+    options = ["evaluation.seeds=[3]", "evaluation.frontier=[0.5,1]", "teacher.path=run/best"]
+    assert command("evaluate", "run", *options).status == 0
+    assert decoded == [(0.5, 3), (0.5, 4), (1.0, 4)]
+    result = numbers("run/evaluation/tiny.json")
+    assert (
+        command("evaluate", "run", *options, "evaluation.temperature=0.9", "output=b").status == 0
+    )
+    assert result["frontier"] == numbers("b/evaluation/tiny.json")["frontier"]
