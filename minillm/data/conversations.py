@@ -41,14 +41,13 @@ def read_messages(value: Any, column: str) -> tuple[Message, ...]:
 def _message(item: Any, name: str) -> Message:
     keys = _keys_of(item)
     if keys is None:
-        is_object = isinstance(item, dict)
-        seen = f"the object {item!r}" if is_object else f"the {type(item).__name__} {item!r}"
+        kind = "object" if isinstance(item, dict) else type(item).__name__
         raise ValueError(
-            f"{name} is {seen}, but a message is an object with 'role' and 'content', or with "
+            f"{name} is the {kind} {repr(item)[:80]}, but a message is an object with 'role' and 'content', or with "
             f"'from' and 'value'"
         )
     role, content = (item[key] for key in keys)
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise ValueError(
             f"{name} has the role {role!r}. Allowed: {', '.join(ROLES)}. Calls of tools cannot be "
             f"read"

@@ -189,7 +189,9 @@ def _conversation(row: Row, column: str) -> list[Record]:
         )
     records = [Record("", (text.strip(),), messages=before, **names) for before, text in responses]
     if names["id"] and len(records) > 1:  # each turn has an id of its own
-        records = [replace(x, id=f"{x.id}/{turn}") for turn, x in enumerate(records, 1)]
+        records = [
+            replace(record, id=f"{record.id}/{turn}") for turn, record in enumerate(records, 1)
+        ]
     return records
 
 
