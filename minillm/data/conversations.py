@@ -43,8 +43,8 @@ def _message(item: Any, name: str) -> Message:
     if keys is None:
         kind = "object" if isinstance(item, dict) else type(item).__name__
         raise ValueError(
-            f"{name} is the {kind} {repr(item)[:80]}, but a message is an object with 'role' and 'content', or with "
-            f"'from' and 'value'"
+            f"{name} is the {kind} {repr(item)[:80]}, but a message is an object with 'role' and "
+            f"'content', or with 'from' and 'value'"
         )
     role, content = (item[key] for key in keys)
     if not isinstance(role, str) or role not in ROLES:
