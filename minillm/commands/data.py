@@ -1,6 +1,7 @@
 """`minillm data`: shows a data set as training reads it, and exports it as jsonl."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,18 @@ from minillm.data.encoding import Encoded
 from minillm.data.loaders import splits_of
 from minillm.data.records import Record, count_seen
 from minillm.errors import InputError
+from minillm.files import check_writable, write_results
 
 
 def show_data(config: Config, export: str | None) -> None:
     """Print size and token lengths of each split and one example; export the splits if asked.
 
     Raises:
-        InputError: an input is wrong, or the folder `export` is not empty.
+        InputError: an input is wrong, or the folder `export` is not empty or cannot be written.
+        WriteError: the splits could not be written. Then none of the files is written.
     """
+    if export:
+        check_export(Path(export))
     records = read_records(config, splits_of(config.data))
     if export:
         write_records(records, Path(export))
@@ -50,26 +55,32 @@ def lengths(encoded: Encoded) -> str:
     return f"prompt tokens: {summary(prompts)}\nresponse tokens: {summary(responses)}"
 
 
+def check_export(folder: Path) -> None:
+    """Refuse a folder that holds files or cannot be written."""
+    if os.path.exists(folder) and not folder.is_dir():
+        raise InputError(f"--export {folder} is a file. Give the name of a new folder.")
+    check_writable(folder, f"--export {folder}", "Give another folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
+
+
 def write_records(records: dict[str, list[Record]], folder: Path) -> None:
     """Write one jsonl file per split, which `data.kind=jsonl` can read."""
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in records.items():
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            for record in rows:
-                print(json.dumps(_row(record), ensure_ascii=False), file=file)
-    print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")
+    texts = {
+        folder / f"{split}.jsonl": "".join(map(_line, rows)) for split, rows in records.items()
+    }
+    write_results({path: text.encode() for path, text in texts.items()})
+    print(f"written: {', '.join(map(str, texts))}")
 
 
-def _row(record: Record) -> dict:
-    """The columns of a record; a conversation ends with the user's message."""
-    row = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
+def _line(record: Record) -> str:
+    """A record as a line of jsonl; a conversation ends with the user's message."""
+    line = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
     if record.messages:
         messages = [message._asdict() for message in record.messages]
-        row = {"topic": record.topic, "messages": messages}
-    row["output"] = list(record.references)
+        line = {"topic": record.topic, "messages": messages}
+    line["output"] = list(record.references)
     for name in ("prompt", "teacher_prompt", "id"):
         if getattr(record, name):
-            row[name] = getattr(record, name)
-    return row
+            line[name] = getattr(record, name)
+    return json.dumps(line, ensure_ascii=False) + "\n"

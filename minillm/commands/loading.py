@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.loaders import load_records
@@ -12,10 +13,11 @@ from minillm.data.templates import prompt_text, response_form
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.fit import tokenizer_differences
-from minillm.models.heads import check_head
+from minillm.models.heads import check_model
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
+    check_finite,
     check_length,
     load_model,
 )
@@ -48,8 +50,29 @@ def seen_in_training(split: str, seen: int, inputs: int) -> str:
     return f"{seen} of {inputs} {split} inputs occur in the training data"
 
 
+def check_data_is_named(config: Config) -> None:
+    """Refuse settings that name no data.
+
+    Raises:
+        InputError: the message lists the data sets of configs/data.
+    """
+    if config.data.kind is not None:
+        return
+    given = f"data.path={config.data.path} is set, but " if config.data.path else ""
+    names = [name for name in groups()["data"] if name not in ("chat", "files", "jsonl")]
+    raise InputError(
+        f"{given}no data set is named. Add data=jsonl data.path=FOLDER for your own data, or "
+        f"data={', '.join(names[:-1])} or {names[-1]}."
+    )
+
+
 def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
-    """Read the splits; the result has the order of `splits`."""
+    """Read the splits; the result has the order of `splits`.
+
+    Raises:
+        InputError: no data set is named, or the data cannot be read.
+    """
+    check_data_is_named(config)
     splits = list(splits)
     records = load_records(config.data, splits)
     return {split: records[split] for split in splits}
@@ -96,12 +119,13 @@ def make_model(
         template: the template of its prompts; None for `data.template`.
 
     Raises:
-        InputError: neither a path nor an architecture is given, the model cannot be loaded, or it
-            has too few positions.
+        InputError: neither a path nor an architecture is given, the model cannot be loaded, its
+            weights are not finite, it is not causal, or it has too few positions.
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
-        check_head(loaded)
+        check_finite(loaded)
+        check_model(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         return _with_end(loaded, template or config.data.template)
     if model.architecture is None:

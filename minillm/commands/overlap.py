@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 from minillm.commands.loading import seen_in_training
 from minillm.commands.model_folder import ScoredModel
+from minillm.commands.saved_settings import saved_settings
 from minillm.config import DataConfig
 from minillm.data.loaders import load_records
 from minillm.data.records import count_seen
@@ -23,10 +24,11 @@ def with_seen_inputs(scored: ScoredModel, data: DataConfig) -> ScoredModel:
         scored: the model and the test split.
         data: the settings with which the test split was read.
     """
-    if not scored.details or "config" not in scored.details:
+    settings = saved_settings(scored.path)
+    if settings is None:
         return scored
     names = {field.name for field in fields(DataConfig)}
-    saved = scored.details["config"]["data"]
+    saved = settings["data"]
     training_data = DataConfig(**{name: saved[name] for name in saved.keys() & names})
     if training_data.kind == "hub" and training_data.path != data.path:
         return scored

@@ -54,7 +54,10 @@ def final_lines(
     training = duration(summary["seconds"]["training"])
     total = duration(sum(x for name, x in summary["seconds"].items() if name != "training"))
     best = "The best model is the newest."
-    if select_by != LAST:
+    if select_by != LAST and summary["best"]["step"] == 0:
+        label = shown_score(select_by).label
+        best = f"No validation had a better {label} than the start, so the best model is the start."
+    elif select_by != LAST:
         best = f"The best model has the best {shown_score(select_by).label} of {len(history)} "
         best += "validations."
     first = f"Done: {summary['steps']} steps in {total}, {training} of them training. {best}"

@@ -10,14 +10,18 @@ each response again.
 import hashlib
 import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
+from minillm.config import Config
 from minillm.data.encoding import Example, encode_responses
-from minillm.errors import InputError
-from minillm.files import write_text
+from minillm.errors import InputError, TrainingError, first_line
+from minillm.files import check_writable, write_text
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
 from minillm.progress import responses_shown
@@ -29,11 +33,27 @@ from minillm.training.setup import Setup
 log = logging.getLogger(__name__)
 
 
+def check_response_file(config: Config) -> None:
+    """Refuse a `method.file` that cannot be written, before anything is loaded.
+
+    Raises:
+        InputError: the file is a folder, or its folder cannot be written.
+    """
+    if config.method.response_file is None:
+        return
+    path = Path(config.method.response_file)
+    if os.path.isdir(path):
+        raise InputError(f"method.file={path} is a folder. Give method.file=FILE.")
+    if not os.path.lexists(path):
+        check_writable(path.parent, f"method.file={path}", "Give another method.file=FILE.")
+
+
 def teacher_pairs(setup: Setup) -> list[Pair]:
     """Each training prompt with `samples_per_prompt` responses of the teacher, from the file.
 
     Raises:
         InputError: the file was made with other settings.
+        TrainingError: the file could not be written.
     """
     method = setup.config.method
     examples = setup.train * method.samples_per_prompt
@@ -88,6 +108,8 @@ def _read(path: Path, made_with: dict) -> list[dict]:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
         changed = [key for key in made_with if header.get(key) != made_with[key]]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}. {advice}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} does not contain teacher responses. {advice}") from error
     if changed:
@@ -104,8 +126,9 @@ def _write(
     """Write the existing `rows`, sample and append the rows of `batches`, and return these."""
     is_main = PartialState().is_main_process
     new_rows = []
-    if is_main:
-        write_text(path, "".join(map(_line, [made_with, *rows])))
+    with _writing(path):
+        if is_main:
+            write_text(path, "".join(map(_line, [made_with, *rows])))
     progress = responses_shown("teacher", len(prompts), done=len(rows), delay=0)
     with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
@@ -114,10 +137,25 @@ def _write(
                         for batch in share(batches[start : start + setup.world])]  # fmt: skip
             added = [row for batch in gathered(mine) for row in batch]
             new_rows += added
-            if is_main:
-                with path.open("a", encoding="utf-8") as file:
-                    file.writelines(map(_line, added))
+            with _writing(path):
+                if is_main:
+                    with path.open("a", encoding="utf-8") as file:
+                        file.writelines(map(_line, added))
     return new_rows
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """If the main process cannot write the file, all processes raise the error."""
+    with failing_together(TrainingError):
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{path} could not be written: {first_line(error)}. The responses in this file are "
+                f"kept. Remove the cause, then run the same command again: the teacher writes only "
+                f"the missing responses."
+            ) from error
 
 
 def _respond(

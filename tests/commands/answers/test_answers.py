@@ -5,11 +5,16 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, formats
+from tests.commands.answers import data, formats, outputs, results
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
 
-TABLES = {"Data": data.CASES, "Formats of data": formats.CASES}
+TABLES = {
+    "Data": data.CASES,
+    "Formats of data": formats.CASES,
+    "Outputs": outputs.CASES,
+    "Wrong results": results.CASES,
+}
 
 
 @pytest.fixture(scope="module")
