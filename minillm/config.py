@@ -69,8 +69,11 @@ class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
     name: str = "data"  # names the result files
-    # null: no data are named, which is allowed only where none are read.
-    kind: str | None = setting(None, choices=("embedded", "jsonl", "csv", "hub"))
+    # The format of the files; `files` tells the format of each file from its ending. null: no data
+    # are named, which is allowed only where none are read.
+    kind: str | None = setting(
+        None, choices=("embedded", "files", "jsonl", "json", "csv", "parquet", "hub")
+    )
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
@@ -82,6 +85,7 @@ class DataConfig:
         {},
         choices=(
             "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
+            "messages",
         ),
     )  # fmt: skip
     template: str = setting("plain", choices=("alpaca", "plain", "chat"))

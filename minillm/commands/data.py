@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from minillm.commands.loading import encode_splits, make_tokenizer, read_records
+from minillm.commands.loading import (
+    encode_splits,
+    make_tokenizer,
+    read_records,
+    seen_in_training,
+)
 from minillm.config import Config
 from minillm.data.encoding import Encoded
-from minillm.data.records import Record
+from minillm.data.loaders import splits_of
+from minillm.data.records import Record, count_seen
 from minillm.errors import InputError
 from minillm.files import check_writable, write_results
 
@@ -21,18 +27,18 @@ def show_data(config: Config, export: str | None) -> None:
         InputError: an input is wrong, or the folder `export` is not empty or cannot be written.
         WriteError: the splits could not be written. Then none of the files is written.
     """
-    splits = ["train", "validation", "test"]
-    if config.data.kind != "embedded" and config.data.test is None:
-        splits.remove("test")
     if export:
         check_export(Path(export))
-    records = read_records(config, splits)
+    records = read_records(config, splits_of(config.data))
     if export:
         write_records(records, Path(export))
     tokenizer = make_tokenizer(config, records["train"])
     print(f"tokenizer: {len(tokenizer)} tokens")
     for split, encoded in encode_splits(records, tokenizer, config).items():
         print(f"\n{split}: {encoded.summary()}\n{lengths(encoded)}")
+        if split != "train":
+            seen = count_seen(records[split], records["train"])
+            print(seen_in_training(split, seen, len(records[split])))
     example = encoded.examples[0]
     print(f"\nfirst of {split}, as a model reads it:\n{example.prompt}", end="")
     print("\n".join(f"=> {reference}" for reference in example.references))
@@ -68,8 +74,12 @@ def write_records(records: dict[str, list[Record]], folder: Path) -> None:
 
 
 def _line(record: Record) -> str:
-    line = {"topic": record.topic, "instruction": record.instruction, "input": record.input,
-            "output": list(record.references)}  # fmt: skip
+    """A record as a line of jsonl; a conversation ends with the user's message."""
+    line = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
+    if record.messages:
+        messages = [message._asdict() for message in record.messages]
+        line = {"topic": record.topic, "messages": messages}
+    line["output"] = list(record.references)
     for name in ("prompt", "teacher_prompt", "id"):
         if getattr(record, name):
             line[name] = getattr(record, name)

@@ -17,6 +17,7 @@ from accelerate import PartialState
 from minillm.commands.dry_run import print_evaluation
 from minillm.commands.evaluation_jobs import Job, plan_jobs
 from minillm.commands.model_folder import ScoredModel, load_scored_model, trained_run
+from minillm.commands.overlap import with_seen_inputs
 from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.errors import WriteError, first_line
@@ -49,7 +50,7 @@ def evaluate_models(folders: Sequence[str], overrides: list[str]) -> None:
 def _evaluate(job: Job) -> None:
     """Score one model, and write its result and its responses."""
     config = job.config
-    scored = load_scored_model(config, job.path)
+    scored = with_seen_inputs(load_scored_model(config, job.path), config.data)
     examples = scored.examples[: config.evaluation.limit]
     if config.dry_run:
         print_evaluation(config, scored, len(examples), job.file)
@@ -122,4 +123,5 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         provenance=provenance(),
         config=asdict(config),
         frontier=evaluation.frontier,
+        seen_in_training=scored.seen_in_training,
     )

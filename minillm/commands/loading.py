@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.loaders import load_records
-from minillm.data.records import Record
-from minillm.data.templates import prompt_text
+from minillm.data.records import Record, count_seen
+from minillm.data.templates import prompt_text, response_form
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.fit import tokenizer_differences
@@ -38,7 +39,15 @@ def encode_splits(
         reader = tokenizer_of_teacher if split == "train" else None
         encoded[split] = encode(rows, model_tokenizer, config.data, reader)
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
+        seen = 0 if split == "train" else count_seen(rows, records.get("train", ()))
+        if seen:
+            log.warning(seen_in_training(split, seen, len(rows)))
     return encoded
+
+
+def seen_in_training(split: str, seen: int, inputs: int) -> str:
+    """How many inputs of a split occur in the training data, in words."""
+    return f"{seen} of {inputs} {split} inputs occur in the training data"
 
 
 def check_data_is_named(config: Config) -> None:
@@ -50,7 +59,7 @@ def check_data_is_named(config: Config) -> None:
     if config.data.kind is not None:
         return
     given = f"data.path={config.data.path} is set, but " if config.data.path else ""
-    names = [name for name in groups()["data"] if name != "jsonl"]
+    names = [name for name in groups()["data"] if name not in ("chat", "files", "jsonl")]
     raise InputError(
         f"{given}no data set is named. Add data=jsonl data.path=FOLDER for your own data, or "
         f"data={', '.join(names[:-1])} or {names[-1]}."
@@ -98,8 +107,16 @@ def max_length(config: Config) -> int:
     return longest
 
 
-def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
-    """Load or build one model.
+def make_model(
+    config: Config, model: ModelConfig, tokenizer, template: str | None = None
+) -> LanguageModel:
+    """Load or build one model. It ends its responses as the data do.
+
+    Args:
+        config: all settings.
+        model: the settings of this model.
+        tokenizer: its tokenizer.
+        template: the template of its prompts; None for `data.template`.
 
     Raises:
         InputError: neither a path nor an architecture is given, the model cannot be loaded, its
@@ -110,13 +127,24 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
         check_finite(loaded)
         check_model(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
-        return loaded
+        return _with_end(loaded, template or config.data.template)
     if model.architecture is None:
         raise InputError(
             "no student is given: set student.path=FOLDER_OR_HUB_NAME to load one, or "
             "student.architecture=gpt2 (or llama) to build one."
         )
-    return build_model(model, tokenizer, max_length(config), config.runtime.seed)
+    built = build_model(model, tokenizer, max_length(config), config.runtime.seed)
+    return _with_end(built, template or config.data.template)
+
+
+def _with_end(model: LanguageModel, template: str) -> LanguageModel:
+    """The model with the token that ends a turn of the chat template among its EOS tokens."""
+    end_id = response_form(model.tokenizer, template).end_id
+    if end_id in model.eos_ids:
+        return model
+    eos_ids = (*model.eos_ids, end_id)
+    model.module.generation_config.eos_token_id = list(eos_ids)  # is saved with the weights
+    return replace(model, eos_ids=eos_ids)
 
 
 def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
@@ -126,7 +154,8 @@ def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
         InputError: the model cannot be loaded.
     """
     tokenizer = load_tokenizer(model.tokenizer or model.path)
-    loaded = make_model(config, model, tokenizer)
+    template = config.data.teacher_template or config.data.template
+    loaded = make_model(config, model, tokenizer, template)
     loaded.module.requires_grad_(False).eval()
     return loaded
 

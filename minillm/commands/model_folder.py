@@ -19,6 +19,7 @@ from minillm.compose import load_config
 from minillm.config import Config
 from minillm.config_checks import validate
 from minillm.data.encoding import Example
+from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
@@ -36,7 +37,10 @@ from minillm.training.checkpoint import checkpoint_details
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A loaded model, its teacher if one is named, and the test inputs."""
+    """A loaded model, its teacher if one is named, and the test inputs as text and as tokens.
+
+    `seen_in_training` is the number of test inputs that occur in the training data, if it is known.
+    """
 
     path: Path
     model: LanguageModel
@@ -44,6 +48,8 @@ class ScoredModel:
     examples: list[Example]
     details: dict[str, Any] | None  # minillm.json, for a model that `minillm train` has trained
     summary: dict[str, Any] | None  # summary.json of the run, if the run is finished
+    test: list[Record]
+    seen_in_training: int | None = None
 
 
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
@@ -119,7 +125,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     details = checkpoint_details(path)
     run = run_of(path)
     summary = read_json(run / SUMMARY) if run and details else None
-    return ScoredModel(path, model, teacher, examples, details, summary)
+    return ScoredModel(path, model, teacher, examples, details, summary, records["test"])
 
 
 def trained_run(path: Path) -> Run | None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from minillm.config import DataConfig
 from minillm.data.batches import PromptBatch
 from minillm.data.records import Record
-from minillm.data.templates import prompt_text, teacher_prompt_text
+from minillm.data.templates import prompt_text, response_form, teacher_prompt_text
 from minillm.errors import InputError
 
 
@@ -23,7 +23,8 @@ class Example:
         references: every right response.
         topic: the kind of task.
         prompt_ids: the student's prompt.
-        response_ids: one response for each reference; ends in EOS unless it was cut.
+        response_ids: one response for each reference. It ends in EOS, or in the token that ends a
+            turn of the chat template, unless it was cut.
         teacher_prompt_ids: the prompt that the teacher reads, in the teacher's tokens; None if the
             teacher reads the student's.
         id: names the example: the id of the record, or a checksum of what the record asks.
@@ -40,16 +41,25 @@ class Example:
 
 @dataclass(frozen=True)
 class Encoded:
-    """An encoded split, and the numbers of dropped prompts and cut responses."""
+    """An encoded split, and the numbers of dropped prompts and cut responses.
+
+    `rows` is the number of rows of the data set (or of assistant turns) that became the examples,
+    and `row_name` their name in the summary. Rows with the same input become one example.
+    """
 
     examples: list[Example]
     dropped_prompts: int
     cut_responses: int
+    rows: int
+    row_name: str = "row"
 
     def summary(self) -> str:
         """One line for the log."""
         responses = sum(len(example.response_ids) for example in self.examples)
         text = f"{len(self.examples)} inputs, {responses} references"
+        merged, name = self.rows - len(self.examples), self.row_name
+        if merged:
+            text = f"{self.rows} {name}s, {text}: {merged} {name}s have the input of another {name}"
         if self.dropped_prompts:
             text += (
                 f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped (or the "
@@ -81,13 +91,14 @@ def encode(
     prompt_ids = _prompt_ids(prompts, tokenizer, config.template)
     teacher_ids = _teacher_prompt_ids(records, prompts, tokenizer, teacher_tokenizer, config)
     references = [text for record in records for text in record.references]
-    all_response_ids = iter(tokenizer(references, add_special_tokens=False)["input_ids"])
+    all_response_ids = iter(encode_responses(references, tokenizer, config.template))
     limit, teacher_limit = config.max_prompt_length, config.max_teacher_prompt_length
-    examples, cut = [], 0
+    examples, cut, rows = [], 0, 0
     for record, text, ids, teacher in zip(records, prompts, prompt_ids, teacher_ids, strict=True):
-        responses = [[*next(all_response_ids), tokenizer.eos_token_id] for _ in record.references]
+        responses = [next(all_response_ids) for _ in record.references]
         if len(ids) > limit or len(teacher or ()) > (teacher_limit or limit):
             continue
+        rows += record.rows
         cut += sum(len(response) > config.max_response_length for response in responses)
         examples.append(
             Example(
@@ -107,7 +118,22 @@ def encode(
             f"(the shortest has {shortest}), or its teacher's prompt is longer than "
             f"data.max_teacher_prompt_length={teacher_limit or limit}. Raise the limit."
         )
-    return Encoded(examples, dropped_prompts=len(records) - len(examples), cut_responses=cut)
+    return Encoded(
+        examples,
+        dropped_prompts=len(records) - len(examples),
+        cut_responses=cut,
+        rows=rows,
+        row_name="assistant turn" if any(record.messages for record in records) else "row",
+    )
+
+
+def encode_responses(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, template: str
+) -> list[list[int]]:
+    """Token ids of responses after prompts of a template, with the token that ends a response."""
+    form = response_form(tokenizer, template)
+    texts = [form.before + text for text in texts]
+    return [[*ids, form.end_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def teacher_prompt_batch(
@@ -148,5 +174,6 @@ def _teacher_prompt_ids(
 
 
 def _checksum(record: Record) -> str:
-    asked = "\0".join([record.instruction, record.input, record.prompt or ""])
+    messages = [text for message in record.messages or () for text in message]
+    asked = "\0".join([record.instruction, record.input, record.prompt or "", *messages])
     return hashlib.sha256(asked.encode()).hexdigest()[:12]

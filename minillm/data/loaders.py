@@ -1,53 +1,36 @@
-"""Reads the four kinds of data set into records: embedded, jsonl, csv and Hub.
+"""Reads the splits of a data set into records: embedded, files, and Hub.
 
-Rows of a jsonl, csv or Hub data set become `Record`s. Rows with the same input become one record
-with several references. The same seed gives the same splits.
+Rows with the same input become one record with several references. The same seed gives the same
+splits. `rows.py` reads the rows, and `formats.py` turns rows into records.
 """
 
-import csv
-import json
 import random
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from minillm.compat import hub
 from minillm.config import DataConfig
 from minillm.data.embedded import generate_records
+from minillm.data.formats import read_rows
 from minillm.data.records import Record
+from minillm.data.rows import READERS, data_files, file_rows, hub_rows, kind_of
 from minillm.errors import InputError
-
-COLUMNS = {
-    "instruction": "instruction",
-    "input": "input",
-    "references": "output",
-    "prompt": "prompt",
-    "topic": "topic",
-    "teacher_prompt": "teacher_prompt",
-    "id": "id",
-}
-
-TEXTS = ("instruction", "input", "prompt", "teacher_prompt")  # one text, or missing
-
-# Half of a UTF-16 pair. JSON can contain it as an escape, and no tokenizer accepts it.
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-Rows = Iterable[tuple[str, dict]]  # location of a row (for messages), and its columns
 
 
 def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Record]]:
     """Read the named splits (`train`, `validation`, `test`) of a data set.
 
     If the data set has no validation split, `validation_size` random inputs of the training split
-    become the validation split; `data.seed` selects them. The two splits share no input.
+    become the validation split; `data.seed` selects them. The two splits share no input and no
+    conversation.
 
     Raises:
         InputError: a file is missing or empty, a row is malformed, a field or split is missing.
     """
     splits = set(splits)
     if config.kind == "embedded":
-        records = generate_records(seed=config.seed)
+        records = _embedded_records(config.seed)
         return {split: records[split] for split in splits}
     holds_out = config.validation is None and splits & {"train", "validation"}
     splits_to_read = splits - {"validation"} | {"train"} if holds_out else splits
@@ -59,150 +42,110 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
     return {split: records[split] for split in splits}
 
 
+@cache
+def _embedded_records(seed: int) -> dict[str, list[Record]]:
+    return generate_records(seed=seed)
+
+
+def splits_of(config: DataConfig) -> list[str]:
+    """The names of the splits that a data set has. Only the test split may be missing."""
+    has_test = config.kind == "embedded" or config.test is not None
+    if config.kind == "files" and not has_test:
+        has_test = bool(_files_named(Path(config.path), "test"))
+    return ["train", "validation", *(["test"] if has_test else [])]
+
+
 def hold_out_validation(
     records: list[Record], size: int, seed: int
 ) -> tuple[list[Record], list[Record]]:
-    """Split records into training and validation records; both keep the order of `records`."""
-    if size >= len(records):
+    """Split records into training and validation records; both keep the order of `records`.
+
+    All turns of a conversation go to the same split, because the prompt of a turn contains the
+    earlier responses. So the number of validation records may be a little above `size`.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for i, record in enumerate(records):
+        groups.setdefault(record.opening, []).append(i)
+    indices = list(groups.values())
+    held_out: set[int] = set()
+    for group in random.Random(seed).sample(range(len(indices)), min(size, len(indices))):
+        if len(held_out) < size:
+            held_out.update(indices[group])
+    if len(held_out) == len(records):
         raise InputError(
             f"data.validation_size={size} leaves no training data: the training split has "
-            f"{len(records)} inputs. Set a smaller size."
+            f"{len(records)} inputs{_in_conversations(len(records), len(indices))}. Set a smaller "
+            f"size."
         )
-    held_out = set(random.Random(seed).sample(range(len(records)), size))
     train = [record for i, record in enumerate(records) if i not in held_out]
     return train, [records[i] for i in sorted(held_out)]
 
 
+def _in_conversations(inputs: int, conversations: int) -> str:
+    if inputs == conversations:
+        return ""
+    return f" in {conversations} conversations (they differ in their first message of the user)"
+
+
 def _read_split(config: DataConfig, split: str) -> list[Record]:
-    name, path = getattr(config, split), config.path
     if config.kind == "hub":
-        rows = _hub_rows(config, split, name or split)
+        source = config.path
+        name = getattr(config, split) or split
+        rows = hub_rows(config.path, config.subset, name, split=split)
     else:
-        path = Path(path)
-        if name is not None and path.is_file():
-            raise InputError(
-                f"data.{split}={name} must be a file in the folder data.path, but data.path={path} "
-                f"is a file. Set data.{split}=null, or set data.path to the folder of {name}."
-            )
-        if path.is_dir():
-            if name is None:
-                raise InputError(
-                    f"data.{split} is not set, and data.path={path} is a folder. Name the file of "
-                    f"that folder with the {split} split: data.{split}=FILE."
-                )
-            path = path / name
-        rows = _jsonl_rows(path) if config.kind == "jsonl" else _csv_rows(path)
-    try:
-        records = group_references(_records(rows, COLUMNS | config.columns))
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
-            f"Convert the file to UTF-8."
-        ) from error
-    except csv.Error as error:
-        raise InputError(f"{path} is not a valid csv file: {error}. Correct the file.") from error
+        source = _file_of(config, split)
+        kind = kind_of(source) if config.kind == "files" else config.kind
+        rows = file_rows(source, kind)
+    records = group_references(read_rows(rows, config))
     if not records:
         raise InputError(
-            f"the {split} split is empty: {path} must hold at least one row. Give another file."
+            f"the {split} split is empty: {source} must hold at least one row. Give another file."
         )
     return records
 
 
-def _open(path: Path):
-    if not path.is_file():
+def _file_of(config: DataConfig, split: str) -> Path:
+    """The file of a split.
+
+    Raises:
+        InputError: the settings name no file, or more than one.
+    """
+    name, path = getattr(config, split), Path(config.path)
+    if name is not None and path.is_file():
         raise InputError(
-            f"there is no file or folder {path}. Check data.path, data.train, data.validation and "
-            f"data.test."
+            f"data.{split}={name} must be a file in the folder data.path, but data.path={path} "
+            f"is a file. Set data.{split}=null, or set data.path to the folder of {name}."
         )
-    return path.open(encoding="utf-8-sig", newline="")  # spreadsheets write a byte-order mark
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict]]:
-    with _open(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            location = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{location}: not valid JSON ({error.msg} at column {error.colno}). Each line "
-                    f"must be one JSON object."
-                ) from error
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{location}: the value is a {type(row).__name__}. Each line must be one JSON "
-                    f"object."
-                )
-            yield location, row
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
-    with _open(path) as lines:
-        reader = csv.DictReader(lines)
-        for row in reader:
-            yield f"{path}, line {reader.line_num}", row
-
-
-def _hub_rows(config: DataConfig, split: str, name: str) -> Iterator[tuple[str, dict]]:
-    hub.prepare(config.path)
-    import datasets  # imported here because the import takes a second
-
-    try:
-        rows = datasets.load_dataset(config.path, config.subset, split=name)
-    except (FileNotFoundError, ValueError, ConnectionError) as error:
-        raise InputError(
-            f"the split {name!r} of the data set {config.path!r} could not be loaded: {error} "
-            f"Check data.path, data.subset, data.{split} and the network."
-        ) from error
-    for number, row in enumerate(rows, 1):
-        yield f"{config.path}, split {name}, row {number}", row
-
-
-def _records(rows: Rows, columns: dict[str, str]) -> Iterator[Record]:
-    for location, row in rows:
-        yield _record(location, row, columns)
-
-
-def _record(location: str, row: dict, columns: dict[str, str]) -> Record:
-    fields = {field: row.get(column) for field, column in columns.items()}
-
-    def invalid(problem: str) -> InputError:
-        return InputError(
-            f"{location}: {problem}. The columns of the row are {', '.join(map(repr, row))}. "
-            f"Correct the row, or name the right column, such as data.columns.references=COLUMN."
-        )
-
-    if not fields["instruction"] and not fields["prompt"]:
-        raise invalid(
-            f"{columns['instruction']!r} and {columns['prompt']!r} are both missing or empty, "
-            f"and one of the two is required"
-        )
-    references = fields["references"]
-    if references is None:
-        raise invalid(f"the field {columns['references']!r} is missing or null")
-    references = [references] if isinstance(references, str) else references
-    if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
-        raise invalid(f"{columns['references']!r} must be a text or a list of texts")
-    references = tuple(text.strip() for text in references if text.strip())
-    if not references:
-        raise invalid(f"{columns['references']!r} holds no reference, at least one is needed")
-    for name in TEXTS:
-        if fields[name] is not None and not isinstance(fields[name], str):
-            raise invalid(f"{columns[name]!r} must be a text, not {type(fields[name]).__name__}")
-    texts = [*(fields[name] for name in TEXTS), *references]
-    if any(LONE_SURROGATE.search(text or "") for text in texts):
-        raise invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
-    return Record(
-        instruction=fields["instruction"] or "",
-        references=references,
-        input=fields["input"] or "",
-        prompt=fields["prompt"] or None,
-        topic=str(fields["topic"] or ""),
-        teacher_prompt=fields["teacher_prompt"] or None,
-        id="" if fields["id"] is None else str(fields["id"]),
+    if not path.is_dir():
+        return path
+    if name is not None:
+        return path / name
+    if config.kind == "files":
+        return _only_file_named(path, split)
+    raise InputError(
+        f"data.{split} is not set, and data.path={path} is a folder. Name the file of "
+        f"that folder with the {split} split: data.{split}=FILE."
     )
+
+
+def _only_file_named(folder: Path, split: str) -> Path:
+    """The file SPLIT.ENDING of a folder."""
+    files = _files_named(folder, split)
+    if len(files) == 1:
+        return files[0]
+    names = ", ".join(file.name for file in files or data_files(folder))
+    held = f"has {names}" if names else "has no data file"
+    raise InputError(
+        f"data.{split} is not set, and data.path={folder} {held}, but one file {split}.ENDING is "
+        f"needed (endings: {', '.join(READERS)}). Name the file of the {split} split: "
+        f"data.{split}=FILE."
+    )
+
+
+def _files_named(folder: Path, split: str) -> list[Path]:
+    """The files SPLIT.ENDING of a folder, with the endings of known formats."""
+    files = (folder / f"{split}.{ending}" for ending in READERS)
+    return [file for file in files if file.is_file()]
 
 
 def group_references(records: Iterable[Record]) -> list[Record]:
@@ -212,12 +155,12 @@ def group_references(records: Iterable[Record]) -> list[Record]:
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        key = record.instruction, record.input, record.prompt, record.teacher_prompt
-        groups.setdefault(key, []).append(record)
+        groups.setdefault((record.question, record.teacher_prompt), []).append(record)
     return [
         replace(
             group[0],
             references=tuple(dict.fromkeys(text for record in group for text in record.references)),
+            rows=len(group),
         )
         for group in groups.values()
     ]

@@ -2,13 +2,18 @@
 
 `alpaca` is the text in the `prompt` field of the paper's data sets (wording of Stanford Alpaca).
 `plain` is for task data that need no instruction, such as E2E. `chat` is the chat template of the
-model's tokenizer.
+model's tokenizer. Only `chat` renders conversations of several turns.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from minillm.data.records import Record
-from minillm.errors import InputError
+from minillm.data.conversations import single_turn
+from minillm.data.records import Message, Record
+from minillm.errors import InputError, first_line
 
 ALPACA_WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further "
@@ -24,30 +29,56 @@ ALPACA_WITHOUT_INPUT = (
 def alpaca(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     """The Alpaca prompt, with or without an input section."""
     template = ALPACA_WITH_INPUT if record.input else ALPACA_WITHOUT_INPUT
-    return template.format(instruction=record.instruction, input=record.input)
+    return template.format(instruction=_instruction(record, "alpaca"), input=record.input)
 
 
 def plain(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     """Instruction and input, each on its own line."""
-    return "".join(f"{part}\n" for part in (record.instruction, record.input) if part)
+    parts = (_instruction(record, "plain"), record.input)
+    return "".join(f"{part}\n" for part in parts if part)
+
+
+def _instruction(record: Record, template: str) -> str:
+    if record.messages is None:
+        return record.instruction
+    return single_turn(record.messages, template)
 
 
 def chat(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
-    """One user turn in the tokenizer's chat template, followed by the start of the model's turn.
+    """The conversation in the tokenizer's chat template, and the start of the model's turn.
+
+    A record without messages is one message of the user.
 
     Raises:
-        InputError: the tokenizer has no chat template.
+        InputError: the tokenizer has no chat template, or the template refuses the conversation.
     """
+    content = "\n\n".join(part for part in (record.instruction, record.input) if part)
+    messages = record.messages or (Message("user", content),)
+    return _render(messages, tokenizer, add_generation_prompt=True)
+
+
+def _render(
+    messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, add_generation_prompt: bool
+) -> str:
     if tokenizer.chat_template is None:
         raise InputError(
             f"data.template=chat (or data.teacher_template=chat): the tokenizer of "
             f"{tokenizer.name_or_path} has no chat template. Use the template plain or alpaca, or "
             f"use a chat model."
         )
-    content = "\n\n".join(part for part in (record.instruction, record.input) if part)
-    return tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
+    try:
+        return tokenizer.apply_chat_template(
+            [message._asdict() for message in messages],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
+    except TemplateError as error:
+        raise InputError(
+            f"the chat template of {tokenizer.name_or_path} refuses a conversation: "
+            f"{first_line(error)}. The conversation has the roles "
+            f"{', '.join(message.role for message in messages)}, and its last message is "
+            f"{messages[-1].content[:60]!r}. Change this conversation, or use another model."
+        ) from error
 
 
 def demonstration(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -77,3 +108,32 @@ def teacher_prompt_text(
     if record.teacher_prompt is not None:
         return record.teacher_prompt
     return template and TEMPLATES[template](record, tokenizer)
+
+
+@dataclass(frozen=True)
+class ResponseForm:
+    """The text that a template writes before a response, and the token that ends the response."""
+
+    before: str
+    end_id: int
+
+
+def response_form(tokenizer: PreTrainedTokenizerBase, template: str | None) -> ResponseForm:
+    """How responses are written after the prompts of a template: by default, EOS ends them.
+
+    A chat template ends the model's turn with a token of its own, which may differ from EOS, such
+    as `<end_of_turn>`. A rendered example shows this token: it is the first added token after the
+    response. If the template writes no such token, EOS ends the response.
+    """
+    if template != "chat" or tokenizer.chat_template is None:
+        return ResponseForm("", tokenizer.eos_token_id)
+    question, response = Message("user", "Question"), Message("assistant", "Response")
+    prompt = _render([question], tokenizer, add_generation_prompt=True)
+    text = _render([question, response], tokenizer, add_generation_prompt=False)
+    before, _, after = text.rpartition(response.content)
+    ids = tokenizer(after, add_special_tokens=False)["input_ids"]
+    added_ids = [i for i in ids if i in tokenizer.added_tokens_decoder]
+    return ResponseForm(
+        before=before.removeprefix(prompt) if before.startswith(prompt) else "",
+        end_id=added_ids[0] if added_ids else tokenizer.eos_token_id,
+    )

@@ -14,6 +14,8 @@ Only this file uses the keys of a result file. Format 2 is a json object:
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
     frontier    quality and diversity over temperatures, see `frontier.py` (optional)
+    seen_in_training    number of inputs of the whole test split that occur in the training data of
+                        the run (optional)
 
 Format 1 can be read too. It has all values of ROUGE-L and only the means of the other metrics.
 Unknown keys at the top level are preserved.
@@ -132,6 +134,7 @@ class Result:
     provenance: dict[str, Any]
     config: dict[str, Any] | None
     frontier: Frontier | None = None
+    seen_in_training: int | None = None
     unknown_keys: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, name: str) -> MetricResult | None:
@@ -149,8 +152,9 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The result as the object of a file of format 2."""
         content = {"format": FORMAT} | asdict(self)
-        if self.frontier is None:
-            del content["frontier"]
+        for name in ("frontier", "seen_in_training"):
+            if getattr(self, name) is None:
+                del content[name]
         for values in filter(None, content["metrics"].values()):
             if values["greedy_per_input"] is None:
                 del values["greedy_per_input"]
@@ -189,6 +193,7 @@ class Result:
         plain = {name: rest.pop(name) for name in _COMMON if name in rest}
         frontier = read_frontier(rest.pop("frontier", None), plain["inputs"], where)
         return Result(**plain, metrics=metrics, training=training, run=run, frontier=frontier,
+                      seen_in_training=rest.pop("seen_in_training", None),
                       unknown_keys=rest)  # fmt: skip
 
 

@@ -58,9 +58,12 @@ def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.
 
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
-    """The responses as text, without special tokens and surrounding white space."""
+    """The responses as text, without special tokens and surrounding white space.
+
+    The token that ends a response is removed even if the tokenizer does not list it as special.
+    """
     rows = [
-        ids[mask.bool()].tolist()
+        [i for i in ids[mask.bool()].tolist() if i not in model.eos_ids]
         for ids, mask in zip(rollout.sequences.response_ids, rollout.mask, strict=True)
     ]
     return [text.strip() for text in model.tokenizer.batch_decode(rows, skip_special_tokens=True)]

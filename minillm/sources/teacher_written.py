@@ -19,7 +19,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from minillm.config import Config
-from minillm.data.encoding import Example
+from minillm.data.encoding import Example, encode_responses
 from minillm.errors import InputError, TrainingError, first_line
 from minillm.files import check_writable, write_text
 from minillm.models.language_model import LanguageModel
@@ -90,10 +90,10 @@ def _pair(setup: Setup, example: Example, row: dict) -> Pair:
     """A row of the file as a pair with the student's token ids."""
     ids = row["response_ids"]
     if not setup.shared_tokenizer:
-        tokenizer, teacher = setup.student.tokenizer, setup.teacher.sampler
-        has_ended = ids[-1] in teacher.eos_ids
-        ids = tokenizer(row["response"], add_special_tokens=False)["input_ids"]
-        ids = (ids + [tokenizer.eos_token_id] * has_ended) or [tokenizer.eos_token_id]
+        has_ended = ids[-1] in setup.teacher.sampler.eos_ids
+        template = setup.config.data.template
+        (ids,) = encode_responses([row["response"]], setup.student.tokenizer, template)
+        ids = ids if has_ended else ids[:-1] or ids
         ids = ids[: setup.config.data.max_response_length]
     return Pair(example.prompt_ids, ids, example.teacher_prompt_ids)
 

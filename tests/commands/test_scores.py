@@ -56,6 +56,30 @@ def check_means(result, rows):
         assert metric["per_input"] == pytest.approx([sum(pair) / 2 for pair in pairs], abs=1e-3)
 
 
+def test_test_inputs_that_occur_in_training_are_counted(command, run_folder, caplog):
+    """The run trained on 25 of the 30 inputs of its file. A copy of the model knows its run."""
+    evaluate = ["evaluation.seeds=[10]", "evaluation.greedy=false", "evaluation.limit=2"]
+    assert command("evaluate", "run", *evaluate).status == 0
+    assert numbers("run/evaluation/tiny.json")["seen_in_training"] == 0
+    shutil.copytree(run_folder / "best", "copy")
+    data = ["data.name=again", "data.test=train.jsonl"]
+    assert command("evaluate", "copy", *evaluate, *data, "output=other").status == 0
+    assert "25 of 30 test inputs occur in the training data" in caplog.text
+    assert numbers("other/evaluation/again.json")["seen_in_training"] == 25
+
+
+def test_training_data_that_are_gone_are_not_counted(command, run_folder, data_folder, caplog):
+    shutil.copytree(run_folder / "best", "copy")
+    details = json.loads(Path("copy/minillm.json").read_text())
+    details["config"]["data"]["path"] = "/gone"
+    Path("copy/minillm.json").write_text(json.dumps(details))
+    evaluate = ["evaluation.seeds=[10]", "evaluation.greedy=false", "evaluation.limit=2"]
+    data = f"data.path={data_folder}"
+    assert command("evaluate", "copy", *evaluate, data, "output=other").status == 0
+    assert "not counted: there is no file or folder /gone" in caplog.text
+    assert "seen_in_training" not in numbers("other/evaluation/tiny.json")
+
+
 def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
     """Any causal LM in Hugging Face format; results go below runs/."""
     Path("run/best/minillm.json").unlink()

@@ -1,6 +1,10 @@
 """Reading of data sets, and error messages that name the file, the line and the field."""
 
+import json
+from pathlib import Path
+
 import pytest
+from datasets import Dataset
 
 from minillm.config import DataConfig
 from minillm.data.loaders import load_records
@@ -122,6 +126,69 @@ def test_hub_data_that_cannot_be_loaded_is_refused(data_folder, path, split, par
     with pytest.raises(InputError) as error:
         read(path or data_folder, "test", kind="hub", test=split)
     assert [part for part in parts if part not in str(error.value)] == [], error.value
+
+
+@pytest.fixture(scope="module")
+def formats(tmp_path_factory):
+    """A folder with the same rows in each format of files."""
+    folder = tmp_path_factory.mktemp("formats")
+    # In a parquet file, all rows have the same columns, and a column has one type.
+    lines = [{"instruction": f"Say {i}", "input": "", "output": ["a", str(i)]} for i in range(6)]
+    write_jsonl(folder / "jsonl.jsonl", lines)
+    (folder / "json.json").write_text(json.dumps(lines, indent=1))
+    Dataset.from_list(lines).to_parquet(folder / "parquet.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+def test_formats_are_read_by_name_and_by_ending(formats, kind):
+    expected = read(formats / "jsonl.jsonl", kind="jsonl", validation_size=1)
+    assert len(expected) == 5
+    for name in (kind, "files"):
+        assert read(formats / f"{kind}.{kind}", kind=name, validation_size=1) == expected
+
+
+def test_the_files_of_a_folder_are_found_by_the_names_of_the_splits(command, settings, tmp_path):
+    write_jsonl(tmp_path / "train.jsonl", rows(20))
+    table = "instruction,output\n" + "".join(f"{row['instruction']},x\n" for row in rows(22)[18:])
+    Path("test.csv").write_text(table)
+    files = ["data.kind=files", "data.path=.", "data.train=null", "data.test=null"]
+    shown = command("data", *settings, *BUILT, *files)
+    assert shown.status == 0 and "test: 4 inputs" in shown.out
+    assert "0 of 5 validation inputs occur in the training data" in shown.out
+    Path("train.json").write_text("[]")
+    refused = command("data", *settings, *BUILT, *files)
+    assert refused.status == 2 and "has train.jsonl, train.json" in refused.err
+
+
+def test_a_named_column_is_not_read_for_another_field_too(tmp_path):
+    """`prompt` holds ready prompts by default."""
+    file = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "ask", "completion": "b"}])
+    answer = {"references": "completion"}
+    assert read(file, "test", kind="jsonl", columns=answer) == [Record("", ("b",), prompt="ask")]
+    columns = answer | {"instruction": "prompt"}
+    assert read(file, "test", kind="jsonl", columns=columns) == [Record("ask", ("b",))]
+
+
+def test_rows_with_the_same_input_are_counted(command, settings, tmp_path):
+    lines = [*rows(25), *rows(5)]
+    write_jsonl(tmp_path / "train.jsonl", lines)
+    overrides = ["data.path=.", "data.test=train.jsonl"]
+    shown = command("data", *settings, *BUILT, *overrides)
+    assert shown.status == 0, shown.err
+    expected = "test: 30 rows, 25 inputs, 34 references: 5 rows have the input of another row\n"
+    assert expected in shown.out
+
+
+def test_inputs_of_the_training_data_in_another_split_are_counted(command, settings, tmp_path):
+    """White space is not compared, and neither are the responses."""
+    write_jsonl(tmp_path / "train.jsonl", rows(20))
+    seen = [{"instruction": " Mix  red number 0", "output": "new"}, *rows(2)[1:]]
+    write_jsonl(tmp_path / "other.jsonl", [*seen, {"instruction": "new", "output": "x"}])
+    overrides = ["data.path=.", "data.test=other.jsonl", "data.validation=other.jsonl"]
+    shown = command("data", *settings, *BUILT, *overrides)
+    assert "2 of 3 test inputs occur in the training data" in shown.out, shown.err
+    assert "2 of 3 validation inputs occur in the training data" in shown.out
 
 
 def test_exported_data_can_be_read(command, settings, data_folder):

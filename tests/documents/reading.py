@@ -35,7 +35,7 @@ def misplaced_code(page: Path) -> list[str]:
     """Commands in indented blocks, and languages of fenced blocks that no test reads."""
     languages = {name for name, _ in FENCE.findall(page.read_text("utf-8"))}
     indented = re.findall(r"^(?: {4}|\t)((?:minillm|bash|python|pip) .*)$", prose(page), re.M)
-    return indented + sorted(languages - {"bash", "python", "yaml"})
+    return indented + sorted(languages - {"bash", "json", "python", "yaml"})
 
 
 def inline_code(page: Path) -> list[str]:

@@ -4,6 +4,10 @@ import inspect
 import re
 from dataclasses import fields
 
+import pytest
+
+from minillm.config import DataConfig
+from minillm.data.loaders import load_records
 from minillm.evaluation.metrics import ExactMatch
 from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
@@ -11,6 +15,15 @@ from studies.estimator_quality import study
 from tests.documents.reading import ROOT, code_blocks, table_rows
 
 DOCS = ROOT / "docs"
+ROWS = code_blocks(DOCS / "data.md", "json")
+
+
+@pytest.mark.parametrize(("rows", "inputs"), list(zip(ROWS, (2, 1, 4, 1), strict=True)))
+def test_the_rows_of_the_page_of_data_can_be_read(rows, inputs, tmp_path):
+    """The conversations have 2, 1 and 1 responses, and two of their prompts are equal."""
+    (tmp_path / "rows.jsonl").write_text(rows)
+    config = DataConfig(kind="files", path=str(tmp_path / "rows.jsonl"), template="chat")
+    assert len(load_records(config, {"test"})["test"]) == inputs
 
 
 def test_the_table_of_variants_has_the_settings_of_the_code():

@@ -30,7 +30,8 @@ from tests.documents.reading import name_of as name
 # Paths below these folders of the checkout are checked.
 FOLDERS = "minillm|configs|scripts|tests|benchmarks|studies|docs"
 # Settings that are accepted only beside one of these.
-BESIDE = [[], ["method=gkd"], ["method=minillm"], ["method=gkd", "teacher.kind=ensemble"],
+BESIDE = [[], ["data.path=FOLDER"], ["method=gkd"], ["method=minillm"],
+          ["method=gkd", "teacher.kind=ensemble"],
           ["method=gkd", "teacher.members=[{path: A}]"]]  # fmt: skip
 every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 

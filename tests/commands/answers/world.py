@@ -7,19 +7,21 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BertConfig, BertLMHeadModel
 
+from tests.commands.answers import formats
 from tests.conftest import rows, write_jsonl
 
 
 def make_world(folder: Path, teacher: Path) -> None:
     """Fill a folder: `my_data` (30 training and 10 test inputs), the run `runs/teacher`, models.
 
-    The folder `a=b` is empty.
+    The folder `a=b` is empty. The folder `formats` has the files of `formats.py`.
     """
     (folder / "my_data").mkdir()
     write_jsonl(folder / "my_data/train.jsonl", rows(30))
     write_jsonl(folder / "my_data/test.jsonl", rows(40)[30:])
     (folder / "a=b").mkdir()
     shutil.copytree(teacher, folder / "runs/teacher")
+    formats.write_files(folder / "formats")
     add_outputs(folder)
     add_models(folder)
 

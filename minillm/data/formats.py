@@ -1,0 +1,243 @@
+"""Turns the rows of a data set into records, and recognises the common formats.
+
+| format | columns |
+| --- | --- |
+| Alpaca, and the paper's data | `instruction`, `input`, `output` |
+| ready prompts | `prompt`, `output` |
+| chat | `messages` (`role`, `content`), or `conversations` (`from`, `value`) |
+
+`data.columns` names the columns of other formats. A row that cannot be read is refused with the
+settings that would read the row, if there are such settings.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minillm.config import DataConfig
+from minillm.data.conversations import (
+    is_conversation,
+    read_messages,
+    responses_of,
+    single_turn,
+)
+from minillm.data.records import Message, Record
+from minillm.errors import InputError
+
+COLUMNS = {
+    "instruction": "instruction",
+    "input": "input",
+    "references": "output",
+    "prompt": "prompt",
+    "topic": "topic",
+    "teacher_prompt": "teacher_prompt",
+    "id": "id",
+    "messages": "messages",
+}
+SHAREGPT = "conversations"
+
+# Columns of other formats that hold what the student is asked, and the response.
+QUESTIONS = ("instruction", "question", "query", "prompt", "problem", "source")
+RESPONSES = ("output", "response", "completion", "answer", "chosen", "target", "solution",
+             "summary")  # fmt: skip
+
+# Half of a UTF-16 pair. JSON can contain it as an escape, and no tokenizer accepts it.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a data set: its location for messages, its values, and the names of its columns.
+
+    `columns` maps fields of `COLUMNS` to columns of the data.
+    """
+
+    location: str
+    values: dict[str, Any]
+    columns: dict[str, str]
+
+    def get(self, field: str) -> Any:
+        """The value of a field; None if its column is missing."""
+        column = self.columns.get(field)
+        return None if column is None else self.values.get(column)
+
+    def text(self, field: str) -> str:
+        """The text of a field; empty if its column is missing."""
+        value = self.get(field)
+        if value is not None and not isinstance(value, str):
+            raise self.invalid(
+                f"{self.columns[field]!r} must be a text, not {type(value).__name__}"
+            )
+        return value or ""
+
+    def invalid(self, problem: str) -> InputError:
+        """The error for a problem of this row. It names the settings that read the row, if any."""
+        advice = _offer(self) or "name the right column, such as data.columns.references=COLUMN"
+        return InputError(
+            f"{self.location}: {problem}. The columns of the row are "
+            f"{', '.join(map(repr, self.values))}. Correct the row, or {advice}."
+        )
+
+
+def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[Record]:
+    """The records of rows. A conversation gives one record per message of the assistant.
+
+    Args:
+        rows: the location of each row for messages, and its columns.
+        config: names of columns, and the templates that must be able to render the records.
+
+    Raises:
+        InputError: a row lacks a column, or a value has the wrong type.
+    """
+    chosen = config.columns
+    # A column that the user names for one field is not read for another field too.
+    claimed = {*chosen.values()} - {COLUMNS["references"]}
+    defaults = {field: name for field, name in COLUMNS.items() if name not in claimed}
+    columns = defaults | chosen
+    templates = {config.template, config.teacher_template} - {"chat", None}
+    for location, values in rows:
+        for record in _records(Row(location, values, columns)):
+            if record.messages:
+                _check_templates(record.messages, templates, location)
+            yield record
+
+
+def _check_templates(messages: Sequence[Message], templates: Iterable[str], location: str) -> None:
+    try:
+        for template in templates:
+            single_turn(messages, template)
+    except InputError as error:
+        raise InputError(f"{location}: {error}") from error
+
+
+def _records(row: Row) -> list[Record]:
+    is_asked = bool(row.get("instruction") or row.get("prompt"))
+    is_complete = is_asked and row.get("references") is not None
+    column = _column_of_messages(row)
+    if column and (not is_complete or column == row.columns["messages"] != COLUMNS["messages"]):
+        records = _conversation(row, column)
+    elif is_asked:
+        records = [
+            Record(
+                instruction=row.text("instruction"),
+                input=row.text("input"),
+                prompt=row.text("prompt") or None,
+                references=_references(row),
+                **_names(row),
+            )
+        ]
+    else:
+        raise row.invalid(_nothing_asked(row))
+    if any(LONE_SURROGATE.search(_all_text(record)) for record in records):
+        raise row.invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
+    return records
+
+
+def _nothing_asked(row: Row) -> str:
+    columns = [repr(row.columns[name]) for name in ("instruction", "prompt") if name in row.columns]
+    if len(columns) == 1:
+        return f"{columns[0]} is missing or empty, and this column is required"
+    return f"{' and '.join(columns)} are both missing or empty, and one of the two is required"
+
+
+def _references(row: Row) -> tuple[str, ...]:
+    references, column = row.get("references"), row.columns["references"]
+    if references is None:
+        raise row.invalid(f"the field {column!r} is missing or null")
+    references = [references] if isinstance(references, str) else references
+    if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
+        raise row.invalid(f"{column!r} must be a text or a list of texts")
+    references = tuple(text.strip() for text in references if text.strip())
+    if not references:
+        raise row.invalid(f"{column!r} holds no reference, at least one is needed")
+    return references
+
+
+def _column_of_messages(row: Row) -> str | None:
+    """The column with a conversation; None if the row has no such column."""
+    column = row.columns.get("messages")
+    if column == COLUMNS["messages"] and row.values.get(column) is None:
+        column = SHAREGPT
+    return column if row.values.get(column) is not None else None
+
+
+def _conversation(row: Row, column: str) -> list[Record]:
+    """One record per message of the assistant, or one for a conversation without its response."""
+    try:
+        messages = read_messages(row.values[column], column)
+    except ValueError as problem:
+        raise row.invalid(str(problem)) from problem
+    if row.get("references") is not None:
+        if messages[-1].role != "user":
+            raise row.invalid(
+                f"the response is in {row.columns['references']!r}, so that the last message of "
+                f"{column!r} must be the user's, not the {messages[-1].role}'s"
+            )
+        return [Record("", _references(row), messages=messages, **_names(row))]
+    responses = responses_of(messages)
+    if not responses:
+        raise row.invalid(
+            f"{column!r} holds no message of the assistant after a message of the user, so that "
+            f"there is no response"
+        )
+    names = _names(row)
+    if names["teacher_prompt"] and len(responses) > 1:
+        raise row.invalid(
+            f"{row.columns['teacher_prompt']!r} is the prompt of one response, but the "
+            f"conversation has {len(responses)} messages of the assistant"
+        )
+    records = [Record("", (text.strip(),), messages=before, **names) for before, text in responses]
+    if names["id"] and len(records) > 1:  # each turn has an id of its own
+        records = [
+            replace(record, id=f"{record.id}/{turn}") for turn, record in enumerate(records, 1)
+        ]
+    return records
+
+
+def _names(row: Row) -> dict[str, Any]:
+    """Topic, id and the teacher's prompt of a row."""
+    number = row.get("id")
+    return {
+        "topic": str(row.get("topic") or ""),
+        "teacher_prompt": row.text("teacher_prompt") or None,
+        "id": "" if number is None else str(number),
+    }
+
+
+def _all_text(record: Record) -> str:
+    contents = [message.content for message in record.messages or ()]
+    texts = [record.instruction, record.input, record.prompt or "", record.teacher_prompt or ""]
+    return "\0".join([*texts, *record.references, *contents])
+
+
+def _offer(row: Row) -> str | None:
+    """Advice: the settings with which the row could be read; None if there are none."""
+    values = row.values
+    for name, value in values.items():
+        if is_conversation(value) and name not in (COLUMNS["messages"], SHAREGPT):
+            return f"set data.columns.messages={name} to read the conversation in {name!r}"
+    question = next((name for name in QUESTIONS if isinstance(values.get(name), str)), None)
+    response = next((name for name in RESPONSES if _is_response(values.get(name))), None)
+    if question is None and isinstance(values.get("text"), str):
+        return "divide 'text' into 'prompt' and 'output'"
+    if question is None or response is None:
+        return None
+    if question == "prompt" and row.columns.get("references") != response:
+        return (
+            f"set data.columns.references={response} to read {response!r} as the response to the "
+            f"ready prompt 'prompt' (and data.columns.instruction=prompt to apply a template to "
+            f"'prompt')"
+        )
+    settings = [
+        f"data.columns.{field}={column}"
+        for field, column in (("instruction", question), ("references", response))
+        if row.columns.get(field) != column
+    ]
+    return f"set {' '.join(settings)} to read {question!r} and {response!r}" if settings else None
+
+
+def _is_response(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    )

@@ -1,0 +1,158 @@
+"""Reads the rows of data files and Hub data sets, with the location of each row for messages.
+
+csv files are read by Python's `csv`, because `datasets` gives no line numbers, changes texts such
+as `1` into numbers, and texts such as `NA` into null. `datasets` reads parquet and the Hub.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from minillm.compat import hub
+from minillm.errors import InputError, first_line
+
+Rows = Iterator[tuple[str, dict]]  # location of a row, and its columns
+
+
+def _open(path: Path):
+    return path.open(encoding="utf-8-sig", newline="")  # spreadsheets write a byte-order mark
+
+
+def jsonl_rows(path: Path) -> Rows:
+    """One JSON object per line."""
+    with _open(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            location = f"{path}, line {number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise _not_json(location, error, _advice(number, line)) from error
+            yield location, _object(row, location, _advice(number, line))
+
+
+def _advice(number: int, line: str) -> str:
+    if number == 1 and line.lstrip().startswith("["):
+        return "If the file is one JSON array of objects, set data.kind=json."
+    return "Each line must be one JSON object."
+
+
+def json_rows(path: Path) -> Rows:
+    """One JSON array of objects."""
+    advice = "The file must be one JSON array of objects. For one object per line, set " \
+             "data.kind=jsonl."  # fmt: skip
+    with _open(path) as file:
+        try:
+            rows = json.load(file)
+        except json.JSONDecodeError as error:
+            raise _not_json(f"{path}, line {error.lineno}", error, advice) from error
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: the value is a {type(rows).__name__}. {advice}")
+    for number, row in enumerate(rows, 1):
+        location = f"{path}, object {number}"
+        yield location, _object(row, location, advice)
+
+
+def _not_json(location: str, error: json.JSONDecodeError, advice: str) -> InputError:
+    problem = error.msg.removesuffix(" at")  # some messages of the library end in "at"
+    return InputError(f"{location}: not valid JSON ({problem} at column {error.colno}). {advice}")
+
+
+def _object(row: Any, location: str, advice: str) -> dict:
+    if not isinstance(row, dict):
+        raise InputError(f"{location}: the value is a {type(row).__name__}. {advice}")
+    return row
+
+
+def csv_rows(path: Path) -> Rows:
+    """A csv file; its first line names the columns."""
+    with _open(path) as lines:
+        reader = csv.DictReader(lines)
+        for row in reader:
+            yield f"{path}, line {reader.line_num}", row
+
+
+def parquet_rows(path: Path) -> Rows:
+    """A parquet file, row by row, without a copy in the cache of `datasets`."""
+    import datasets  # imported here because the import takes a second
+    import pyarrow.parquet
+
+    try:
+        pyarrow.parquet.read_schema(path)  # `datasets` also logs what is wrong with a file
+        rows = datasets.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
+        for number, row in enumerate(rows, 1):
+            yield f"{path}, row {number}", row
+    except (pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
+        raise InputError(
+            f"{path} is not a valid parquet file: {first_line(error)}. Give another file."
+        ) from error
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    "jsonl": jsonl_rows, "json": json_rows, "csv": csv_rows, "parquet": parquet_rows
+}  # fmt: skip
+
+
+def file_rows(path: Path, kind: str) -> Rows:
+    """The rows of a file of one of the kinds in `READERS`.
+
+    Raises:
+        InputError: there is no such file, or its content is not of this kind.
+    """
+    if not path.is_file():
+        names = ", ".join(file.name for file in data_files(path.parent))
+        others = f"The folder {path.parent} has {names}. " if names else ""
+        raise InputError(
+            f"there is no file or folder {path}. {others}Check data.path, data.train, "
+            f"data.validation and data.test."
+        )
+    try:
+        yield from READERS[kind](path)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
+            f"Convert the file to UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise InputError(f"{path} is not a valid csv file: {error}. Correct the file.") from error
+
+
+def data_files(folder: Path, limit: int = 6) -> list[Path]:
+    """The first files of a folder, by name, whose ending is known."""
+    files = [path for path in sorted(folder.glob("*")) if path.suffix[1:] in READERS]
+    return files[:limit]
+
+
+def kind_of(path: Path) -> str:
+    """The kind of a file by its ending.
+
+    Raises:
+        InputError: the ending is unknown.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in READERS:
+        raise InputError(
+            f"the ending of {path} does not say which format the file has. Known endings: "
+            f"{', '.join(f'.{name}' for name in READERS)}. Rename the file, or name the format, "
+            f"such as data.kind=jsonl."
+        )
+    return kind
+
+
+def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
+    """The split `name` of a Hub data set, which `data.SPLIT` names."""
+    hub.prepare(path)
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(path, subset, split=name)
+    except (FileNotFoundError, ValueError, ConnectionError) as error:
+        raise InputError(
+            f"the split {name!r} of the data set {path!r} could not be loaded: {error} "
+            f"Check data.path, data.subset, data.{split} and the network."
+        ) from error
+    for number, row in enumerate(rows, 1):
+        yield f"{path}, split {name}, row {number}", row

@@ -1,0 +1,143 @@
+"""Files whose format or columns cannot be read, and conversations."""
+
+import json
+from pathlib import Path
+
+from tests.commands.answers.case import Case
+
+USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+ROWS = {
+    "questions": {"question": "Who?", "answer": "I"},
+    "completions": {"prompt": "Who?", "completion": "I"},
+    "responses": {"instruction": "Who?", "response": "I"},
+    "preferences": {"chosen": [USER, ASSISTANT], "rejected": [USER, ASSISTANT]},
+    "texts": {"text": "Who? I"},
+    "turns": {"messages": [USER, ASSISTANT, USER, ASSISTANT]},
+    "no_response": {"messages": [ASSISTANT, USER]},
+    "two_responses": {"messages": [USER, ASSISTANT], "output": "Hello"},
+    "tools": {"messages": [USER, {"role": "tool", "content": "3"}]},
+    "keys": {"messages": [USER, {"speaker": "assistant", "text": "Hello"}]},
+    "parts": {"messages": [USER, {"role": "assistant", "content": [{"type": "text"}]}]},
+    "empty_turn": {"messages": [USER, {"role": "assistant", "content": " "}]},
+    "text_of_messages": {"messages": "Hi"},
+}
+
+
+def write_files(folder: Path) -> None:
+    """One file per row of `ROWS`, an array, and files that are not of their format."""
+    folder.mkdir()
+    for name, row in ROWS.items():
+        (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "array.jsonl").write_text(json.dumps([ROWS["questions"]]))
+    (folder / "lines.json").write_text("{}\n{}\n")
+    (folder / "text.parquet").write_text("instruction,output\n")
+    (folder / "notes.txt").write_text("Who?\n")
+
+
+def read(name: str, *settings: str, kind: str = "chat") -> str:
+    """The command that shows the data of a file in the folder `formats`."""
+    return " ".join(["data", f"data={kind}", f"data.path=formats/{name}", *settings])
+
+
+NEITHER = "'instruction' and 'prompt' are both missing or empty, and one of the two is required"
+
+CASES = [
+    Case(
+        read("questions.jsonl", kind="files"),
+        f"minillm: formats/questions.jsonl, line 1: {NEITHER}. The columns of the row are "
+        "'question', 'answer'. Correct the row, or set data.columns.instruction=question "
+        "data.columns.references=answer to read 'question' and 'answer'.",
+    ),
+    Case(
+        read("completions.jsonl", kind="files"),
+        "minillm: formats/completions.jsonl, line 1: the field 'output' is missing or null. The "
+        "columns of the row are 'prompt', 'completion'. Correct the row, or set "
+        "data.columns.references=completion to read 'completion' as the response to the ready "
+        "prompt 'prompt' (and data.columns.instruction=prompt to apply a template to 'prompt').",
+    ),
+    Case(
+        read("responses.jsonl", kind="files"),
+        "minillm: formats/responses.jsonl, line 1: the field 'output' is missing or null. ... "
+        "Correct the row, or set data.columns.references=response to read 'instruction' and "
+        "'response'.",
+    ),
+    Case(
+        read("preferences.jsonl"),
+        f"minillm: formats/preferences.jsonl, line 1: {NEITHER}. ... Correct the row, or set "
+        "data.columns.messages=chosen to read the conversation in 'chosen'.",
+    ),
+    Case(
+        read("texts.jsonl", kind="files"),
+        f"minillm: formats/texts.jsonl, line 1: {NEITHER}. The columns of the row are 'text'. "
+        "Correct the row, or divide 'text' into 'prompt' and 'output'.",
+    ),
+    Case(
+        read("turns.jsonl", kind="files"),
+        "minillm: formats/turns.jsonl, line 1: the prompt is a conversation of 3 messages (user, "
+        "assistant, user), but the template alpaca renders one message of the user, with or "
+        "without a system message before it. Set data.template=chat, which needs a tokenizer with "
+        "a chat template.",
+    ),
+    Case(
+        read("no_response.jsonl"),
+        "minillm: formats/no_response.jsonl, line 1: 'messages' holds no message of the assistant "
+        "after a message of the user, so that there is no response. ...",
+    ),
+    Case(
+        read("two_responses.jsonl"),
+        "minillm: formats/two_responses.jsonl, line 1: the response is in 'output', so that the "
+        "last message of 'messages' must be the user's, not the assistant's. ...",
+    ),
+    Case(
+        read("tools.jsonl"),
+        "minillm: formats/tools.jsonl, line 1: message 2 of 'messages' has the role 'tool'. "
+        "Allowed: system, user, assistant, human, gpt. Calls of tools cannot be read. ...",
+    ),
+    Case(
+        read("keys.jsonl"),
+        "minillm: formats/keys.jsonl, line 1: message 2 of 'messages' is the object "
+        "{'speaker': 'assistant', 'text': 'Hello'}, but a message is an object with 'role' and "
+        "'content', or with 'from' and 'value'. ...",
+    ),
+    Case(
+        read("parts.jsonl"),
+        "minillm: formats/parts.jsonl, line 1: the content of message 2 of 'messages' must be a "
+        "text, not list. ...",
+    ),
+    Case(
+        read("empty_turn.jsonl"),
+        "minillm: formats/empty_turn.jsonl, line 1: message 2 of 'messages' (role 'assistant') is "
+        "empty. ...",
+    ),
+    Case(
+        read("text_of_messages.jsonl"),
+        "minillm: formats/text_of_messages.jsonl, line 1: 'messages' must be a list of at least "
+        'one message, such as {"role": "user", "content": "Hi"}. ...',
+    ),
+    Case(
+        read("array.jsonl"),
+        "minillm: formats/array.jsonl, line 1: the value is a list. If the file is one JSON array "
+        "of objects, set data.kind=json.",
+    ),
+    Case(
+        read("lines.json"),
+        "minillm: formats/lines.json, line 2: not valid JSON (Extra data at column 1). The file "
+        "must be one JSON array of objects. For one object per line, set data.kind=jsonl.",
+    ),
+    Case(
+        read("text.parquet"),
+        "minillm: formats/text.parquet is not a valid parquet file: ... Give another file.",
+    ),
+    Case(
+        read("notes.txt"),
+        "minillm: the ending of formats/notes.txt does not say which format the file has. Known "
+        "endings: .jsonl, .json, .csv, .parquet. Rename the file, or name the format, such as "
+        "data.kind=jsonl.",
+    ),
+    Case(
+        "data data=files data.path=runs",
+        "minillm: data.train is not set, and data.path=runs has no data file, but one file "
+        "train.ENDING is needed (endings: jsonl, json, csv, parquet). Name the file of the train "
+        "split: data.train=FILE.",
+    ),
+]
