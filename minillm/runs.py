@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from minillm.config import Config
+from minillm.config import Config, TokenLossConfig
 from minillm.errors import InputError
 from minillm.files import check_writable
 from minillm.version import git_state
@@ -98,7 +98,7 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
         paths |= {f"{section}.path": model.path, f"{section}.tokenizer": model.tokenizer}
     for number, member in enumerate(teacher.members):
         paths[f"teacher.members[{number}].path"] = member.path
-    if method.samples_teacher:
+    if isinstance(method, TokenLossConfig) and method.samples_teacher:
         paths["method.file"] = method.file
     yield from ((setting, Path(path)) for setting, path in paths.items() if path)
     for split in ("train", "validation", "test"):

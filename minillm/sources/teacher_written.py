@@ -19,7 +19,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
-from minillm.config import Config
+from minillm.config import Config, TokenLossConfig
 from minillm.data.encoding import Example
 from minillm.errors import InputError, TrainingError, first_line
 from minillm.files import check_writable, write_text
@@ -39,9 +39,10 @@ def check_response_file(config: Config) -> None:
     Raises:
         InputError: the file is a folder, or its folder cannot be written.
     """
-    if not config.method.samples_teacher:
+    method = config.method
+    if not (isinstance(method, TokenLossConfig) and method.samples_teacher):
         return
-    path = Path(config.method.file)
+    path = Path(method.file)
     if os.path.isdir(path):
         raise InputError(f"method.file={path} is a folder. Give method.file=FILE.")
     if not os.path.lexists(path):
