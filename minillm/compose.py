@@ -83,6 +83,7 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
                 )
             _set_value(config, override)
         typed = OmegaConf.to_object(config)
+        _prefer_the_command_line(typed, values)
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error
     validate(typed)
@@ -101,6 +102,15 @@ def _set_value(config: DictConfig, override: Override) -> None:
         raise InputError(
             f"{where}{text}. The types of all settings are in minillm/config.py."
         ) from error
+
+
+def _prefer_the_command_line(config: Config, values: Sequence[Override]) -> None:
+    """Remove values from `training.by_size` that the command line sets for students of any size."""
+    settings = dotted({override.key_or_group: override.value() for override in values})
+    for entry in config.training.by_size:
+        for name in ("lr", "epochs"):
+            if f"training.{name}" in settings:
+                setattr(entry, name, None)
 
 
 def _compose(selections: Sequence[str]) -> DictConfig:

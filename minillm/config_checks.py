@@ -106,7 +106,7 @@ def _names_a_folder(path: str) -> bool:
 
 
 def _validate_data(data: DataConfig) -> None:
-    if data.kind != "embedded" and data.path is None:
+    if data.kind not in (None, "embedded") and data.path is None:
         raise InputError(
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."

@@ -24,9 +24,10 @@ from typing import Any
 
 import torch
 
-from minillm.config import Config, TokenLossConfig
+from minillm.config import Config
 from minillm.errors import InputError
 from minillm.files import check_writable
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
@@ -36,10 +37,11 @@ SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LOGS = "logs"
-CHECKPOINTS = "checkpoints"
+# The key, in PROVENANCE of a run and in minillm.json, of the folder in which the run was made.
+WORKING_FOLDER = "working_folder"
 # All names in the folder of a run. Checkpoints and json files are `.NAME.part` while written.
-RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
-             "evaluation", "wandb"}  # fmt: skip
+RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, *MODELS, "evaluation",
+             "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:
@@ -94,12 +96,11 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
     """The settings that name files or folders to read. The paths may be Hub names."""
     data, teacher, method = config.data, config.teacher, config.method
     paths = {"data.path": data.path, "data.plain_text": data.plain_text}
+    paths["method.file"] = method.response_file
     for section, model in (("student", config.student), ("teacher", teacher)):
         paths |= {f"{section}.path": model.path, f"{section}.tokenizer": model.tokenizer}
     for number, member in enumerate(teacher.members):
         paths[f"teacher.members[{number}].path"] = member.path
-    if isinstance(method, TokenLossConfig) and method.samples_teacher:
-        paths["method.file"] = method.file
     yield from ((setting, Path(path)) for setting, path in paths.items() if path)
     for split in ("train", "validation", "test"):
         if data.path and getattr(data, split):

@@ -1,6 +1,7 @@
 """`minillm evaluate`: scores models on a data set and writes a result file for each.
 
 FOLDER/evaluation/DATA.json              scores, and how they were made
+FOLDER/evaluation/DATA.MODEL.json        scores of a model of a run other than best
 FOLDER/evaluation/DATA.responses.jsonl   every response
 """
 
@@ -20,6 +21,7 @@ from minillm.config import Config
 from minillm.errors import WriteError, first_line
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
 from minillm.evaluation.result import Result, Training, to_text
+from minillm.evaluation.score_table import score_text
 from minillm.files import write_all
 from minillm.processes import failing_together
 from minillm.runs import provenance
@@ -56,9 +58,9 @@ def _evaluate(job: Job) -> None:
         if PartialState().is_main_process:
             rows = response_rows(evaluation, examples)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-            result = to_text(make_result(config, scored, evaluation).to_json())
-            save({job.file: result, job.responses: "".join(lines)})
-            log.info("written: %s and %s", job.file, job.responses.name)
+            result = make_result(config, scored, evaluation)
+            save({job.file: to_text(result.to_json()), job.responses: "".join(lines)})
+            log.info("\n%s\n\nwritten: %s and %s", score_text(result), job.file, job.responses.name)
     settle()
 
 

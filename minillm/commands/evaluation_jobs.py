@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from minillm.commands.loading import read_records
-from minillm.commands.model_folder import resolve, trained_run
+from minillm.commands.model_folder import model_name, resolve, result_file, trained_run
+from minillm.commands.saved_settings import run_of
 from minillm.config import Config
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.files import check_writable, read_json
 from minillm.models.loadable import check_loadable
-from minillm.runs import CONFIG
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,6 @@ class Job:
         """The file of all responses."""
         return self.file.with_suffix(".responses.jsonl")
 
-    @property
-    def is_in_run(self) -> bool:
-        """Whether the model is in the folder of a run."""
-        return self.path.is_dir() and (self.path.parent / CONFIG).is_file()
-
 
 def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
     """Check all models, and return the jobs of those that have no result.
@@ -69,7 +64,7 @@ def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
     jobs: dict[Path | str, Job] = {}
     for folder in folders:
         config, path, output = resolve(folder, overrides)
-        job = Job(folder, config, path, output / "evaluation" / f"{config.data.name}.json")
+        job = Job(folder, config, path, result_file(config, path, output))
         first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
         if first is not job:
             _log("%s is scored once: %s is the same model.", folder, first.folder)
@@ -104,7 +99,7 @@ def _with_distinct_files(jobs: list[Job]) -> list[Job]:
         if len(group) > 1:
             names |= dict(zip((job.folder for job in group), _names(group), strict=True))
     return [
-        replace(job, file=job.file.with_name(f"{job.file.stem}.{names[job.folder]}.json"))
+        replace(job, file=job.file.with_name(f"{job.config.data.name}.{names[job.folder]}.json"))
         if job.folder in names
         else job
         for job in jobs
@@ -113,13 +108,12 @@ def _with_distinct_files(jobs: list[Job]) -> list[Job]:
 
 def _names(jobs: Sequence[Job]) -> list[str]:
     """A short name for each model: its run, with parent folders if runs have the same name."""
-    folders = [(job.path.parent if job.is_in_run else job.path).absolute() for job in jobs]
+    folders = [(run_of(job.path) or job.path).absolute() for job in jobs]
     common = os.path.commonpath([folder.parent for folder in folders])
     names = []
     for job, folder in zip(jobs, folders, strict=True):
         parts = folder.relative_to(common).parts
-        is_best = not job.is_in_run or job.path.name == "best"
-        names.append("-".join(parts if is_best else (*parts, job.path.name)))
+        names.append("-".join(filter(None, (*parts, model_name(job.path)))))
     return names
 
 
@@ -168,7 +162,7 @@ def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
     settings = {f"{name}.{key}": x for name in SECTIONS for key, x in sections[name].items()}
     for key, value in settings.items():
         if value and key.endswith(PATHS):
-            is_beside_result = key == "student.path" and job.path.parent == job.file.parents[1]
+            is_beside_result = key == "student.path" and run_of(job.path) == job.file.parents[1]
             settings[key] = "/".join(Path(value).parts[-1 if is_beside_result else -2 :])
     return settings
 

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from minillm.commands.loading import (
+    check_data_is_named,
     encode_splits,
     load_frozen,
     make_model,
@@ -23,6 +24,8 @@ from minillm.commands.resume import (
     is_finished,
     run_identity,
 )
+from minillm.commands.run_messages import final_lines, first_lines
+from minillm.commands.size import with_settings_for_size
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
@@ -39,6 +42,7 @@ from minillm.runs import (
     CONFIG,
     PROVENANCE,
     SUMMARY,
+    WORKING_FOLDER,
     check_inputs_are_kept,
     check_output,
     create_output,
@@ -67,12 +71,14 @@ def train(config: Config) -> None:
         Stopped: a signal stopped the run, which wrote a checkpoint.
         TrainingError: the loss is not finite, or a file could not be written.
     """
+    check_data_is_named(config)
     output = Path(config.output)
     check_method(config)
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, config.output)
+    config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
     wandb_mode = None
     with failing_together(InputError):
@@ -130,7 +136,7 @@ def check_folders(config: Config) -> None:
 
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
     """Create the folder of a new run, or restore the folder of a run that continues."""
-    output, record = Path(config.output), provenance()
+    output, record = Path(config.output), provenance() | {WORKING_FOLDER: str(Path.cwd())}
     if checkpoint is None:
         create_output(output)
     else:
@@ -139,7 +145,8 @@ def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> 
         (output / SUMMARY).unlink(missing_ok=True)
         first_record = read_json(output / PROVENANCE) or record
         resumed = [*first_record.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
-        record = first_record | {"resumed": resumed}
+        # config.yaml has the paths of this command.
+        record = first_record | {"resumed": resumed, WORKING_FOLDER: record[WORKING_FOLDER]}
         if (output / "evaluation").exists():
             log.warning("%s/evaluation holds scores from before this run was continued", output)
     write_config(config, output / CONFIG)
@@ -173,20 +180,24 @@ def run(
         config=settings, resumed_at=resumed_at, wandb_mode=wandb_mode,
     )  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
-               "run": setup.output.name, "config": settings}  # fmt: skip
+               "run": setup.output.name, WORKING_FOLDER: str(Path.cwd()),
+               "config": settings}  # fmt: skip
     trainer = Trainer(
         accelerator=accelerator, student=setup.student, method=method, training=training,
         steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
         details=details,
     )  # fmt: skip
+    log.info("%s", first_lines(setup.output, steps, resumed_at))
     try:
         trainer.run(checkpoint)
     finally:
         settle()
         tracker.close()
     if accelerator.is_main_process:
-        write_json(setup.output / SUMMARY, trainer.summary())
-        log.info("done: the best checkpoint is %s/best", setup.output)
+        summary = trainer.summary()
+        write_json(setup.output / SUMMARY, summary)
+        log.info("%s", final_lines(setup.output, summary, select_by=training.select_by,
+                                   trackers=config.runtime.trackers))  # fmt: skip
 
 
 def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from tqdm import tqdm
 
-from minillm.config import Config, TokenLossConfig
+from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.errors import InputError, TrainingError, first_line
 from minillm.files import check_writable, write_text
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
+from minillm.progress import responses_shown
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
@@ -39,10 +39,9 @@ def check_response_file(config: Config) -> None:
     Raises:
         InputError: the file is a folder, or its folder cannot be written.
     """
-    method = config.method
-    if not (isinstance(method, TokenLossConfig) and method.samples_teacher):
+    if config.method.response_file is None:
         return
-    path = Path(method.file)
+    path = Path(config.method.response_file)
     if os.path.isdir(path):
         raise InputError(f"method.file={path} is a folder. Give method.file=FILE.")
     if not os.path.lexists(path):
@@ -80,7 +79,8 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     if done == len(batches):
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
-        log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
+        log.info("SeqKD: the teacher writes %d responses to %s. After an interruption, the same "
+                 "command continues the file.", len(prompts) - len(rows), path)  # fmt: skip
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
@@ -129,9 +129,8 @@ def _write(
     with _writing(path):
         if is_main:
             write_text(path, "".join(map(_line, [made_with, *rows])))
-    bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
-               disable=None if is_main else True)  # fmt: skip
-    with setup.teacher.sampler.whole() as teacher, bar:
+    progress = responses_shown("teacher", len(prompts), done=len(rows), delay=0)
+    with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
             with failing_together(FloatingPointError):
                 mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
@@ -142,7 +141,6 @@ def _write(
                 if is_main:
                     with path.open("a", encoding="utf-8") as file:
                         file.writelines(map(_line, added))
-            bar.update(len(added))
     return new_rows
 
 

@@ -32,8 +32,9 @@ from torch.distributed.checkpoint.api import CheckpointException
 from minillm.compat.deepspeed import postponed_writes
 from minillm.errors import TrainingError
 from minillm.files import aside_of, copy_file, read_json, write_json
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.processes import failing_together, gathered
-from minillm.runs import CHECKPOINTS, METRICS
+from minillm.runs import METRICS
 from minillm.training.files import (
     MANIFEST,
     WRITE_ERRORS,
@@ -56,7 +57,6 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 PROGRESS = "progress.json"
 SHARED = "shared.pt"
-MODELS = ("best", "last")
 
 
 def found(output: Path) -> list[Path]:

@@ -185,3 +185,11 @@ def test_all_files_of_a_run_have_the_permissions_of_the_umask(command, settings)
         if mode != (0o751 if path.is_dir() else 0o640)
     }
     assert wrong == {}
+
+
+def test_the_end_of_a_run_says_that_the_best_model_is_the_start(train, caplog):
+    """Every ROUGE-L of this run is 0, and the loss falls."""
+    train("sft", "training.steps=1")
+    assert "No validation had a better ROUGE-L than the start" in caplog.messages[-1]
+    train("sft", "training.steps=1", "training.select_by=loss", output="other")
+    assert "than the start" not in caplog.messages[-1]

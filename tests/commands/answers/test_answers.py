@@ -5,13 +5,14 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, outputs
+from tests.commands.answers import data, outputs, results
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
 
 TABLES = {
     "Data": data.CASES,
     "Outputs": outputs.CASES,
+    "Wrong results": results.CASES,
 }
 
 
