@@ -99,7 +99,7 @@ def _with_distinct_files(jobs: list[Job]) -> list[Job]:
         if len(group) > 1:
             names |= dict(zip((job.folder for job in group), _names(group), strict=True))
     return [
-        replace(job, file=job.file.with_name(f"{job.file.stem}.{names[job.folder]}.json"))
+        replace(job, file=job.file.with_name(f"{job.config.data.name}.{names[job.folder]}.json"))
         if job.folder in names
         else job
         for job in jobs

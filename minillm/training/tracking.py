@@ -129,7 +129,7 @@ def choose_wandb_mode(trackers: list[str]) -> str | None:
                 settings.base_url,
             )
             return "offline"
-        wandb.login(prompt=False)  # asks the server whether the key is valid
+        wandb.Api(timeout=2 * WANDB_SECONDS)  # asks the server whether the key is valid
     return None
 
 

@@ -47,15 +47,13 @@ def test_wandb_without_a_network_runs_offline_and_warns(command, settings, wandb
     assert list(Path("out/wandb").glob("offline-run-*/*.wandb"))
 
 
-@pytest.mark.parametrize("place", ["login", "init"])
+@pytest.mark.parametrize("place", ["Api", "init"])
 def test_an_error_of_wandb_leaves_no_folder(command, settings, wandb_key, monkeypatch, place):
-    def fail(*_, verify=True, **__):
-        if verify:
-            raise wandb.errors.CommError("permission denied\nby the server")
-        return True
+    def fail(*_, **__):
+        raise wandb.errors.CommError("permission denied\nby the server")
 
     monkeypatch.setattr(requests, "get", lambda *_, **__: None)
-    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(wandb, "Api", lambda **_: None)
     monkeypatch.setattr(wandb, place, fail)
     train = ["train", *settings, *BUILT, "training.steps=1", "output=out"]
     outcome = command(*train, "runtime.trackers=[wandb]")

@@ -28,7 +28,7 @@ CASES = [
         note="another spelling of the folder",
     ),
     Case(
-        f"{TRAIN} method=kd {BUILT} teacher.path=link/best output=runs/teacher overwrite=true",
+        f"{TRAIN} method=minillm {BUILT} teacher.path=link/best output=runs/teacher overwrite=true",
         kept("teacher.path=link/best", "runs/teacher"),
         note="link is a symbolic link to runs/teacher",
     ),
