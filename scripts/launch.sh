@@ -20,8 +20,9 @@ fi
 
 case ${1:-} in
     train | evaluate | generate) ;;
-    "" | *=*) set -- train "$@" ;;
-    *) exec python -m minillm "$@" ;;
+    *=*) set -- train "$@" ;;
+    [a-z-]*) exec python -m minillm "$@" ;;
+    *) set -- train "$@" ;;
 esac
 
 gpus=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
