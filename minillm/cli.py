@@ -46,6 +46,9 @@ EXAMPLES = """\
       student.path=runs/init/best output=runs/minillm
   minillm evaluate runs/minillm
   minillm report runs --output results/mine
+  minillm list                             # experiments, methods, data, models
+  minillm show experiment=embedded/minillm # all settings, and where each was set
+Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
 
 
