@@ -1,8 +1,10 @@
-# PYTHON_ARGCOMPLETE_OK
-"""The command `minillm`: train, evaluate, generate, data, report. `commands/` holds the verbs.
+"""The command `minillm`: train, evaluate, generate, data, report, and verbs that show settings.
+
+`commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 
 A verb imports its libraries when it runs, so `--help` and errors appear without delay.
 """
+# PYTHON_ARGCOMPLETE_OK: argcomplete may start this command to complete a line.
 
 import argparse
 import logging
