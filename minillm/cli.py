@@ -1,8 +1,10 @@
-# PYTHON_ARGCOMPLETE_OK
-"""The command `minillm`: train, evaluate, generate, data, report. `commands/` holds the verbs.
+"""The command `minillm`: train, evaluate, generate, data, report, and verbs that show settings.
+
+`commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 
 A verb imports its libraries when it runs, so `--help` and errors appear without delay.
 """
+# PYTHON_ARGCOMPLETE_OK: argcomplete may start this command to complete a line.
 
 import argparse
 import errno
@@ -48,6 +50,9 @@ EXAMPLES = """\
       student.path=runs/init/best output=runs/minillm
   minillm evaluate runs/minillm
   minillm report runs --output results/mine
+  minillm list                             # experiments, methods, data, models
+  minillm show experiment=embedded/minillm # all settings, and where each was set
+Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}

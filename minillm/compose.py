@@ -122,7 +122,10 @@ def compose_settings(overrides: Sequence[str], saved: dict | None = None) -> Com
     except OmegaConfBaseException as error:
         raise InputError(f"{_message(error)}.") from error
     for override in _not_replaced(file, selections) if file else ():
-        _set(config, override, keys)
+        try:
+            _set(config, override, keys)
+        except InputError as error:
+            raise InputError(f"{file.name}: {error}") from error
         origins[override.key] = file.name
     for override in values:
         _set(config, override, keys)

@@ -67,7 +67,7 @@ def read_settings_file(name: str) -> SettingsFile:
         selections["method"] = _method(sections["method"])
     output = sections.get("output")
     values = [
-        Override(key, expand_home(value) if isinstance(value, str) else value, f"{key} in {name}")
+        Override(key, expand_home(value) if isinstance(value, str) else value, f"{key}={value}")
         for key, value in _settings_of(sections)
         if key not in COMMAND_ONLY and not _follows_output(key, value, output)
     ]

@@ -91,6 +91,23 @@ def test_a_file_of_settings_may_name_files_of_groups(command):
     assert (config.training.steps, config.training.lr) == (10, 4e-3)
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    {
+        "training: {stepz: 3}": "unknown setting 'training.stepz'. Did you mean 'training.steps'?",
+        "training: {steps: many}": "training.steps: Value 'many'",
+        "method: kdd": "unknown method in my.yaml 'kdd'. Did you mean 'kd'?",
+        "defaults: [method: kd]": "has a list `defaults`",
+        "training: [": "cannot be read",
+        "[1, 2]": "holds no settings",
+    }.items(),
+)
+def test_a_wrong_file_of_settings_is_named(command, text, answer):
+    Path("my.yaml").write_text(text)
+    outcome = command("show", "--config", "my.yaml")
+    assert outcome.status == 2 and "my.yaml" in outcome.err and answer in outcome.err
+
+
 def test_the_command_line_wins_over_a_file_of_settings(teacher):
     file = f"experiment={teacher}/config.yaml"
     config = load_config([file, "method=minillm", "runtime=cpu", "data.seed=3"])
