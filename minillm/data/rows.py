@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from minillm.compat import hub
 from minillm.errors import InputError, first_line
 
 Rows = Iterator[tuple[str, dict]]  # location of a row, and its columns
@@ -143,6 +144,7 @@ def kind_of(path: Path) -> str:
 
 def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
     """The split `name` of a Hub data set, which `data.SPLIT` names."""
+    hub.prepare(path)
     import datasets
 
     try:

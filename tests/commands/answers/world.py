@@ -14,11 +14,12 @@ from tests.conftest import rows, write_jsonl
 def make_world(folder: Path, teacher: Path) -> None:
     """Fill a folder: `my_data` (30 training and 10 test inputs), the run `runs/teacher`, models.
 
-    The folder `formats` has the files of `formats.py`.
+    The folder `a=b` is empty. The folder `formats` has the files of `formats.py`.
     """
     (folder / "my_data").mkdir()
     write_jsonl(folder / "my_data/train.jsonl", rows(30))
     write_jsonl(folder / "my_data/test.jsonl", rows(40)[30:])
+    (folder / "a=b").mkdir()
     shutil.copytree(teacher, folder / "runs/teacher")
     formats.write_files(folder / "formats")
     add_outputs(folder)
