@@ -21,6 +21,12 @@ ROWS = {
     "empty_turn": {"messages": [USER, {"role": "assistant", "content": " "}]},
     "text_of_messages": {"messages": "Hi"},
 }
+NOTES = {
+    "array.jsonl": "the file is a JSON array",
+    "lines.json": "the file has one object per line",
+    "text.parquet": "the file is a text",
+    "notes.txt": "the file is a text",
+}
 
 
 def write_files(folder: Path) -> None:
@@ -34,102 +40,109 @@ def write_files(folder: Path) -> None:
     (folder / "notes.txt").write_text("Who?\n")
 
 
-def read(name: str, *settings: str, kind: str = "chat") -> str:
-    """The command that shows the data of a file in the folder `formats`."""
-    return " ".join(["data", f"data={kind}", f"data.path=formats/{name}", *settings])
+def case(name: str, answer: str, kind: str = "chat") -> Case:
+    """The command that shows the data of a file in the folder `formats`, and its answer."""
+    row = ROWS.get(Path(name).stem)
+    note = f"the row: `{json.dumps(row)}`" if row else NOTES[name]
+    return Case(f"data data={kind} data.path=formats/{name}", answer, note=note)
 
 
 NEITHER = "'instruction' and 'prompt' are both missing or empty, and one of the two is required"
 
 CASES = [
-    Case(
-        read("questions.jsonl", kind="files"),
+    case(
+        "questions.jsonl",
         f"minillm: formats/questions.jsonl, line 1: {NEITHER}. The columns of the row are "
         "'question', 'answer'. Correct the row, or set data.columns.instruction=question "
         "data.columns.references=answer to read 'question' and 'answer'.",
+        kind="files",
     ),
-    Case(
-        read("completions.jsonl", kind="files"),
+    case(
+        "completions.jsonl",
         "minillm: formats/completions.jsonl, line 1: the field 'output' is missing or null. The "
         "columns of the row are 'prompt', 'completion'. Correct the row, or set "
         "data.columns.references=completion to read 'completion' as the response to the ready "
         "prompt 'prompt' (and data.columns.instruction=prompt to apply a template to 'prompt').",
+        kind="files",
     ),
-    Case(
-        read("responses.jsonl", kind="files"),
+    case(
+        "responses.jsonl",
         "minillm: formats/responses.jsonl, line 1: the field 'output' is missing or null. ... "
         "Correct the row, or set data.columns.references=response to read 'instruction' and "
         "'response'.",
+        kind="files",
     ),
-    Case(
-        read("preferences.jsonl"),
+    case(
+        "preferences.jsonl",
         f"minillm: formats/preferences.jsonl, line 1: {NEITHER}. ... Correct the row, or set "
         "data.columns.messages=chosen to read the conversation in 'chosen'.",
     ),
-    Case(
-        read("texts.jsonl", kind="files"),
+    case(
+        "texts.jsonl",
         f"minillm: formats/texts.jsonl, line 1: {NEITHER}. The columns of the row are 'text'. "
         "Correct the row, or divide 'text' into 'prompt' and 'output'.",
+        kind="files",
     ),
-    Case(
-        read("turns.jsonl", kind="files"),
+    case(
+        "turns.jsonl",
         "minillm: formats/turns.jsonl, line 1: the prompt is a conversation of 3 messages (user, "
         "assistant, user), but the template alpaca renders one message of the user, with or "
         "without a system message before it. Set data.template=chat, which needs a tokenizer with "
         "a chat template.",
+        kind="files",
     ),
-    Case(
-        read("no_response.jsonl"),
+    case(
+        "no_response.jsonl",
         "minillm: formats/no_response.jsonl, line 1: 'messages' holds no message of the assistant "
         "after a message of the user, so that there is no response. ...",
     ),
-    Case(
-        read("two_responses.jsonl"),
+    case(
+        "two_responses.jsonl",
         "minillm: formats/two_responses.jsonl, line 1: the response is in 'output', so that the "
         "last message of 'messages' must be the user's, not the assistant's. ...",
     ),
-    Case(
-        read("tools.jsonl"),
+    case(
+        "tools.jsonl",
         "minillm: formats/tools.jsonl, line 1: message 2 of 'messages' has the role 'tool'. "
         "Allowed: system, user, assistant, human, gpt. Calls of tools cannot be read. ...",
     ),
-    Case(
-        read("keys.jsonl"),
+    case(
+        "keys.jsonl",
         "minillm: formats/keys.jsonl, line 1: message 2 of 'messages' is the object "
         "{'speaker': 'assistant', 'text': 'Hello'}, but a message is an object with 'role' and "
         "'content', or with 'from' and 'value'. ...",
     ),
-    Case(
-        read("parts.jsonl"),
+    case(
+        "parts.jsonl",
         "minillm: formats/parts.jsonl, line 1: the content of message 2 of 'messages' must be a "
         "text, not list. ...",
     ),
-    Case(
-        read("empty_turn.jsonl"),
+    case(
+        "empty_turn.jsonl",
         "minillm: formats/empty_turn.jsonl, line 1: message 2 of 'messages' (role 'assistant') is "
         "empty. ...",
     ),
-    Case(
-        read("text_of_messages.jsonl"),
+    case(
+        "text_of_messages.jsonl",
         "minillm: formats/text_of_messages.jsonl, line 1: 'messages' must be a list of at least "
         'one message, such as {"role": "user", "content": "Hi"}. ...',
     ),
-    Case(
-        read("array.jsonl"),
+    case(
+        "array.jsonl",
         "minillm: formats/array.jsonl, line 1: the value is a list. If the file is one JSON array "
         "of objects, set data.kind=json.",
     ),
-    Case(
-        read("lines.json"),
+    case(
+        "lines.json",
         "minillm: formats/lines.json, line 2: not valid JSON (Extra data at column 1). The file "
         "must be one JSON array of objects. For one object per line, set data.kind=jsonl.",
     ),
-    Case(
-        read("text.parquet"),
+    case(
+        "text.parquet",
         "minillm: formats/text.parquet is not a valid parquet file: ... Give another file.",
     ),
-    Case(
-        read("notes.txt"),
+    case(
+        "notes.txt",
         "minillm: the ending of formats/notes.txt does not say which format the file has. Known "
         "endings: .jsonl, .json, .csv, .parquet. Rename the file, or name the format, such as "
         "data.kind=jsonl.",
