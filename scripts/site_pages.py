@@ -38,8 +38,10 @@ def site_path(path: str) -> str:
         return PAGES[path]
     if folder in ("docs", "results") and (ROOT / path).is_file():
         return rest if folder == "docs" else path
+    if not (ROOT / path).exists():
+        raise SiteError(f"there is no file {path}. Correct the link.")
     raise SiteError(
-        f"{path} is not on the site, which has files of docs/ and results/, and "
+        f"{path} is not on the site, which has the files of docs/ and results/, and "
         f"{' and '.join(PAGES)}. Name other files without a link."
     )
 
