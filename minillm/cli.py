@@ -4,6 +4,7 @@ A verb imports its libraries when it runs, so `--help` and errors appear without
 """
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.errors import InputError, Stopped, TrainingError
+from minillm.errors import InputError, Stopped, TrainingError, WriteError
 from minillm.version import version_text
 
 OVERRIDES = """\
@@ -27,8 +28,9 @@ On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... 
 docs/distributed.md). On one device no launcher is needed.
 minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
 
-Exit status: 0 done, 2 wrong input, 3 training cannot continue, 75 stopped by SIGTERM or SIGUSR1,
-130 stopped by Ctrl-C. A stopped training writes a checkpoint, from which resume=auto continues.
+Exit status: 0 done, 2 wrong input, 3 training cannot continue, 74 a file could not be written,
+75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C, 141 the reader of the output has ended (as
+in `| head`). A stopped training writes a checkpoint, from which resume=auto continues.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -37,6 +39,8 @@ EXAMPLES = """\
   minillm evaluate runs/minillm
   minillm report runs --output results/mine
 """
+# The disk or the quota is full, a file is too large, or the disk can only be read.
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 class ShowVersion(argparse.Action):
@@ -125,7 +129,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         return
     if arguments.verb == "evaluate":
-        from minillm.commands.evaluate import evaluate_model
+        from minillm.commands.evaluate import evaluate_models
 
         overrides = [text for text in arguments.arguments if "=" in text]
         models = [text for text in arguments.arguments if "=" not in text]
@@ -133,8 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise InputError(
                 "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
             )
-        for model in models:
-            evaluate_model(model, overrides)
+        evaluate_models(models, overrides)
         return
     if arguments.verb == "generate":
         from minillm.commands.generate import generate_responses
@@ -154,7 +157,7 @@ def run(arguments: argparse.Namespace) -> None:
         show_data(config, arguments.export)
 
 
-def print_error(error: Exception) -> None:
+def print_error(error: Exception | str) -> None:
     """Print an error once, even if all processes of a launcher raise it."""
     text, rank = f"minillm: {error}", os.environ.get("RANK", "0")
     if rank != "0":
@@ -165,15 +168,30 @@ def print_error(error: Exception) -> None:
     print(text, file=sys.stderr)
 
 
+def discard_output() -> None:
+    """Discard the buffered standard output. Otherwise Python reports its error again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. OVERRIDES lists the exit statuses."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
         run(parse(arguments))
-    except (InputError, TrainingError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        print_error(f"{error.filename or 'the output'} could not be written: {error.strerror}.")
+        discard_output()
+        sys.exit(WriteError.status)
+    except (InputError, TrainingError, WriteError) as error:
         print_error(error)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+        sys.exit(error.status)
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":  # all processes stop together
             print(f"minillm: {stop}", file=sys.stderr)

@@ -68,8 +68,9 @@ class TeacherConfig(ModelConfig):
 class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
-    name: str = "embedded"  # names the result files
-    kind: str = setting("embedded", choices=("embedded", "jsonl", "csv", "hub"))
+    name: str = "data"  # names the result files
+    # null: no data are named, which is allowed only where none are read.
+    kind: str | None = setting(None, choices=("embedded", "jsonl", "csv", "hub"))
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
@@ -83,7 +84,7 @@ class DataConfig:
             "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
         ),
     )  # fmt: skip
-    template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
+    template: str = setting("plain", choices=("alpaca", "plain", "chat"))
     # Template of the prompt that the teacher reads; null: the teacher reads the student's prompt.
     teacher_template: str | None = setting(
         None, choices=("alpaca", "plain", "chat", "demonstration")
@@ -126,6 +127,11 @@ class MethodConfig:
     def samples_teacher(self) -> bool:
         """Whether responses are sampled from the teacher."""
         return False
+
+    @property
+    def response_file(self) -> str | None:
+        """The file of the responses that the teacher writes before the training, if any."""
+        return None
 
     @property
     def needs_teacher(self) -> bool:
@@ -193,6 +199,10 @@ class TokenLossConfig(MethodConfig):
     @property
     def samples_teacher(self) -> bool:
         return self.source == "teacher"
+
+    @property
+    def response_file(self) -> str | None:
+        return self.file if self.source == "teacher" else None
 
     @property
     def follows_a_schedule(self) -> bool:

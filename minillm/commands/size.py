@@ -27,7 +27,8 @@ def with_settings_for_size(config: Config) -> Config:
     values = {}
     if reached:
         entry = max(reached, key=lambda entry: entry.at_least)
-        chosen = {"lr": entry.lr, "epochs": entry.epochs}
+        # Without `training.epochs`, the command line sets the number of steps.
+        chosen = {"lr": entry.lr, "epochs": training.epochs and entry.epochs}
         values = {name: value for name, value in chosen.items() if value is not None}
     training = replace(training, by_size=[], **values)
     log.info(

@@ -181,6 +181,23 @@ def _dtype(name: str) -> torch.dtype | str:
     return name if name == "auto" else getattr(torch, name)
 
 
+@torch.no_grad()
+def check_finite(model: LanguageModel) -> None:
+    """Refuse a model whose weights are not finite numbers.
+
+    Raises:
+        InputError: the message names the model and the first such weight.
+    """
+    for name, weight in model.module.named_parameters():
+        # A sum in float32 needs no further memory, and shows nearly always that all are finite.
+        if not weight.sum(dtype=torch.float32).isfinite() and not weight.isfinite().all():
+            count = int((~weight.isfinite()).sum())
+            raise InputError(
+                f"{model.module.name_or_path}: {count} of {weight.numel()} numbers in {name} are "
+                f"NaN or infinite. Use another checkpoint of the model."
+            )
+
+
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:
     """Check that a model has positions for sequences of `length` tokens.
 

@@ -5,11 +5,15 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data
+from tests.commands.answers import data, outputs, results
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
 
-TABLES = {"Data": data.CASES}
+TABLES = {
+    "Data": data.CASES,
+    "Outputs": outputs.CASES,
+    "Wrong results": results.CASES,
+}
 
 
 @pytest.fixture(scope="module")
