@@ -1,5 +1,5 @@
-# Sourced by the other scripts. Creates .venv if it is missing, installs the pinned packages, and
-# activates .venv. PYTHON sets the interpreter (3.11 or newer).
+# Creates .venv if it is missing, and installs the pinned packages: `bash scripts/install.sh`. The other
+# scripts source this file, which then also activates .venv. PYTHON sets the interpreter (3.11 or newer).
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ ! -x .venv/bin/python ]; then
     echo "== Creating .venv with ${PYTHON:-python3}"
