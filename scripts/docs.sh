@@ -6,7 +6,7 @@
 set -euo pipefail
 source "$(dirname "$0")/install.sh"
 install docs
-python scripts/site_pages.py build/pages
+python scripts/site_pages.py
 zensical build --clean --strict
 if grep -rnoE '<(script|link|img|iframe)[^>]* (src|href)="(https?:)?//[^"]*"' build/site --include='*.html'; then
     echo "docs.sh: these elements load files from other servers." >&2

@@ -1,4 +1,4 @@
-"""Collects the pages of the documentation site: `python scripts/site_pages.py FOLDER`.
+"""Collects the pages of the documentation site in build/pages: `python scripts/site_pages.py`.
 
 The site has the pages of docs/, the reports of results/, the source of `minillm/config.py` as the
 page of settings, and one API page per package. Links between these files work on GitHub with the
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES_FOLDER = ROOT / "build" / "pages"  # the `docs_dir` of zensical.toml
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 # Files of the checkout that have a page of another name.
 PAGES = {"README.md": "index.md", "minillm/config.py": "settings.md"}
@@ -131,7 +132,6 @@ def collect(folder: Path) -> None:
     Raises:
         SiteError: a link leads to a file that is not on the site, or the navigation is wrong.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     for file in [*ROOT.glob("docs/**/*"), *ROOT.glob("results/**/*")]:
         path = file.relative_to(ROOT).as_posix()
         if file.is_file():
@@ -150,6 +150,7 @@ def collect(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        collect(Path(sys.argv[1]))
+        shutil.rmtree(PAGES_FOLDER, ignore_errors=True)
+        collect(PAGES_FOLDER)
     except SiteError as error:
         sys.exit(f"site_pages.py: {error}")

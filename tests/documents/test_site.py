@@ -1,8 +1,6 @@
 """The pages of the documentation site: links, navigation and API pages."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -14,8 +12,7 @@ from tests.documents.reading import ROOT, links
 def site(tmp_path_factory):
     """The folder of all pages, as scripts/docs.sh makes it."""
     folder = tmp_path_factory.mktemp("site") / "pages"
-    script = ROOT / "scripts" / "site_pages.py"
-    subprocess.run([sys.executable, script, folder], check=True)
+    site_pages.collect(folder)
     return folder
 
 
