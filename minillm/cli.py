@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command `minillm`: train, evaluate, generate, data, report. `commands/` holds the verbs.
 
 A verb imports its libraries when it runs, so `--help` and errors appear without delay.
@@ -13,7 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.errors import InputError, Stopped, TrainingError, WriteError
+from minillm.arguments import Parser, sort_words
+from minillm.completion import complete, complete_experiment, complete_word
+from minillm.config_files import GROUP_NAMES
+from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
+from minillm.folders import expand_home
 from minillm.version import version_text
 
 OVERRIDES = """\
@@ -24,6 +29,11 @@ A setting is key=value. group=file selects a file of configs/:
   method.divergence=jsd  method.parameters.beta=0.1  method.alpha=0.1  training.lr=1e-4
   output=FOLDER                 the folder of the run; overwrite=true replaces another run
   resume=auto                   continue from the newest checkpoint; or resume=CHECKPOINT
+  dry_run=true                  train, evaluate: check and print everything, write nothing
+A text is taken as it is written (quotes around the whole text are removed, ~ is the home folder);
+lists [1,2] and mappings {a:1} follow Hydra's grammar. A word with a / before its = is a folder.
+Words and options may have any order.
+
 On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
 minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
@@ -51,10 +61,10 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all verbs and their arguments."""
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command, and the parsers of its verbs."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="minillm",
         description="Distil language models: MiniLLM (arXiv 2306.08543), GKD, KD, SeqKD, SFT.",
         epilog=f"{OVERRIDES}\nExamples:\n{EXAMPLES}\n`minillm VERB --help` explains a verb.",
@@ -63,29 +73,46 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=ShowVersion, nargs=0, help="version and git revision")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, text: str) -> argparse.ArgumentParser:
-        return verbs.add_parser(
+    def verb(name: str, text: str, words: str, help_text: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(
             name, help=text, description=text, epilog=OVERRIDES, formatter_class=raw
         )
+        action = command.add_argument("words", nargs="*", metavar=words, help=help_text)
+        action.completer = complete_word
+        return command
 
     model = "the folder of a run, the folder of a causal LM, or a Hub name"
-    train = verb("train", "Train a student (or a teacher) by a method.")
-    evaluate = verb("evaluate", "Score models on a data set: ROUGE-L, exact match, reverse KL, ...")
-    evaluate.add_argument("arguments", nargs="+", metavar="MODEL | key=value",
-                          help=f"{model}; one or more, and settings")  # fmt: skip
-    generate = verb("generate", "Print a model's responses as JSON lines.")
-    generate.add_argument("model", help=model)
+    train = verb("train", "Train a student (or a teacher) by a method.", "key=value", "settings")
+    evaluate = verb(
+        "evaluate", "Score models on a data set: ROUGE-L, exact match, reverse KL, ...",
+        "MODEL | key=value", f"{model}; one or more, and settings",
+    )  # fmt: skip
+    generate = verb("generate", "Print a model's responses as JSON lines.", "MODEL | key=value",
+                    f"{model}; and settings")  # fmt: skip
     generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
                           "(repeatable); by default, the inputs of the test split")  # fmt: skip
-    data = verb("data", "Show a data set as training reads it, and export it as jsonl.")
+    data = verb("data", "Show a data set as training reads it, and export it as jsonl.",
+                "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
-    for command in (train, generate, data):
-        command.add_argument("overrides", nargs="*", metavar="key=value", help="settings")
+    show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
+    for command in (train, evaluate, generate, data, show):
+        command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
+                             "runs/x/config.yaml or a file of `minillm copy`; further settings "
+                             "win. The same as experiment=./FILE.yaml")  # fmt: skip
+    listing = verbs.add_parser("list", help="List experiments, methods, data and models.")
+    listing.add_argument("group", nargs="?", choices=GROUP_NAMES, help="only this group")
+    copy = verbs.add_parser("copy", help="Copy the settings of an experiment to a file to edit.")
+    copy.add_argument("experiment", help="such as embedded/minillm").completer = complete_experiment
+    copy.add_argument("file", metavar="FILE.yaml", help="a new file, for --config FILE.yaml")
+    _add_report(verbs)
+    return top, verbs.choices
+
+
+def _add_report(verbs: argparse._SubParsersAction) -> None:
     report = verbs.add_parser("report", help="Write tables and figures from result files.")
-    report.add_argument("paths", nargs="+", type=Path, metavar="PATH",
-                        help="runs, folders of runs, result files, or the results.json of an "
-                        "earlier report")  # fmt: skip
-    report.add_argument("--output", required=True, type=Path, help="folder, such as results/mine")
+    report.add_argument("words", nargs="*", metavar="PATH", help="runs, folders of runs, result "
+                        "files, or the results.json of an earlier report")  # fmt: skip
+    report.add_argument("--output", required=True, help="folder, such as results/mine")
     report.add_argument("--title", help="heading of the table")
     report.add_argument("--metric", action="append", metavar="NAME", help="a metric for tables and "
                         "figures, such as exact_match (repeatable); by default rougeL")  # fmt: skip
@@ -93,68 +120,79 @@ def parser() -> argparse.ArgumentParser:
                         "training.png, such as loss (repeatable)")  # fmt: skip
     report.add_argument("--against", metavar="METHOD", help="the method to compare with all others;"
                         " by default minillm, or the best student without it")  # fmt: skip
-    report.add_argument("--diversity", nargs="+", type=float, metavar="SHARE", help="diversities "
-                        "at which frontiers are compared, such as 0.8 0.9; by default a few round "
-                        "numbers that all methods have")  # fmt: skip
-    return top
+    report.add_argument("--diversity", nargs="+", metavar="SHARE", help="diversities at which "
+                        "frontiers are compared, such as 0.8 0.9; by default a few round numbers "
+                        "that all methods have")  # fmt: skip
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line. Settings may follow options, which argparse alone refuses."""
-    top = parser()
-    parsed, rest = top.parse_known_args(arguments)
-    settings = [text for text in rest if "=" in text and not text.startswith("-")]
-    if len(settings) < len(rest) or (rest and not hasattr(parsed, "overrides")):
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
-    if settings:
-        parsed.overrides += settings
+    """Read the command line. Models, settings and options may have any order.
+
+    Raises:
+        InputError: an option is unknown, or a verb has too few or too many models or files.
+    """
+    top, verbs = parsers()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    verb = arguments[0] if arguments else ""
+    if verb.startswith("-"):
+        return top.parse_args(arguments)  # ends the command, with help, version or an error
+    if not verb:
+        raise InputError(f"no verb is given. Give one of {', '.join(verbs)}. See `minillm --help`.")
+    if verb not in verbs:
+        raise unknown_name("verb", verb, verbs)
+    parsed = verbs[verb].parse_intermixed_args(arguments[1:], argparse.Namespace(verb=verb))
+    if "words" in parsed:
+        sort_words(parsed)
     return parsed
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run one verb."""
-    if arguments.verb == "report":
-        from minillm.reporting.report import write_report
+    match arguments.verb:
+        case "report":
+            from minillm.reporting.report import write_report
 
-        print(
-            write_report(
-                arguments.paths,
-                arguments.output,
-                title=arguments.title,
-                metrics=arguments.metric,
-                curves=arguments.curve,
-                against=arguments.against,
-                diversities=arguments.diversity,
+            print(
+                write_report(
+                    [Path(expand_home(path)) for path in arguments.paths],
+                    Path(expand_home(arguments.output)),
+                    title=arguments.title,
+                    metrics=arguments.metric,
+                    curves=arguments.curve,
+                    against=arguments.against,
+                    diversities=arguments.diversity,
+                )
             )
-        )
-        return
-    if arguments.verb == "evaluate":
-        from minillm.commands.evaluate import evaluate_models
+        case "list":
+            from minillm.commands.catalogue import print_catalogue
 
-        overrides = [text for text in arguments.arguments if "=" in text]
-        models = [text for text in arguments.arguments if "=" not in text]
-        if not models:
-            raise InputError(
-                "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
-            )
-        evaluate_models(models, overrides)
-        return
-    if arguments.verb == "generate":
-        from minillm.commands.generate import generate_responses
+            print_catalogue(arguments.group)
+        case "copy":
+            from minillm.commands.copy_experiment import copy_experiment
 
-        generate_responses(arguments.model, arguments.prompt, arguments.overrides)
-        return
-    from minillm.compose import load_config
+            copy_experiment(arguments.experiment, Path(expand_home(arguments.file)))
+        case "show":
+            from minillm.commands.show import show_settings
 
-    config = load_config(arguments.overrides)
-    if arguments.verb == "train":
-        from minillm.commands.train import train
+            show_settings(arguments.overrides)
+        case "evaluate":
+            from minillm.commands.evaluate import evaluate_models
 
-        train(config)
-    else:
-        from minillm.commands.data import show_data
+            evaluate_models(arguments.models, arguments.overrides)
+        case "generate":
+            from minillm.commands.generate import generate_responses
 
-        show_data(config, arguments.export)
+            generate_responses(arguments.models[0], arguments.prompt, arguments.overrides)
+        case "train":
+            from minillm.commands.train import train
+            from minillm.compose import load_config
+
+            train(load_config(arguments.overrides))
+        case "data":
+            from minillm.commands.data import show_data
+            from minillm.compose import load_config
+
+            show_data(load_config(arguments.overrides), arguments.export)
 
 
 def print_error(error: Exception | str) -> None:
@@ -178,6 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("minillm").setLevel(logging.INFO)
     try:
+        if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
+            complete(parsers()[0])
         run(parse(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
@@ -199,3 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("minillm: interrupted. The existing checkpoints are complete.", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,35 +1,59 @@
 """Composes one typed `Config` from `configs/` and the command line, with Hydra.
 
 An override sets a value (`method.alpha=0.1`) or selects a file of a group (`method=kd`, `data=e2e`,
-`experiment=embedded/minillm`). An unknown name is refused with the nearest valid name.
+`experiment=embedded/minillm`, or a file of settings: `experiment=./my.yaml`). An unknown name is
+refused with the nearest valid name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from minillm.config import METHOD_CONFIGS, Config
 from minillm.config_checks import validate
-from minillm.errors import InputError, first_line, unknown_name
+from minillm.config_files import CONFIGS, group_file, groups, presets
+from minillm.errors import InputError, first_line, unknown_file, unknown_name
 from minillm.files import write_text
+from minillm.overrides import Override, fitting, parse_override
+from minillm.setting_types import is_section
 from minillm.settings import check_used, dotted
+from minillm.settings_file import SettingsFile, is_settings_file, read_settings_file
+
+COMMAND_LINE = "command line"
 
 
-def configs_folder() -> Path:
-    """The folder configs/: in the package if a wheel is installed, else beside the package."""
-    packaged = Path(__file__).with_name("configs")
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "configs"
+@dataclass(frozen=True)
+class Composition:
+    """Settings that are composed, but not yet checked.
 
+    Attributes:
+        config: all settings.
+        selections: the selected file of each group, such as `{"method": "kd"}`.
+        origins: where a setting was set: the command line, or a file of settings. Settings that
+            are not in it have the values of `configs/` or of `minillm/config.py`.
+    """
 
-CONFIGS = configs_folder()
+    config: DictConfig
+    selections: dict[str, str]
+    origins: dict[str, str]
+
+    def typed(self) -> Config:
+        """The settings as dataclasses.
+
+        Raises:
+            InputError: a value refers to a setting that does not exist.
+        """
+        try:
+            return OmegaConf.to_object(self.config)
+        except OmegaConfBaseException as error:
+            raise InputError(f"{_message(error)}.") from error
 
 
 def register_schemas() -> None:
@@ -46,6 +70,12 @@ OPEN_SECTIONS = ("data.columns.", "method.parameters.")
 # Sections that `evaluate` and `generate` take from the run that trained the model.
 SAVED_SECTIONS = ("data", "teacher", "evaluation", "runtime")
 
+# Settings of which exactly one is used. If the command line sets one of them, the other is null.
+ALTERNATIVES = (
+    ("training.steps", "training.epochs"),
+    ("student.path", "student.architecture"),
+)
+
 
 def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     """Compose, check and return the settings of a command.
@@ -59,58 +89,140 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
         InputError: an override is malformed, its name is unknown, its value has the wrong type, or
             settings contradict each other.
     """
-    register_schemas()
-    if not CONFIGS.is_dir():
-        raise InputError(f"{CONFIGS} is missing: install MiniLLM again (pip install .).")
-    selections, values = _parse(overrides)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = _compose([override.input_line for override in selections])
-    keys = list(dotted(OmegaConf.to_container(config)))
-    selected_groups = {override.key_or_group for override in selections}
-    try:
-        OmegaConf.set_struct(config, False)  # the types still refuse unknown settings
-        for section in SAVED_SECTIONS if saved else ():
-            if not selected_groups & {section, "experiment"}:
-                config[section] = OmegaConf.merge(config[section], saved[section])
-        for override in values:
-            key = override.key_or_group
-            if key not in keys and not key.startswith(OPEN_SECTIONS):
-                raise _unknown_setting(key, keys)
-            if key == "method.name" and override.value() in groups()["method"]:
-                raise InputError(
-                    f"method.name={override.value()} sets only the name of the method in tables. "
-                    f"To select the method, write method={override.value()}."
-                )
-            _set_value(config, override)
-        typed = OmegaConf.to_object(config)
-        _prefer_the_command_line(typed, values)
-    except OmegaConfBaseException as error:
-        raise InputError(f"{_message(error)}.") from error
+    composition = compose_settings(overrides, saved)
+    typed = composition.typed()
+    of_command_line = {
+        name for name, origin in composition.origins.items() if origin == COMMAND_LINE
+    }
+    _prefer_the_command_line(typed, of_command_line)
     validate(typed)
-    check_used(typed, (override.key_or_group for override in values))
+    check_used(typed, of_command_line)
     return typed
 
 
-def _set_value(config: DictConfig, override: Override) -> None:
-    """Set one value. The message of a wrong type names the whole override."""
-    key = override.key_or_group
+def compose_settings(overrides: Sequence[str], saved: dict | None = None) -> Composition:
+    """Compose the settings of a command, as `load_config` describes, without checking ranges.
+
+    Raises:
+        InputError: an override is malformed, its name is unknown, or its value has the wrong type.
+    """
+    register_schemas()
+    if not CONFIGS.is_dir():
+        raise InputError(f"{CONFIGS} is missing: install MiniLLM again (pip install .).")
+    selections, values, file = _read_overrides(overrides)
+    all_selections = (file.selections if file else {}) | selections
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = _compose([f"{group}={name}" for group, name in all_selections.items()])
+    keys, origins = list(dotted(OmegaConf.to_container(config))), {}
+    OmegaConf.set_struct(config, False)  # the types still refuse unknown settings
     try:
-        OmegaConf.update(config, key, override.value())
+        for section in SAVED_SECTIONS if saved else ():
+            if not selections.keys() & {section, "experiment"} and not file:
+                config[section] = OmegaConf.merge(config[section], saved[section])
+    except OmegaConfBaseException as error:
+        raise InputError(f"{_message(error)}.") from error
+    for override in _not_replaced(file, selections) if file else ():
+        _set(config, override, keys)
+        origins[override.key] = file.name
+    for override in values:
+        _set(config, override, keys)
+        _check_name(override)
+        origins |= dict.fromkeys(_settings_in(override), COMMAND_LINE)
+    _clear_alternatives(config, origins)
+    return Composition(config, all_selections, origins)
+
+
+def _read_overrides(
+    overrides: Sequence[str],
+) -> tuple[dict[str, str], list[Override], SettingsFile | None]:
+    """The selections and the values of the command line, and its file of settings, if any."""
+    files, selections, values, file = groups(), {}, [], None
+    for text in overrides:
+        override = parse_override(text, files)
+        group, name = override.key, override.value
+        if group not in files:
+            values.append(override)
+        elif group == "experiment" and is_settings_file(name):
+            file = read_settings_file(name)
+        elif name in files[group]:
+            selections[group] = name
+        else:
+            raise unknown_file(group, str(name), files[group])
+    if file and "experiment" in selections:
+        raise InputError(
+            f"experiment={selections['experiment']} and the file {file.name} are both given. "
+            f"Leave one of them out, or write `experiment: {selections['experiment']}` into the "
+            f"file."
+        )
+    return selections, values, file
+
+
+def _not_replaced(file: SettingsFile, selections: dict[str, str]) -> list[Override]:
+    """The settings of a file, without those of the files that the command line selects.
+
+    A file of data, method or model replaces the whole section. A file of runtime replaces only the
+    settings that it names, because it says nothing about the seed.
+    """
+    replaced = {"student" if group == "model" else group for group in selections}
+    if "runtime" in replaced:
+        content = yaml.safe_load(group_file("runtime", selections["runtime"]).read_text("utf-8"))
+        replaced = replaced - {"runtime"} | {f"runtime.{name}" for name in content}
+    starts = tuple(f"{name}." for name in replaced)
+    return [value for value in file.values if not f"{value.key}.".startswith(starts)]
+
+
+def _set(config: DictConfig, override: Override, keys: Sequence[str]) -> None:
+    """Set one value.
+
+    Raises:
+        InputError: the setting is unknown, or the value has the wrong type. The message names the
+            setting as it was written.
+    """
+    key = override.key
+    if key not in keys and not key.startswith(OPEN_SECTIONS):
+        raise _unknown_setting(key, keys)
+    try:
+        OmegaConf.update(config, key, fitting(key, override.value))
     except OmegaConfBaseException as error:
         text = _message(error)
-        where = "" if text.startswith(key) else f"{override.input_line}: "
+        where = "" if text.startswith(key) else f"{override.text}: "
         raise InputError(
             f"{where}{text}. The types of all settings are in minillm/config.py."
         ) from error
 
 
-def _prefer_the_command_line(config: Config, values: Sequence[Override]) -> None:
+def _prefer_the_command_line(config: Config, names: Collection[str]) -> None:
     """Remove values from `training.by_size` that the command line sets for students of any size."""
-    settings = dotted({override.key_or_group: override.value() for override in values})
     for entry in config.training.by_size:
         for name in ("lr", "epochs"):
-            if f"training.{name}" in settings:
+            if f"training.{name}" in names:
                 setattr(entry, name, None)
+
+
+def _settings_in(override: Override) -> list[str]:
+    """The settings that an override sets: several for a section, such as training={lr:1e-5}."""
+    if isinstance(override.value, Mapping) and is_section(override.key):
+        return list(dotted({override.key: override.value}))
+    return [override.key]
+
+
+def _check_name(override: Override) -> None:
+    """Refuse the name of a method if its value looks like the selection of a method."""
+    if override.key == "method.name" and override.value in groups()["method"]:
+        raise InputError(
+            f"method.name={override.value} sets only the name of the method in tables. "
+            f"To select the method, write method={override.value}."
+        )
+
+
+def _clear_alternatives(config: DictConfig, origins: dict[str, str]) -> None:
+    """Set the alternative of a setting of the command line to null, see `ALTERNATIVES`."""
+    given = {key for key, origin in origins.items() if origin == COMMAND_LINE}
+    for pair in ALTERNATIVES:
+        for key, other in (pair, pair[::-1]):
+            if key in given and other not in given and OmegaConf.select(config, key) is not None:
+                OmegaConf.update(config, other, None)
+                origins[other] = f"{COMMAND_LINE}, by {key}"
 
 
 def _compose(selections: Sequence[str]) -> DictConfig:
@@ -126,43 +238,6 @@ def _message(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     keys = [line.partition(":")[2].strip() for line in lines if line.startswith("full_key")]
     return (f"{keys[0]}: " if keys else "") + lines[0].rstrip(".")
-
-
-def groups() -> dict[str, list[str]]:
-    """The files of each config group: {"method": ["kd", ...], ...}."""
-    files: dict[str, list[str]] = {}
-    for path in sorted(CONFIGS.rglob("*.yaml")):
-        relative = path.relative_to(CONFIGS).with_suffix("")
-        is_group = relative.parts[0] != "accelerate"  # these files are for `accelerate launch`
-        if len(relative.parts) > 1 and is_group and not relative.name.startswith("_"):  # _: shared
-            files.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
-    return files
-
-
-def _parse(overrides: Sequence[str]) -> tuple[list[Override], list[Override]]:
-    """Split overrides into selections of a group's file and settings of a value."""
-    files, selections, values = groups(), [], []
-    parser = OverridesParser.create()
-    for text in overrides:
-        malformed = InputError(
-            f"{text!r} is not an override. Write key=value, such as method.alpha=0.1 or "
-            f"evaluation.seeds=[1,2], or group=file, such as experiment=embedded/minillm."
-        )
-        try:
-            override = parser.parse_override(text)
-        except HydraException as error:
-            raise malformed from error
-        plain = override.type is OverrideType.CHANGE and not override.package
-        if not plain or override.is_sweep_override():
-            raise malformed
-        group = override.key_or_group
-        if group not in files:
-            values.append(override)
-            continue
-        if override.value() not in files[group]:
-            raise unknown_name(group, str(override.value()), files[group])
-        selections.append(override)
-    return selections, values
 
 
 def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
@@ -183,13 +258,6 @@ def _unknown_setting(key: str, keys: Sequence[str]) -> InputError:
         known for known in keys if known.startswith(start) and known.count(".") == start.count(".")
     ]
     return unknown_name("setting", key, same_section)
-
-
-def presets(schema: str) -> list[str]:
-    """The methods whose file in configs/method uses this schema."""
-    files = sorted((CONFIGS / "method").glob("*.yaml"))
-    contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    return [name for name, file in contents.items() if f"schema_{schema}" in file["defaults"]]
 
 
 def write_config(config: Config, path: Path) -> None:

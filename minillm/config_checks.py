@@ -14,6 +14,7 @@ from minillm.config import (
     TrainingConfig,
 )
 from minillm.errors import InputError
+from minillm.folders import missing_folder, names_a_folder
 from minillm.settings import check_multiples, check_rules, require
 
 
@@ -27,10 +28,14 @@ def _validate_models(config: Config) -> None:
     if student.path is not None and student.architecture is not None:
         raise InputError(
             f"student.path={student.path} and student.architecture={student.architecture} are both "
-            f"set: a model is either loaded or built. Set one of them to null."
+            f"set: a model is either loaded or built. Leave one of them out, or set it to null."
         )
-    divides = student.hidden_size % student.heads == 0
-    require(divides, "student.heads", student.heads, f"a divisor of {student.hidden_size}")
+    if student.hidden_size % student.heads:
+        raise InputError(
+            f"student.hidden_size={student.hidden_size} cannot be divided by "
+            f"student.heads={student.heads}. Change one of them: student.heads must be a divisor "
+            f"of {student.hidden_size}."
+        )
     for section, model in (("student", student), ("teacher", teacher)):
         _validate_path(f"{section}.path", model.path)
         _validate_path(f"{section}.tokenizer", model.tokenizer)
@@ -40,11 +45,14 @@ def _validate_models(config: Config) -> None:
 
 def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
     if (teacher.kind == "ensemble") != bool(teacher.members):
+        if teacher.members:
+            raise InputError(
+                f"teacher.members is set, but teacher.kind is {teacher.kind}. Add "
+                f"teacher.kind=ensemble, or leave teacher.members out."
+            )
         raise InputError(
-            f"teacher.kind={teacher.kind} and teacher.members={teacher.members} contradict each "
-            f"other: teacher.kind=ensemble needs members, such as "
-            f"teacher.members=[{{path:A,weight:0.7}},{{path:B,weight:0.3}}], and the other kinds "
-            f"have no members."
+            "teacher.kind=ensemble has no members. Add them, such as "
+            "teacher.members=[{path:A,weight:0.7},{path:B,weight:0.3}]."
         )
     if teacher.kind != "local" and teacher.path is not None:
         raise InputError(
@@ -87,22 +95,14 @@ def _validate_path(key: str, path: str | None) -> None:
     if not path:
         return
     folder = Path(path)
-    if _names_a_folder(path) and not folder.is_dir():
-        advice = "or a Hub name" if "members" in key else "a Hub name, or null"
-        raise InputError(
-            f"{key}={path}: there is no such folder. Give the folder of a model, {advice}."
-        )
+    if names_a_folder(path) and not folder.is_dir():
+        alternative = "or a Hub name" if "members" in key else "a Hub name, or null"
+        raise missing_folder(path, f"the folder of a model, {alternative}", setting=key)
     if (folder / "best").is_dir() and not (folder / "config.json").is_file():
         raise InputError(
             f"{key}={path} is the folder of a run, not of a model. Give the model in the run: "
             f"{key}={folder / 'best'}."
         )
-
-
-def _names_a_folder(path: str) -> bool:
-    """Whether a path cannot be a Hub name, which is NAME or OWNER/NAME."""
-    parts = Path(path).parts
-    return len(parts) > 2 or path[:1] in "./~" or (len(parts) == 2 and Path(parts[0]).is_dir())
 
 
 def _validate_data(data: DataConfig) -> None:
@@ -117,8 +117,8 @@ def _validate_data(data: DataConfig) -> None:
 def _validate_training(training: TrainingConfig) -> None:
     if (training.steps is None) == (training.epochs is None):
         raise InputError(
-            f"training.steps={training.steps} and training.epochs={training.epochs}: set exactly "
-            f"one of them, and set the other to null."
+            f"training.steps={training.steps} and training.epochs={training.epochs}: give exactly "
+            f"one of them, and not null."
         )
     require(len(training.betas) == 2, "training.betas", training.betas, "two numbers")
 
@@ -141,26 +141,24 @@ def _validate_frontiers(evaluation: EvaluationConfig, training: TrainingConfig) 
 
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
-    placed = runtime.shard_teacher or runtime.teacher_offload or runtime.teacher_device
+    names = ("shard_teacher", "teacher_offload", "teacher_device")
+    placed = [f"runtime.{name}={getattr(runtime, name)}" for name in names
+              if getattr(runtime, name)]  # fmt: skip
     if placed and config.teacher.kind == "average":
         raise InputError(
-            f"with teacher.kind=average, the whole teacher is on the student's device in every "
-            f"process, but runtime.shard_teacher={runtime.shard_teacher}, "
-            f"runtime.teacher_offload={runtime.teacher_offload} and "
-            f"runtime.teacher_device={runtime.teacher_device}. Set them to false, false and null."
+            f"{' and '.join(placed)}: not allowed here, because with teacher.kind=average the "
+            f"whole teacher is on the student's device in every process. Leave it out."
         )
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
-            "runtime.shard_teacher=true is not allowed here: a sharded teacher can be neither "
-            "offloaded to host memory nor placed on another device. Set "
-            "runtime.teacher_offload=false and runtime.teacher_device=null, or set "
-            "runtime.shard_teacher=false."
+            f"{' and '.join(placed)}: not allowed together, because a sharded teacher can be "
+            f"neither offloaded to host memory nor placed on another device. Choose one of them."
         )
     if runtime.teacher_offload and config.method.reads_teacher_each_step:
         raise InputError(
             f"runtime.teacher_offload=true is not allowed here: the teacher makes forward passes "
-            f"in every step of method={config.method.name}. Set runtime.teacher_offload=false (or "
-            f"method.lm_kd_ratio=0 in MiniLLM)."
+            f"in every step of method={config.method.name}. Set runtime.teacher_offload=false"
+            f"{' or method.lm_kd_ratio=0' * isinstance(config.method, MiniLLMConfig)}."
         )
 
 

@@ -21,6 +21,18 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(allowed)}.")
 
 
+def unknown_file(group: str, name: str, allowed: Iterable[str]) -> InputError:
+    """The error for a file that a config group does not have.
+
+    The message suggests all files with this last part, as `experiment=kd` may mean `e2e/kd` and
+    `paper/kd`; without such a file, the nearest name.
+    """
+    same_part = [file for file in sorted(allowed) if file.rpartition("/")[2] == name]
+    if not same_part:
+        return unknown_name(group, name, allowed)
+    return InputError(f"unknown {group} {name!r}. Did you mean {' or '.join(same_part)}?")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a library's error message, without the punctuation at its end."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

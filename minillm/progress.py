@@ -137,8 +137,8 @@ def _can_draw() -> bool:
     return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).lines > 0
 
 
-# The work whose responses `count_responses` counts, innermost last.
-_responses: list[Progress] = []
+# The work whose responses `count_responses` counts, innermost last, and the number of processes.
+_responses: list[tuple[Progress, int]] = []
 
 
 @contextmanager
@@ -154,12 +154,12 @@ def responses_shown(
         delay: seconds after which a bar appears.
     """
     progress = Progress(name, total, "responses", done)
-    _responses.append(progress)
+    _responses.append((progress, PartialState().num_processes))
     try:
         with shown(progress, delay=delay):
             yield progress
     finally:
-        _responses.remove(progress)
+        _responses.pop()
 
 
 def count_responses(count: int) -> None:
@@ -168,13 +168,15 @@ def count_responses(count: int) -> None:
     The processes share all responses evenly, so each response counts once per process.
     """
     if _responses:
-        _responses[-1].advance(count * PartialState().num_processes)
+        progress, processes = _responses[-1]
+        progress.advance(count * processes)
 
 
 def begin_part(part: str) -> None:
     """Name the part of the work that begins, such as `seed 10`, if the work is shown."""
     if _responses:
-        _responses[-1].begin_part(part)
+        progress, _ = _responses[-1]
+        progress.begin_part(part)
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 import pytest
 
-from minillm.cli import parse
 from minillm.compose import groups, load_config
 from tests.conftest import BUILT
 
@@ -139,18 +138,6 @@ def test_a_setting_of_another_method_is_refused_and_the_message_names_that_metho
 def test_files_of_groups_are_selected_before_values_are_set(command):
     outcome = command("data", "data.seed=3", "data.path=nowhere.csv", "data=e2e")
     assert outcome.status == 2 and "nowhere.csv" in outcome.err
-
-
-def test_settings_may_follow_an_option():
-    arguments = parse(["generate", "runs/a", "data=e2e", "--prompt", "Hi", "runtime.seed=2"])
-    assert arguments.overrides == ["data=e2e", "runtime.seed=2"]
-
-
-@pytest.mark.parametrize("unknown", ["--promt=Hi", "hello"])
-def test_other_unknown_arguments_are_refused(unknown, capsys):
-    with pytest.raises(SystemExit):
-        parse(["generate", "runs/a", "data=e2e", "--prompt", "Hi", unknown, "runtime.seed=2"])
-    assert f"unrecognized arguments: {unknown}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from minillm.commands.dry_run import print_evaluation
 from minillm.commands.evaluation_jobs import Job, plan_jobs
 from minillm.commands.model_folder import ScoredModel, load_scored_model, trained_run
 from minillm.compat.gloo import settle
@@ -50,6 +51,9 @@ def _evaluate(job: Job) -> None:
     config = job.config
     scored = load_scored_model(config, job.path)
     examples = scored.examples[: config.evaluation.limit]
+    if config.dry_run:
+        print_evaluation(config, scored, len(examples), job.file)
+        return
     log.info("%s on %s, %d inputs", job.path, config.data.name, len(examples))
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length

@@ -24,6 +24,7 @@ from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.result import Run
 from minillm.files import read_json
+from minillm.folders import missing_folder, names_a_folder
 from minillm.model_paths import CHECKPOINTS
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
@@ -54,6 +55,8 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     on the path of the model.
     """
     path = Path(folder)
+    if names_a_folder(folder) and not path.is_dir():
+        raise missing_folder(folder, "the folder of a run, the folder of a model, or a Hub name")
     if (path / CONFIG).is_file():
         path = path / "best"
         if not path.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
+from minillm.commands.dry_run import print_training
 from minillm.commands.loading import (
     check_data_is_named,
     encode_splits,
@@ -77,7 +78,7 @@ def train(config: Config) -> None:
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
-    accelerator = start_accelerator(config, config.output)
+    accelerator = start_accelerator(config, None if config.dry_run else config.output)
     config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
     wandb_mode = None
@@ -102,6 +103,9 @@ def train(config: Config) -> None:
         output=output, shared_tokenizer=shared,
     )  # fmt: skip
     log_setup(setup)
+    if config.dry_run:
+        print_training(setup, data["validation"].examples, checkpoint)
+        return
     setup = with_sharded_models(setup, accelerator)
     method = build_method(setup)
     steps = config.training.total_steps(method.epoch_size)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from minillm.compat import hub
 from minillm.config import DataConfig
 from minillm.data.embedded import generate_records
 from minillm.data.records import Record
@@ -145,6 +146,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def _hub_rows(config: DataConfig, split: str, name: str) -> Iterator[tuple[str, dict]]:
+    hub.prepare(config.path)
     import datasets  # imported here because the import takes a second
 
     try:

@@ -6,7 +6,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from minillm.compat import hub
 from minillm.errors import InputError, first_line
+from minillm.folders import near_folders
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -37,7 +39,12 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     Raises:
         InputError: there is no tokenizer, or it has no end-of-sequence token.
     """
-    source = path if Path(path).is_dir() else f"{path} (not a folder, so used as a Hub name)"
+    source = path
+    if not Path(path).is_dir():
+        near = near_folders(path)
+        hint = f"; a folder here is {' or '.join(near)}" if near else ""
+        source = f"{path} (not a folder, so used as a Hub name{hint})"
+    hub.prepare(path)
     advice = "Give a folder that holds tokenizer.json, or a Hub name."
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)

@@ -48,6 +48,8 @@ def _described(name: str):
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    numbers = ["right"] * min(len(header) - 1, 3)
-    align = (["left", *numbers, "left"])[: len(header)]
+    """A table without its empty columns."""
+    used = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    header, rows = [header[i] for i in used], [[row[i] for i in used] for row in rows]
+    align = ["left" if name in ("metric", "frontier", "unit") else "right" for name in header]
     return tabulate(rows, header, tablefmt="simple", colalign=align, disable_numparse=True)

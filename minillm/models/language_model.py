@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from minillm.compat import hub
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
 from minillm.objectives.head import Head
@@ -111,6 +112,7 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
     advice = (
         "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
     )
+    hub.prepare(config.path)
     try:
         shape = AutoConfig.from_pretrained(config.path)
         if getattr(shape, "activation_function", None) == "gelu_new":

@@ -8,6 +8,7 @@ from results.json alone, so a report can be made again without its runs:
 `write_report([Path("results/e2e")], Path("results/e2e"))`.
 """
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
 from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
 from minillm.reporting.table import csv_table, markdown_table, provenance
+
+log = logging.getLogger(__name__)
 
 TABLE = "table.md"
 CSV = "table.csv"
@@ -97,6 +100,9 @@ def write_report(
     write_results({output / name: content for name, content in contents.items()})
     for name in set(earlier) - set(figures):
         (output / name).unlink(missing_ok=True)
+    log.info("written to %s: %s (these tables), %s (one row per run), %s (all results; a report "
+             "can be made from this file), figures %s", output, TABLE, CSV, MERGED_NAME,
+             ", ".join(figures))  # fmt: skip
     return tables
 
 

@@ -91,3 +91,11 @@ def test_generation_prints_only_responses_to_stdout(said, teacher):
     out, text = said("generate", "run", "evaluation.limit=3")
     assert len([json.loads(line) for line in out.splitlines()]) == 3
     assert "generate: 3 of 3 responses (100%)" in text
+
+
+def test_a_report_says_which_files_it_wrote(said, teacher):
+    shutil.copytree(teacher, "run")
+    said("evaluate", "run", "evaluation.seeds=[1]", "evaluation.limit=2")
+    out, text = said("report", "run", "--output", "tables")
+    assert out.startswith("| data") and "written to tables: " in text
+    assert all(path.name in text for path in Path("tables").iterdir())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GUIDES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+WRONG_INPUT = ROOT / "docs" / "wrong_input.md"  # shows commands that are refused
+GUIDES = [README, *sorted({*(ROOT / "docs").glob("*.md")} - {WRONG_INPUT})]
 PAGES = [*GUIDES, *sorted((ROOT / "results").rglob("README.md"))]
 
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.S | re.M)

@@ -5,11 +5,14 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, outputs, results
+from tests.commands.answers import data, outputs, results, settings
+from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
+from tests.documents.reading import WRONG_INPUT
 
 TABLES = {
+    "Command line and settings": settings.CASES,
     "Data": data.CASES,
     "Outputs": outputs.CASES,
     "Wrong results": results.CASES,
@@ -37,3 +40,12 @@ def test_answer(case, world, monkeypatch, capsys):
     assert (status, listing(world)) == (case.status, before)
     assert "Traceback" not in lines
     assert case.accepts(lines[0]), lines[0]
+
+
+def test_the_page_of_wrong_input_is_current():
+    command = "python -m tests.commands.answers.test_answers"
+    assert WRONG_INPUT.read_text("utf-8") == page(TABLES), f"write the page again: {command}"
+
+
+if __name__ == "__main__":
+    WRONG_INPUT.write_text(page(TABLES), encoding="utf-8")

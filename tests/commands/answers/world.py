@@ -11,10 +11,14 @@ from tests.conftest import rows, write_jsonl
 
 
 def make_world(folder: Path, teacher: Path) -> None:
-    """Fill a folder: `my_data` (30 training and 10 test inputs), the run `runs/teacher`, models."""
+    """Fill a folder: `my_data` (30 training and 10 test inputs), the run `runs/teacher`, models.
+
+    The folder `a=b` is empty.
+    """
     (folder / "my_data").mkdir()
     write_jsonl(folder / "my_data/train.jsonl", rows(30))
     write_jsonl(folder / "my_data/test.jsonl", rows(40)[30:])
+    (folder / "a=b").mkdir()
     shutil.copytree(teacher, folder / "runs/teacher")
     add_outputs(folder)
     add_models(folder)

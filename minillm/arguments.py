@@ -1,0 +1,112 @@
+"""Reads the words of a command line: models, settings and options in any order."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from minillm.config_files import SETTINGS_SUFFIXES
+from minillm.errors import InputError
+from minillm.folders import expand_home
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that names the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (-[\w-]*)", message)
+        if unknown:
+            message = f"unknown option {unknown[1]}.{self._hint(unknown[1])}"
+        else:
+            message += "."
+        raise InputError(f"{message} `{self.prog} --help` lists all options.")
+
+    def _hint(self, option: str) -> str:
+        from minillm.setting_types import settings_by_key
+
+        name = option.lstrip("-").replace("-", "_")
+        keys = [key for key in settings_by_key() if key.rpartition(".")[2] == name]
+        if keys:
+            return f" A setting is key=value without dashes: {' or '.join(keys)}."
+        options = re.findall(r"--\w+", self.format_usage())
+        nearest = get_close_matches(option, options, n=1)
+        return f" Did you mean {nearest[0]}?" if nearest else ""
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Models or paths, and settings. A word with `=` is a setting, unless a `/` is before the `=`.
+
+    So `runs/a=b` and `./a=b` are folders.
+    """
+    settings = [word for word in words if "=" in word and "/" not in word.partition("=")[0]]
+    return [word for word in words if word not in settings], settings
+
+
+def sort_words(parsed: argparse.Namespace) -> None:
+    """Replace `words` by the models, paths and settings that the verb takes.
+
+    Raises:
+        InputError: the verb takes another number of models or files.
+    """
+    others, settings = split_words(parsed.words)
+    if parsed.verb in ("train", "data", "show"):
+        parsed.overrides = parsed.words
+    elif parsed.verb in ("evaluate", "generate"):
+        parsed.models = [expand_home(word) for word in others]
+        parsed.overrides = settings
+        _check_models(parsed.verb, others, settings)
+    elif parsed.verb == "report":
+        numbers = [word for word in parsed.diversity or () if _is_number(word)]
+        paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
+        parsed.paths, parsed.diversity = paths, [float(word) for word in numbers] or None
+        if not paths:
+            raise InputError(
+                "no path is given. Give runs, folders of runs or result files, such as "
+                "`minillm report runs --output results/mine`."
+            )
+    if parsed.verb in ("generate", "data", "show"):
+        for word in settings:
+            if word.startswith("dry_run="):
+                raise InputError(
+                    f"{word} has no effect on {parsed.verb}: only train and evaluate have a dry "
+                    f"run. Leave {word} out."
+                )
+    if getattr(parsed, "config", None):
+        _check_config(parsed.config)
+        parsed.overrides = [f"experiment={parsed.config}", *parsed.overrides]
+
+
+def _check_models(verb: str, models: list[str], settings: list[str]) -> None:
+    if not models:
+        for word in settings:
+            if Path(word).exists():
+                raise InputError(
+                    f"no model is given, because {word} is read as a setting. Write ./{word} for "
+                    f"the folder."
+                )
+        raise InputError(
+            "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
+        )
+    if verb == "generate" and len(models) > 1:
+        raise InputError(
+            f"generate takes one model, but {len(models)} are given: {', '.join(models)}. Give one "
+            f"model, settings as key=value, and prompts as --prompt TEXT."
+        )
+
+
+def _check_config(file: str) -> None:
+    if not file.endswith(SETTINGS_SUFFIXES):
+        raise InputError(
+            f"--config {file} is not the name of a yaml file. Give the config.yaml of a run, or a "
+            f"file that `minillm copy EXPERIMENT FILE.yaml` has written."
+        )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

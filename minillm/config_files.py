@@ -1,0 +1,63 @@
+"""The files of configs/: their groups, and the line that describes each file."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+SETTINGS_SUFFIXES = (".yaml", ".yml")  # of a file of settings, see settings_file.py
+
+# The groups that `minillm list` prints, by the names of the command line.
+GROUP_NAMES = {
+    "experiments": "experiment",
+    "methods": "method",
+    "data": "data",
+    "models": "model",
+    "runtimes": "runtime",
+}
+
+
+def configs_folder() -> Path:
+    """The folder configs/: in the package if a wheel is installed, else beside the package."""
+    packaged = Path(__file__).with_name("configs")
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+CONFIGS = configs_folder()
+
+
+def groups() -> dict[str, list[str]]:
+    """The files of each config group: {"method": ["kd", ...], ...}."""
+    files: dict[str, list[str]] = {}
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        relative = path.relative_to(CONFIGS).with_suffix("")
+        is_group = relative.parts[0] != "accelerate"  # these files are for `accelerate launch`
+        if len(relative.parts) > 1 and is_group and not relative.name.startswith("_"):  # _: shared
+            files.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
+    return files
+
+
+def group_file(group: str, name: str) -> Path:
+    """The file of a group, such as configs/method/kd.yaml."""
+    return CONFIGS / group / f"{name}.yaml"
+
+
+def description(path: Path) -> str:
+    """The first sentence of the comment at the start of a yaml file, without its full stop.
+
+    A full stop before a small letter or a number, as in `et al. 2017`, ends no sentence.
+    """
+    comments = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            comments.append(line.removeprefix("#").strip())
+    return re.split(r"\.(?:\s+(?=[A-Z])|$)", " ".join(comments), maxsplit=1)[0]
+
+
+def presets(schema: str) -> list[str]:
+    """The methods whose file in configs/method uses this schema."""
+    files = sorted((CONFIGS / "method").glob("*.yaml"))
+    contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return [name for name, file in contents.items() if f"schema_{schema}" in file["defaults"]]
