@@ -1,17 +1,24 @@
-# Sourced by the other scripts. Creates .venv if it is missing, installs the pinned packages, and
-# activates .venv. PYTHON sets the interpreter (3.11 or newer).
+# Creates .venv if it is missing, and installs the pinned packages: `bash scripts/install.sh`. The other
+# scripts source this file, which then also activates .venv. PYTHON sets the interpreter (3.11 or newer).
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ ! -x .venv/bin/python ]; then
     echo "== Creating .venv with ${PYTHON:-python3}"
     "${PYTHON:-python3}" -m venv .venv
 fi
-# Packages are installed again only if one of these files has changed.
-checksum=$(cat setup.py setup.cfg constraints.txt | cksum)
-if [ "$(cat .venv/installed 2>/dev/null)" != "$checksum" ]; then
-    echo "== Installing the packages of setup.cfg in the versions of constraints.txt"
+
+install() { # EXTRA: install the packages of setup.cfg with those of the extra EXTRA
+    # Packages are installed again only if one of these files has changed.
+    local checksum
+    checksum=$(cat setup.py setup.cfg constraints.txt | cksum)
+    if [ "$(cat ".venv/installed_$1" 2>/dev/null)" = "$checksum" ]; then
+        return
+    fi
+    echo "== Installing the packages of setup.cfg, with the extra '$1', in the versions of constraints.txt"
     # torch is installed first, by its exact version, so that pip can choose an available CPU build.
     .venv/bin/python -m pip install --quiet --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
-    .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-    echo "$checksum" >.venv/installed
-fi
+    .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[$1]"
+    echo "$checksum" >".venv/installed_$1"
+}
+
+install dev
 export PATH="$PWD/.venv/bin:$PATH"

@@ -111,9 +111,12 @@ def differences_at(
     """Quality of `first` minus quality of `baseline` on the same inputs, at each diversity.
 
     Args:
-        first, baseline: curves of the same N inputs.
+        first: the curve of one model.
+        baseline: the curve of the other model, with the same N inputs.
         at: diversities `[D]`.
-        seed, resamples, confidence: as in `statistics.bootstrap_interval`.
+        seed: of the resamples.
+        resamples: their number.
+        confidence: of the interval, such as 0.95.
 
     Returns:
         For each diversity the difference with its interval. None if the diversity is outside the
@@ -143,9 +146,12 @@ def sharpening(
     """Split the difference at one temperature into sharpening and the rest, at equal diversity.
 
     Args:
-        first, baseline: curves of the same N inputs, each with a point at the temperature.
+        first: the curve of one model, with a point at the temperature.
+        baseline: the curve of the other model, with the same N inputs and such a point.
         temperature: of the difference, such as 1.
-        seed, resamples, confidence: as in `statistics.bootstrap_interval`.
+        seed: of the resamples.
+        resamples: their number.
+        confidence: of the interval, such as 0.95.
 
     Returns:
         None if the diversity of `first` at the temperature is outside the range of `baseline`, as

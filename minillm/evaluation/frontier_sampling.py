@@ -65,7 +65,10 @@ def sample_frontier(
     models, differ less by chance.
 
     Args:
-        model, teacher, examples, max_length: as in `evaluate`.
+        model: the model whose frontier is measured.
+        teacher: for the reverse KL, or None.
+        examples: the inputs.
+        max_length: of a response, in tokens.
         settings: temperatures, top-p, samples, metrics and batch size.
         greedy: the scores of greedy decoding, the end point.
         sampled: passes at temperature 1 by seed, with the terms of `frontier_terms`. These passes

@@ -95,8 +95,9 @@ def respond(
 ) -> Responses:
     """Respond to every input once, and sum some terms over the tokens of each response.
 
+    The arguments are those of `score`.
+
     Args:
-        model, teacher, examples, decoding, seed, batch_size: as in `score`.
         terms: by the names of the fields of `Responses`. Terms that need a teacher are left out if
             there is none.
     """

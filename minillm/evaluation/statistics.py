@@ -130,8 +130,11 @@ def paired_bootstrap(
     Args:
         scores: [N], one score for each input (averaged over seeds).
         baseline: [N], the scores of the other model for the same inputs in the same order.
-        weights, baseline_weights: [N] each, or None for both.
-        seed, resamples, confidence: as in `bootstrap_interval`.
+        weights: [N], or None.
+        baseline_weights: [N], or None if `weights` is None.
+        seed: of the resamples.
+        resamples: their number.
+        confidence: of the interval, such as 0.95.
 
     Raises:
         ValueError: if the scores have different lengths, other shapes, are empty or not finite.

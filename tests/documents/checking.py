@@ -45,6 +45,8 @@ def check(command: Command) -> None:
             check_module(module, options)
         case ["bash", "scripts/launch.sh", *rest]:
             check_minillm(launched(rest, command.environment))
+        case ["source", ".venv/bin/activate"]:
+            assert "-m venv .venv" in (ROOT / "scripts" / "install.sh").read_text("utf-8")
         case ["bash", script, *_]:
             subprocess.run(["bash", "-n", ROOT / script], check=True)
         case ["pip", "install", "-e", package]:

@@ -35,7 +35,7 @@ from tests.documents.reading import name_of as name
 # The start of a command, and why this test does not run the command.
 NOT_RUN = {
     "bash scripts/quickstart.sh": "takes five minutes, and is a part of .ci/run",
-    "bash scripts/test.sh": "runs these tests",
+    "source .venv/bin/activate": "changes the shell of the reader",
     "bash scripts/launch.sh": "needs many GPUs; the script runs with a fake launcher",
     "bash scripts/e2e/": "takes hours and needs E2E NLG",
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
@@ -44,17 +44,25 @@ NOT_RUN = {
     "pip install": "changes the installation",
 }
 
+# Lines of train.jsonl and test.jsonl. `my_data` has the 200 lines of README, and `DATA` has enough
+# lines for the default of data.validation_size.
+LINES = {"my_data": (180, 20), "DATA": (520, 20)}
+# The width of the models that the documents name.
+SIZES = {"models/small": 16, "STUDENT": 16, "models/large": 32, "TEACHER": 32}
+
 # Settings after those of the document: small and quick.
-QUICK_DATA = ["data.validation_size=5"]
-QUICK_RUN = [*QUICK_DATA, "training.steps=2", "training.epochs=null", "training.batch_size=4",
-             "training.evaluate_every=2", "data.max_prompt_length=160",
-             "data.max_response_length=8", "evaluation.seeds=[10,20]", "runtime.device=cpu",
-             "runtime.threads=1"]  # fmt: skip
+QUICK_RUN = ["training.steps=2", "training.epochs=null", "training.batch_size=4",
+             "training.evaluate_every=2", "training.validation_inputs=20",
+             "data.max_prompt_length=160", "data.max_response_length=8",
+             "evaluation.seeds=[10,20]", "runtime.device=cpu", "runtime.threads=1"]  # fmt: skip
 QUICK_MINILLM = ["method.rollouts_per_collection=4"]
 
 # The settings that `...` leaves out of a command of docs/.
-LEFT_OUT = ["data=jsonl", "data.path=my_data", "student.path=runs/init/best",
-            "teacher.path=runs/teacher/best"]  # fmt: skip
+LEFT_OUT = ["data=jsonl", "data.path=my_data", "data.validation_size=20",
+            "student.path=runs/init/best", "teacher.path=runs/teacher/best"]  # fmt: skip
+
+# Pages that begin with data and models, as README does, and not with the runs of README.
+BEGINS_WITHOUT_RUNS = ["docs/own_models.md"]
 
 # Commands that run before those of a page: the page compares with a run of KD.
 BEFORE = {
@@ -94,8 +102,6 @@ class Workspace:
 def quick(words: list[str], output: str) -> list[str]:
     """A command with the settings that it leaves out, and with settings that make it quick."""
     words = [part for word in words for part in (LEFT_OUT if word == "..." else [word])]
-    if words[1] == "data":
-        return words + QUICK_DATA
     if words[1] == "train":
         words += QUICK_RUN
         if any(re.fullmatch("(method|experiment)=.*minillm", word) for word in words):
@@ -107,12 +113,12 @@ def quick(words: list[str], output: str) -> list[str]:
 
 def write_inputs(folder: Path) -> None:
     """Data, and models with random weights in place of those that the documents name."""
-    for data in ("my_data", "DATA"):
+    for data, (train, test) in LINES.items():
         (folder / data).mkdir()
-        write_jsonl(folder / data / "train.jsonl", rows(30))
-        write_jsonl(folder / data / "test.jsonl", rows(40)[30:])
+        write_jsonl(folder / data / "train.jsonl", rows(train))
+        write_jsonl(folder / data / "test.jsonl", rows(train + test)[train:])
     tokenizer = train_tokenizer([json.dumps(row) for row in rows(30)], vocab_size=300)
-    for path, size in {"gpt2": 16, "STUDENT": 16, "gpt2-xl": 32, "TEACHER": 32}.items():
+    for path, size in SIZES.items():
         shape = ModelConfig(architecture="gpt2", hidden_size=size, layers=1)
         model = build_model(shape, tokenizer, max_length=1024, seed=size)
         model.module.save_pretrained(folder / path)
@@ -143,7 +149,7 @@ def reasons(command: Command) -> Iterator[str]:
 def test_readme_distils_a_model_on_own_data(workspace):
     """The report has one row per model, and all further files are where README says."""
     printed = {words.split()[1]: out for words, out in workspace.printed.items()}
-    assert "train: 25 inputs" in printed["data"]
+    assert "train: 160 inputs" in printed["data"]
     table = printed["report"].partition("\n\n")[0].splitlines()
     header, _, *scores = [re.split(r" *\| *", line)[1:-1] for line in table]
     methods, divergences = header.index("method"), header.index("reverse KL")
@@ -157,8 +163,11 @@ def test_readme_distils_a_model_on_own_data(workspace):
 
 
 @pytest.mark.parametrize("page", GUIDES[1:], ids=name)
-def test_the_commands_of_a_page_run(page, workspace):
+def test_the_commands_of_a_page_run(page, workspace, tmp_path):
     to_run = [command for command in commands(page) if is_run(command)]
+    if name(page) in BEGINS_WITHOUT_RUNS:
+        workspace = Workspace(tmp_path)
+        write_inputs(workspace.folder)
     if to_run:
         before = [Command("BEFORE", text.split()) for text in BEFORE.get(name(page), [])]
         for command in before + to_run:

@@ -27,6 +27,7 @@ from tests.documents.reading import (
 )
 from tests.documents.reading import name_of as name
 
+DOCS = ROOT / "docs"
 # Paths below these folders of the checkout are checked.
 FOLDERS = "minillm|configs|scripts|tests|benchmarks|studies|docs"
 # Settings that are accepted only beside one of these.
@@ -104,16 +105,30 @@ def all_keys() -> set[str]:
     return {key for config in configs for key in dotted(config)}
 
 
-def test_readme_lists_the_methods_divergences_and_packages():
-    named = {cell for row in table_rows(README) for cell in re.findall(r"`([^`]+)`", row[0])}
-    assert {cell for cell in named if re.fullmatch("[a-z_]+", cell)} == set(groups()["method"])
+def first_cells(page: Path) -> set[str]:
+    """The code between backticks in the first cells of all table rows of a page."""
+    return {code for row in table_rows(page) for code in re.findall(r"`([^`]+)`", row[0])}
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "methods.md"], ids=name)
+def test_the_tables_list_all_methods(page):
+    methods = set(groups()["method"])
+    named = {cell for cell in first_cells(page) if re.fullmatch("[a-z_]+", cell)}
+    assert named - set(DIVERGENCES) == methods
+
+
+def test_the_page_of_methods_lists_the_divergences():
+    assert set(DIVERGENCES) <= first_cells(DOCS / "methods.md")
+
+
+def test_the_map_of_the_code_lists_the_packages():
     packages = {f"minillm/{init.parent.name}" for init in ROOT.glob("minillm/*/__init__.py")}
-    assert packages == {cell for cell in named if cell.startswith("minillm/")}
-    assert set(DIVERGENCES) <= set(inline_code(README))
+    named = {cell for cell in first_cells(DOCS / "code.md") if cell.startswith("minillm/")}
+    assert named == packages
 
 
 def test_the_page_of_results_lists_the_metrics():
-    page = ROOT / "docs" / "results.md"
+    page = DOCS / "results.md"
     cells = " ".join(row[0] for row in table_rows(page) if row[0].startswith("`"))
     names = set(re.findall(r"`(\w+)`", cells)) | {"distinct_2", "distinct_3"}
     assert names == set(METRICS)  # the row of distinct n-grams names the first and the last
