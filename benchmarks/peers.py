@@ -2,9 +2,9 @@
 
     pip install --no-deps trl==1.14.2     (or the extra `bench`; all dependencies are installed)
 
-1.14.2 is the last version with MiniLLMTrainer. The trainers pass no position ids, so that models
-with absolute positions get wrong positions with left padding. The comparison therefore uses models
-of Llama's shape.
+1.14.2 is the last version with MiniLLMTrainer. With 1.16.0, only DistillationTrainer is measured.
+The trainers pass no position ids, so that models with absolute positions get wrong positions with
+left padding. The comparison therefore uses models of Llama's shape.
 """
 
 import os
@@ -23,21 +23,32 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from benchmarks.measure import clock
 from benchmarks.shapes import Problem
 
-VERSION = "1.14.2"
 MINILLM, DISTILLATION = "TRL MiniLLMTrainer", "TRL DistillationTrainer"
 NAMES = (MINILLM, DISTILLATION)
+TRAINERS = {"1.14.2": NAMES, "1.16.0": (DISTILLATION,)}  # by version of TRL
+
+
+def installed_version() -> str | None:
+    try:
+        return version("trl")
+    except PackageNotFoundError:
+        return None
+
+
+def trainers() -> tuple[str, ...]:
+    """The names of the trainers that the installed version of TRL has; empty without TRL."""
+    return TRAINERS.get(installed_version(), ())
 
 
 def missing() -> str | None:
-    """Why TRL cannot be measured, and how to install it; None if it can be measured."""
-    try:
-        installed = version("trl")
-    except PackageNotFoundError:
-        installed = None
-    if installed == VERSION:
+    """Why some trainers cannot be measured, and how to install them; None if all can be."""
+    lacking = [name for name in NAMES if name not in trainers()]
+    if not lacking:
         return None
-    return f"trl {VERSION} is not installed (installed: {installed}), so it is not measured. " \
-           f"To measure it: pip install --no-deps trl=={VERSION}"  # fmt: skip
+    wanted = next(iter(TRAINERS))
+    return f"trl {wanted} is not installed (installed: {installed_version()}), so " \
+           f"these are not measured: {', '.join(lacking)}. " \
+           f"To measure them: pip install --no-deps trl=={wanted}"  # fmt: skip
 
 
 def build_trainer(

@@ -186,7 +186,7 @@ def main() -> None:
     if reason:
         print(reason)
     curves, rates = {}, {}
-    for name in (OURS, *(() if reason else peers.NAMES)):
+    for name in (OURS, *peers.trainers()):
         short_runs = {lr: curve(name, lr, arguments.short, arguments.short / 2, arguments)
                       for lr in RATES}  # fmt: skip
         rates[name] = max(RATES, key=lambda lr: best(short_runs[lr][1:])[1])

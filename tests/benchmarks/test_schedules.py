@@ -50,12 +50,12 @@ def test_both_schedules_compute_the_same_loss_of_a_rollout(architecture):
 
 
 def test_step_writes_its_rows_and_the_table_without_trl(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(peers, "missing", lambda: "trl is not installed")
+    monkeypatch.setattr(peers, "installed_version", lambda: None)
     command = ["step", "--shape", "tiny", "--repeats", "1", "--output", str(tmp_path)]
     for _ in range(2):  # the second run replaces the rows of the first
         monkeypatch.setattr(sys, "argv", command)
         step.main()
-    assert "trl is not installed" in capsys.readouterr().out
+    assert "trl 1.14.2 is not installed" in capsys.readouterr().out
     written = json.loads((tmp_path / "step.json").read_text())
     names = [row["name"] for row in written["rows"]]
     assert names == [None, step.OFFICIAL, step.BOUND]
