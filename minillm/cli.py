@@ -7,6 +7,7 @@ A verb imports its libraries when it runs, so `--help` and errors appear without
 # PYTHON_ARGCOMPLETE_OK: argcomplete may start this command to complete a line.
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 from minillm.arguments import Parser, sort_words
 from minillm.completion import complete, complete_experiment, complete_word
 from minillm.config_files import GROUP_NAMES
-from minillm.errors import InputError, Stopped, TrainingError, unknown_name
+from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
 from minillm.folders import expand_home
 from minillm.version import version_text
 
@@ -39,8 +40,9 @@ On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... 
 docs/distributed.md). On one device no launcher is needed.
 minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
 
-Exit status: 0 done, 2 wrong input, 3 training cannot continue, 75 stopped by SIGTERM or SIGUSR1,
-130 stopped by Ctrl-C. A stopped training writes a checkpoint, from which resume=auto continues.
+Exit status: 0 done, 2 wrong input, 3 training cannot continue, 74 a file could not be written,
+75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C, 141 the reader of the output has ended (as
+in `| head`). A stopped training writes a checkpoint, from which resume=auto continues.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -52,6 +54,8 @@ EXAMPLES = """\
   minillm show experiment=embedded/minillm # all settings, and where each was set
 Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
+# The disk or the quota is full, a file is too large, or the disk can only be read.
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 class ShowVersion(argparse.Action):
@@ -177,10 +181,9 @@ def run(arguments: argparse.Namespace) -> None:
 
             show_settings(arguments.overrides)
         case "evaluate":
-            from minillm.commands.evaluate import evaluate_model
+            from minillm.commands.evaluate import evaluate_models
 
-            for model in arguments.models:
-                evaluate_model(model, arguments.overrides)
+            evaluate_models(arguments.models, arguments.overrides)
         case "generate":
             from minillm.commands.generate import generate_responses
 
@@ -197,7 +200,7 @@ def run(arguments: argparse.Namespace) -> None:
             show_data(load_config(arguments.overrides), arguments.export)
 
 
-def print_error(error: Exception) -> None:
+def print_error(error: Exception | str) -> None:
     """Print an error once, even if all processes of a launcher raise it."""
     text, rank = f"minillm: {error}", os.environ.get("RANK", "0")
     if rank != "0":
@@ -208,6 +211,11 @@ def print_error(error: Exception) -> None:
     print(text, file=sys.stderr)
 
 
+def discard_output() -> None:
+    """Discard the buffered standard output. Otherwise Python reports its error again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. OVERRIDES lists the exit statuses."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -216,9 +224,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
             complete(parsers()[0])
         run(parse(arguments))
-    except (InputError, TrainingError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        print_error(f"{error.filename or 'the output'} could not be written: {error.strerror}.")
+        discard_output()
+        sys.exit(WriteError.status)
+    except (InputError, TrainingError, WriteError) as error:
         print_error(error)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+        sys.exit(error.status)
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":  # all processes stop together
             print(f"minillm: {stop}", file=sys.stderr)

@@ -5,7 +5,7 @@ An override sets a value (`method.alpha=0.1`) or selects a file of a group (`met
 refused with the nearest valid name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from minillm.config_files import CONFIGS, group_file, groups, presets
 from minillm.errors import InputError, first_line, unknown_file, unknown_name
 from minillm.files import write_text
 from minillm.overrides import Override, fitting, parse_override
+from minillm.setting_types import is_section
 from minillm.settings import check_used, dotted
 from minillm.settings_file import SettingsFile, is_settings_file, read_settings_file
 
@@ -90,9 +91,12 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     """
     composition = compose_settings(overrides, saved)
     typed = composition.typed()
+    of_command_line = {
+        name for name, origin in composition.origins.items() if origin == COMMAND_LINE
+    }
+    _prefer_the_command_line(typed, of_command_line)
     validate(typed)
-    origins = composition.origins.items()
-    check_used(typed, (key for key, origin in origins if origin == COMMAND_LINE))
+    check_used(typed, of_command_line)
     return typed
 
 
@@ -126,7 +130,7 @@ def compose_settings(overrides: Sequence[str], saved: dict | None = None) -> Com
     for override in values:
         _set(config, override, keys)
         _check_name(override)
-        origins[override.key] = COMMAND_LINE
+        origins |= dict.fromkeys(_settings_in(override), COMMAND_LINE)
     _clear_alternatives(config, origins)
     return Composition(config, all_selections, origins)
 
@@ -188,6 +192,21 @@ def _set(config: DictConfig, override: Override, keys: Sequence[str]) -> None:
         raise InputError(
             f"{where}{text}. The types of all settings are in minillm/config.py."
         ) from error
+
+
+def _prefer_the_command_line(config: Config, names: Collection[str]) -> None:
+    """Remove values from `training.by_size` that the command line sets for students of any size."""
+    for entry in config.training.by_size:
+        for name in ("lr", "epochs"):
+            if f"training.{name}" in names:
+                setattr(entry, name, None)
+
+
+def _settings_in(override: Override) -> list[str]:
+    """The settings that an override sets: several for a section, such as training={lr:1e-5}."""
+    if isinstance(override.value, Mapping) and is_section(override.key):
+        return list(dotted({override.key: override.value}))
+    return [override.key]
 
 
 def _check_name(override: Override) -> None:

@@ -68,8 +68,9 @@ class TeacherConfig(ModelConfig):
 class DataConfig:
     """Where prompts and responses come from, and how they become text and tokens."""
 
-    name: str = "embedded"  # names the result files
-    kind: str = setting("embedded", choices=("embedded", "jsonl", "csv", "hub"))
+    name: str = "data"  # names the result files
+    # null: no data are named, which is allowed only where none are read.
+    kind: str | None = setting(None, choices=("embedded", "jsonl", "csv", "hub"))
     path: str | None = None  # file, folder or Hub name; not used by `embedded`
     subset: str | None = None  # of a Hub data set
     train: str | None = None  # file below `path`, or split of a Hub data set
@@ -83,7 +84,7 @@ class DataConfig:
             "instruction", "input", "references", "prompt", "topic", "teacher_prompt", "id",
         ),
     )  # fmt: skip
-    template: str = setting("alpaca", choices=("alpaca", "plain", "chat"))
+    template: str = setting("plain", choices=("alpaca", "plain", "chat"))
     # Template of the prompt that the teacher reads; null: the teacher reads the student's prompt.
     teacher_template: str | None = setting(
         None, choices=("alpaca", "plain", "chat", "demonstration")
@@ -126,6 +127,11 @@ class MethodConfig:
     def samples_teacher(self) -> bool:
         """Whether responses are sampled from the teacher."""
         return False
+
+    @property
+    def response_file(self) -> str | None:
+        """The file of the responses that the teacher writes before the training, if any."""
+        return None
 
     @property
     def needs_teacher(self) -> bool:
@@ -195,6 +201,10 @@ class TokenLossConfig(MethodConfig):
         return self.source == "teacher"
 
     @property
+    def response_file(self) -> str | None:
+        return self.file if self.source == "teacher" else None
+
+    @property
     def follows_a_schedule(self) -> bool:
         return self.student_share_end is not None
 
@@ -245,6 +255,15 @@ class MiniLLMConfig(MethodConfig):
 
 
 @dataclass
+class SizeConfig:
+    """Training settings of a student with at least so many parameters; null: no other value."""
+
+    at_least: float = MISSING  # parameters, such as 1.3e9
+    lr: float | None = setting(None, above=0)
+    epochs: float | None = setting(None, above=0)
+
+
+@dataclass
 class TrainingConfig:
     """The loop: optimiser, schedule, intervals and the selection of the best checkpoint."""
 
@@ -276,6 +295,9 @@ class TrainingConfig:
     frontier_diversity: float = setting(0.8, above=0.5, at_most=1, only_with="select_by=frontier")
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
+    # Other values of `lr` and `epochs` for large students. Values of the command line have
+    # priority. A run stores the values that it uses, and an empty list.
+    by_size: list[SizeConfig] = setting([])
 
     def total_steps(self, epoch_size: int) -> int:
         """Optimiser steps: `steps`, or the steps of `epochs` passes over `epoch_size` sequences."""

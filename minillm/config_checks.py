@@ -1,5 +1,6 @@
 """Validates settings: the rules of each field (`settings.py`), and rules about several settings."""
 
+import os
 from pathlib import Path
 
 from minillm.config import (
@@ -105,7 +106,7 @@ def _validate_path(key: str, path: str | None) -> None:
 
 
 def _validate_data(data: DataConfig) -> None:
-    if data.kind != "embedded" and data.path is None:
+    if data.kind not in (None, "embedded") and data.path is None:
         raise InputError(
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."
@@ -181,7 +182,7 @@ def validate(config: Config) -> None:
             f"resume={config.resume} and overwrite=true are both set: a run is either continued or "
             f"deleted. Leave one of them out."
         )
-    if Path(config.output).is_file():
+    if os.path.isfile(config.output):  # unlike Path.is_file, also in a folder that others own
         raise InputError(f"output={config.output} is a file: give the name of a folder.")
 
 

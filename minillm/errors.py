@@ -1,4 +1,7 @@
-"""Errors that end a command. The command prints their message without a traceback."""
+"""Errors that end a command. The command prints their message without a traceback.
+
+`status` is the exit status of the command.
+"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +9,8 @@ from difflib import get_close_matches
 
 class InputError(ValueError):
     """An input is wrong. The message says what was given, what is allowed and what to do."""
+
+    status = 2
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:
@@ -36,6 +41,14 @@ def first_line(error: BaseException) -> str:
 
 class TrainingError(RuntimeError):
     """Training cannot continue. The message says why, what is kept and what to try."""
+
+    status = 3
+
+
+class WriteError(RuntimeError):
+    """A file could not be written. The message says why, and what is kept."""
+
+    status = 74
 
 
 class Stopped(Exception):

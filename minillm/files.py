@@ -7,10 +7,31 @@ unchanged. `training/files.py` does the same for folders.
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from minillm.errors import InputError, WriteError, first_line
+
+
+def check_writable(folder: Path, setting: str, advice: str) -> None:
+    """Refuse a folder in which no file can be written. Nothing is created.
+
+    Args:
+        folder: need not exist; then its nearest existing parent is tested.
+        setting: how the command line names the folder, for the message, such as `output=runs/a`.
+        advice: what to do instead, for the message.
+
+    Raises:
+        InputError: the message says why no file can be written.
+    """
+    try:
+        existing = next(x for x in [folder, *folder.absolute().parents] if os.path.lexists(x))
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise InputError(f"{setting} cannot be written: {first_line(error)}. {advice}") from error
 
 
 def aside_of(path: Path) -> Path:
@@ -21,16 +42,54 @@ def aside_of(path: Path) -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file to write, which replaces `path` at the end unless an error occurs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = aside_of(path)
-    yield temporary
-    temporary.replace(path)
+    with replacing_all([path]) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def replacing_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`replacing` for several files. Until all of them are written, none of `paths` is changed."""
+    temporaries = [aside_of(path) for path in paths]
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporaries
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
+    except BaseException:
+        for temporary in temporaries:
+            with suppress(OSError):
+                temporary.unlink()
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write several files atomically. If one of them cannot be written, none of them is changed."""
+    with replacing_all(list(contents)) as temporaries:
+        for temporary, content in zip(temporaries, contents.values(), strict=True):
+            temporary.write_bytes(content)
+
+
+def write_results(contents: Mapping[Path, bytes]) -> None:
+    """`write_all` for files that the same command can make again.
+
+    Raises:
+        WriteError: the message says which file could not be written, and why.
+    """
+    try:
+        write_all(contents)
+    except OSError as error:
+        folder = next(iter(contents)).parent
+        raise WriteError(
+            f"{folder} could not be written: {first_line(error)}. The files in this folder are as "
+            f"before. Remove the cause, or give another folder."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

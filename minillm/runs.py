@@ -16,14 +16,18 @@ import platform
 import shlex
 import shutil
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from minillm.errors import InputError, first_line
+from minillm.config import Config
+from minillm.errors import InputError
+from minillm.files import check_writable
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
@@ -33,10 +37,11 @@ SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 METRICS = "metrics.jsonl"
 LOGS = "logs"
-CHECKPOINTS = "checkpoints"
+# The key, in PROVENANCE of a run and in minillm.json, of the folder in which the run was made.
+WORKING_FOLDER = "working_folder"
 # All names in the folder of a run. Checkpoints and json files are `.NAME.part` while written.
-RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, "best", "last",
-             "evaluation", "wandb"}  # fmt: skip
+RUN_FILES = {CONFIG, SUMMARY, METRICS, LOGS, CHECKPOINTS, PROVENANCE, *MODELS, "evaluation",
+             "wandb"}  # fmt: skip
 
 
 def check_output(output: Path, overwrite: bool, resume: str | None = None) -> None:
@@ -45,6 +50,7 @@ def check_output(output: Path, overwrite: bool, resume: str | None = None) -> No
     Raises:
         InputError: the folder holds a run, holds files that no run wrote, or is read-only.
     """
+    check_writable(output, f"output={output}", "Give another output=FOLDER.")
     names = {path.name for path in output.iterdir()} if output.is_dir() else set()
     final_names = {
         name.removeprefix(".").removesuffix(".part").removesuffix(".old") for name in names
@@ -63,13 +69,42 @@ def check_output(output: Path, overwrite: bool, resume: str | None = None) -> No
             f"output=FOLDER, resume=auto to continue that run, or overwrite=true to delete that "
             f"run first."
         )
-    try:
-        existing = next(path for path in [output, *output.absolute().parents] if path.exists())
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise InputError(
-            f"output={output} cannot be written: {first_line(error)}. Give another output=FOLDER."
-        ) from error
+
+
+def check_inputs_are_kept(config: Config) -> None:
+    """Refuse `overwrite=true` if it would delete a file or folder that the same command reads.
+
+    Raises:
+        InputError: the message names the setting that reads from the output folder.
+    """
+    output = Path(config.output)
+    if not (config.overwrite and output.is_dir()):
+        return
+    for setting, path in _inputs(config):
+        ancestors = {x for start in (path.absolute(), path.resolve())
+                     for x in (start, *start.parents)}  # fmt: skip
+        # samefile also recognises links and other spellings of a name.
+        if path.exists() and any(x.exists() and x.samefile(output) for x in ancestors):
+            raise InputError(
+                f"overwrite=true would delete {setting}={path}, which this command reads, because "
+                f"it is in output={output}. Give another output=FOLDER, or copy {path} to another "
+                f"folder and give the copy."
+            )
+
+
+def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
+    """The settings that name files or folders to read. The paths may be Hub names."""
+    data, teacher, method = config.data, config.teacher, config.method
+    paths = {"data.path": data.path, "data.plain_text": data.plain_text}
+    paths["method.file"] = method.response_file
+    for section, model in (("student", config.student), ("teacher", teacher)):
+        paths |= {f"{section}.path": model.path, f"{section}.tokenizer": model.tokenizer}
+    for number, member in enumerate(teacher.members):
+        paths[f"teacher.members[{number}].path"] = member.path
+    yield from ((setting, Path(path)) for setting, path in paths.items() if path)
+    for split in ("train", "validation", "test"):
+        if data.path and getattr(data, split):
+            yield f"data.{split}", Path(data.path) / getattr(data, split)
 
 
 def create_output(output: Path) -> None:
@@ -77,7 +112,23 @@ def create_output(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     # CONFIG is deleted last, so that a half-deleted folder is still recognised as a run.
     for path in sorted(output.iterdir(), key=lambda path: path.name == CONFIG):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def deleting_failed_start(output: Path) -> Iterator[None]:
+    """Delete the folder of a new run if an error occurs before the run has computed anything.
+
+    Otherwise the folder would refuse the next start as the folder of another run.
+    """
+    try:
+        yield
+    except BaseException:
+        if output.is_dir() and not (output / METRICS).exists():
+            with suppress(OSError):
+                create_output(output)
+                output.rmdir()
+        raise
 
 
 def provenance() -> dict[str, Any]:

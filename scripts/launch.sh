@@ -2,7 +2,7 @@
 # Runs `minillm` with many processes:
 #   RUNTIME=zero2 NPROC=8 bash scripts/launch.sh experiment=paper/sft ...
 # The arguments go to `minillm train`, or to the verb that is the first argument (train, evaluate,
-# generate).
+# generate). Other verbs, such as report, need one process and are run without a launcher.
 #   RUNTIME      a file of configs/accelerate: cpu, gpu, ddp, fsdp2, zero1, zero2, zero3,
 #                zero3_offload; default: ddp, or for one process gpu or cpu
 #   NPROC        processes on this machine; default: the number of its GPUs
@@ -17,6 +17,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -x "$root/.venv/bin/python" ]; then
     PATH="$root/.venv/bin:$PATH"
 fi
+
+case ${1:-} in
+    train | evaluate | generate) ;;
+    "" | *=*) set -- train "$@" ;;
+    *) exec python -m minillm "$@" ;;
+esac
 
 gpus=$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)
 if [ "$gpus" -eq 0 ]; then
@@ -54,8 +60,4 @@ fi
 # The launcher passes these signals on, and gives the processes time to write a checkpoint.
 export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
-case ${1:-} in
-    train | evaluate | generate) ;;
-    *) set -- train "$@" ;;
-esac
 exec python "$root/scripts/launch.py" "${options[@]}" --module minillm "$@"

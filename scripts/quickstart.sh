@@ -12,27 +12,32 @@ source scripts/phases.sh
 
 # A second core does not speed up such small models, so two commands run in parallel.
 export OMP_NUM_THREADS=1
-student=(student.path="$RUNS/init/best" teacher.path="$RUNS/teacher/best")
-baselines() {
+start=student.path="$RUNS/init/best"
+pair=("$start" teacher.path="$RUNS/teacher/best")
+students_without_teacher() {
+    say "2. Student: fine-tune on the same gold responses. All methods start from this student."
+    train "$BED/init" init
     say "3. SFT, the first baseline: continue the fine-tuning on the gold responses."
-    train "$BED/sft" sft "${student[@]}"
+    train "$BED/sft" sft "$start"
+}
+students_with_teacher() {
     say "4. KD: on the gold responses, match the teacher's distribution of every next token."
-    train "$BED/kd" kd "${student[@]}"
+    train "$BED/kd" kd "${pair[@]}"
     say "5. MiniLLM with this project's estimator: expected rewards minus the mean reward per token."
-    train "$BED/minillm_average_reward" minillm_average_reward "${student[@]}"
+    train "$BED/minillm_average_reward" minillm_average_reward "${pair[@]}"
 }
 
 begin=$SECONDS
-say "1 and 2. Teacher, and student (output: $RUNS/init.log): train on 10,000 gold responses."
-start_in_background init train "$BED/init" init
+say "1. Teacher: train on 10,000 gold responses. Steps 2 and 3 run on the other core."
+start_in_background students_without_teacher students_without_teacher
 train "$BED/teacher" teacher
 wait_for_background
-say "3 to 5 run on one core (output: $RUNS/baselines.log), 6 and 7 on the other core."
-start_in_background baselines baselines
+say "4 and 5 run on one core (output: $RUNS/students_with_teacher.log), 6 and 7 on the other core."
+start_in_background students_with_teacher students_with_teacher
 say "6. SeqKD: fine-tune on responses of the teacher."
-train "$BED/seqkd" seqkd "${student[@]}"
+train "$BED/seqkd" seqkd "${pair[@]}"
 say "7. MiniLLM as in the paper: minimise the reverse KL on sampled responses, by policy gradient."
-train "$BED/minillm" minillm "${student[@]}"
+train "$BED/minillm" minillm "${pair[@]}"
 wait_for_background
 say "8. Scores on 500 held-out inputs: two seeds at temperature 1, greedy decoding, and a frontier."
 scores=("evaluation.seeds=[10,20]" "evaluation.frontier=[0.5,0.8,1,1.2]")

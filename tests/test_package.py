@@ -73,7 +73,7 @@ def test_an_installed_wheel_runs_from_any_folder(installed, teacher, settings, t
         start("-c", paths),
         start(*module, "--version"),
         start(*module, "--help"),
-        start(*module, "data"),
+        start(*module, "data", "data=embedded"),
         start(*module, "train", "experiment=embedded/minillm", *settings, *models, "output=out",
               "method.rollouts_per_collection=4"),
     ]  # fmt: skip

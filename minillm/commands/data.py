@@ -1,6 +1,7 @@
 """`minillm data`: shows a data set as training reads it, and exports it as jsonl."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,21 @@ from minillm.config import Config
 from minillm.data.encoding import Encoded
 from minillm.data.records import Record
 from minillm.errors import InputError
+from minillm.files import check_writable, write_results
 
 
 def show_data(config: Config, export: str | None) -> None:
     """Print size and token lengths of each split and one example; export the splits if asked.
 
     Raises:
-        InputError: an input is wrong, or the folder `export` is not empty.
+        InputError: an input is wrong, or the folder `export` is not empty or cannot be written.
+        WriteError: the splits could not be written. Then none of the files is written.
     """
     splits = ["train", "validation", "test"]
     if config.data.kind != "embedded" and config.data.test is None:
         splits.remove("test")
+    if export:
+        check_export(Path(export))
     records = read_records(config, splits)
     if export:
         write_records(records, Path(export))
@@ -44,18 +49,28 @@ def lengths(encoded: Encoded) -> str:
     return f"prompt tokens: {summary(prompts)}\nresponse tokens: {summary(responses)}"
 
 
+def check_export(folder: Path) -> None:
+    """Refuse a folder that holds files or cannot be written."""
+    if os.path.exists(folder) and not folder.is_dir():
+        raise InputError(f"--export {folder} is a file. Give the name of a new folder.")
+    check_writable(folder, f"--export {folder}", "Give another folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
+
+
 def write_records(records: dict[str, list[Record]], folder: Path) -> None:
     """Write one jsonl file per split, which `data.kind=jsonl` can read."""
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in records.items():
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            for record in rows:
-                line = {"topic": record.topic, "instruction": record.instruction,
-                        "input": record.input, "output": list(record.references)}  # fmt: skip
-                for name in ("prompt", "teacher_prompt", "id"):
-                    if getattr(record, name):
-                        line[name] = getattr(record, name)
-                print(json.dumps(line, ensure_ascii=False), file=file)
-    print(f"written: {', '.join(f'{folder}/{split}.jsonl' for split in records)}")
+    texts = {
+        folder / f"{split}.jsonl": "".join(map(_line, rows)) for split, rows in records.items()
+    }
+    write_results({path: text.encode() for path, text in texts.items()})
+    print(f"written: {', '.join(map(str, texts))}")
+
+
+def _line(record: Record) -> str:
+    line = {"topic": record.topic, "instruction": record.instruction, "input": record.input,
+            "output": list(record.references)}  # fmt: skip
+    for name in ("prompt", "teacher_prompt", "id"):
+        if getattr(record, name):
+            line[name] = getattr(record, name)
+    return json.dumps(line, ensure_ascii=False) + "\n"

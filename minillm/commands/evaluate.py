@@ -1,72 +1,105 @@
-"""`minillm evaluate`: scores a model on a data set and writes a result file.
+"""`minillm evaluate`: scores models on a data set and writes a result file for each.
 
 FOLDER/evaluation/DATA.json              scores, and how they were made
+FOLDER/evaluation/DATA.MODEL.json        scores of a model of a run other than best
 FOLDER/evaluation/DATA.responses.jsonl   every response
 """
 
 import json
 import logging
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from accelerate import PartialState
 
 from minillm.commands.dry_run import print_evaluation
-from minillm.commands.model_folder import ScoredModel, load_scored_model, resolve
+from minillm.commands.evaluation_jobs import Job, plan_jobs
+from minillm.commands.model_folder import ScoredModel, load_scored_model, trained_run
 from minillm.compat.gloo import settle
 from minillm.config import Config
-from minillm.errors import InputError
+from minillm.errors import WriteError, first_line
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
-from minillm.evaluation.result import Result, Run, Training, to_text
-from minillm.files import write_text
+from minillm.evaluation.result import Result, Training, to_text
+from minillm.evaluation.score_table import score_text
+from minillm.files import write_all
+from minillm.processes import failing_together
 from minillm.runs import provenance
 
 log = logging.getLogger(__name__)
 
 
-def evaluate_model(folder: str, overrides: list[str]) -> Path:
-    """Score the model of a folder or Hub name on the test split; return the result file.
+def evaluate_models(folders: Sequence[str], overrides: list[str]) -> None:
+    """Score models on the test split. A model that has its result is skipped.
+
+    Args:
+        folders: folders of runs, folders of models, or Hub names.
+        overrides: settings of the command line, the same for all models.
 
     Raises:
-        InputError: an input is wrong, or the result file exists.
+        InputError: an input is wrong, or another result has the name of a result file. Then nothing
+            is scored.
+        WriteError: a result could not be written. The message says where the result is instead.
     """
-    config, path, output = resolve(folder, overrides)
-    file = output / "evaluation" / f"{config.data.name}.json"
-    if file.exists() and not config.overwrite:
-        raise InputError(
-            f"{file} exists and is not overwritten. Add overwrite=true to replace the file, "
-            f"output=FOLDER to write to another folder, or data.name=NAME to rename the data set."
-        )
-    scored = load_scored_model(config, path)
+    for job in plan_jobs(folders, overrides):
+        _evaluate(job)
+
+
+def _evaluate(job: Job) -> None:
+    """Score one model, and write its result and its responses."""
+    config = job.config
+    scored = load_scored_model(config, job.path)
     examples = scored.examples[: config.evaluation.limit]
     if config.dry_run:
-        print_evaluation(config, scored, len(examples), file)
-        return file
-    log.info("%s on %s, %d inputs", path, config.data.name, len(examples))
+        print_evaluation(config, scored, len(examples), job.file)
+        return
+    log.info("%s on %s, %d inputs", job.path, config.data.name, len(examples))
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length
     )
-    if PartialState().is_main_process:
-        write(config, scored, evaluation, file)
-    PartialState().wait_for_everyone()
+    with failing_together(WriteError):
+        if PartialState().is_main_process:
+            rows = response_rows(evaluation, examples)
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+            result = make_result(config, scored, evaluation)
+            save({job.file: to_text(result.to_json()), job.responses: "".join(lines)})
+            log.info("\n%s\n\nwritten: %s and %s", score_text(result), job.file, job.responses.name)
     settle()
-    return file
 
 
-def write(config: Config, scored: ScoredModel, evaluation: Evaluation, file: Path) -> None:
-    """Write the result file, and the file of all responses."""
-    rows = response_rows(evaluation, scored.examples[: config.evaluation.limit])
-    responses = file.with_suffix(".responses.jsonl")
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-    write_text(responses, "".join(lines))
-    write_text(file, to_text(make_result(config, scored, evaluation).to_json()))
-    log.info("written: %s and %s", file, responses.name)
+def save(texts: Mapping[Path, str]) -> None:
+    """Write the files. If this fails, write them to a temporary folder, or print the first one.
+
+    Raises:
+        WriteError: the message says why, and where the files are instead.
+    """
+    contents = {path: text.encode() for path, text in texts.items()}
+    first = next(iter(texts))
+    try:
+        write_all(contents)
+        return
+    except OSError as error:
+        reason = f"{first} could not be written: {first_line(error)}. The scores are not lost:"
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="minillm-"))
+        write_all({folder / path.name: content for path, content in contents.items()})
+    except OSError:
+        print(texts[first], end="", flush=True)
+        raise WriteError(
+            f"{reason} the text of this file is on the standard output, because the folder for "
+            f"temporary files could not be written either. Save the text under this name."
+        ) from None
+    raise WriteError(
+        f"{reason} the files {' and '.join(path.name for path in texts)} are in {folder}. Move "
+        f"both to {first.parent}."
+    )
 
 
 def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> Result:
     """The scores, and how they were made."""
     details, summary = scored.details or {}, scored.summary
-    training = run = None
+    training = None
     if summary:
         training = Training(
             seconds=summary["seconds"]["training"],
@@ -74,7 +107,6 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
             steps=summary["steps"],
             best_step=details["step"],
         )
-        run = Run(details["run"], summary["history"])
     return Result(
         data=config.data.name,
         method=config.evaluation.name or details.get("method") or scored.path.name,
@@ -85,7 +117,7 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         temperature=config.evaluation.temperature,
         metrics=metric_results(evaluation),
         training=training,
-        run=run,
+        run=trained_run(scored.path),
         wall_seconds=evaluation.seconds,
         provenance=provenance(),
         config=asdict(config),

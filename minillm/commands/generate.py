@@ -15,6 +15,7 @@ from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.processes import gathered, share
+from minillm.progress import responses_shown
 from minillm.runtime import start_accelerator
 from minillm.sampling.generate import by_length, generate, response_texts
 from minillm.sampling.sampler import Decoding
@@ -57,8 +58,9 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
         indices=share(by_length(prompt_ids)),
     )
     responses = []
-    for indices, rollout in batches:
-        responses += zip(indices, response_texts(model, rollout), strict=True)
+    with responses_shown("generate", len(examples)):
+        for indices, rollout in batches:
+            responses += zip(indices, response_texts(model, rollout), strict=True)
     for i, text in sorted(gathered(responses)):
         line = {"prompt": examples[i].prompt, "response": text}
         if PartialState().is_main_process:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.loaders import load_records
@@ -11,10 +12,11 @@ from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.fit import tokenizer_differences
-from minillm.models.heads import check_head
+from minillm.models.heads import check_model
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
+    check_finite,
     check_length,
     load_model,
 )
@@ -39,8 +41,29 @@ def encode_splits(
     return encoded
 
 
+def check_data_is_named(config: Config) -> None:
+    """Refuse settings that name no data.
+
+    Raises:
+        InputError: the message lists the data sets of configs/data.
+    """
+    if config.data.kind is not None:
+        return
+    given = f"data.path={config.data.path} is set, but " if config.data.path else ""
+    names = [name for name in groups()["data"] if name != "jsonl"]
+    raise InputError(
+        f"{given}no data set is named. Add data=jsonl data.path=FOLDER for your own data, or "
+        f"data={', '.join(names[:-1])} or {names[-1]}."
+    )
+
+
 def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
-    """Read the splits; the result has the order of `splits`."""
+    """Read the splits; the result has the order of `splits`.
+
+    Raises:
+        InputError: no data set is named, or the data cannot be read.
+    """
+    check_data_is_named(config)
     splits = list(splits)
     records = load_records(config.data, splits)
     return {split: records[split] for split in splits}
@@ -79,12 +102,13 @@ def make_model(config: Config, model: ModelConfig, tokenizer) -> LanguageModel:
     """Load or build one model.
 
     Raises:
-        InputError: neither a path nor an architecture is given, the model cannot be loaded, or it
-            has too few positions.
+        InputError: neither a path nor an architecture is given, the model cannot be loaded, its
+            weights are not finite, it is not causal, or it has too few positions.
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
-        check_head(loaded)
+        check_finite(loaded)
+        check_model(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         return loaded
     if model.architecture is None:

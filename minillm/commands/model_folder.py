@@ -1,5 +1,6 @@
 """Loads the model of `evaluate` and `generate`: from a run, a causal LM folder, or the Hub."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,18 @@ from minillm.commands.loading import (
     make_model,
     read_records,
 )
-from minillm.compose import load_config, read_config
+from minillm.commands.saved_settings import run_of, saved_settings
+from minillm.compose import load_config
 from minillm.config import Config
 from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
+from minillm.evaluation.result import Run
 from minillm.files import read_json
 from minillm.folders import missing_folder, names_a_folder
+from minillm.model_paths import CHECKPOINTS
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
 from minillm.runtime import start_accelerator
@@ -45,8 +49,10 @@ class ScoredModel:
 def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     """The settings, the model's folder or Hub name, and the folder for results.
 
-    The folder of a run means its best checkpoint. Then the settings of the run are used as
-    `load_config` describes, and the results go to the folder of the run.
+    The folder of a run means its best checkpoint. A model that `minillm train` has trained uses the
+    settings of its run, as `load_config` describes, wherever the model lies. The results go to the
+    folder of the run if the run holds the model, and otherwise to `runs/NAME-ID`, where ID depends
+    on the path of the model.
     """
     path = Path(folder)
     if names_a_folder(folder) and not path.is_dir():
@@ -55,10 +61,8 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
         path = path / "best"
         if not path.is_dir():
             raise InputError(f"{folder} is a run without a checkpoint. Train the run first.")
-    saved = path.parent / CONFIG
-    is_run = path.is_dir() and saved.is_file()
-    config = load_config(overrides, read_config(saved) if is_run else None)
-    output = path.parent if is_run else Path("runs") / path.name
+    config = load_config(overrides, saved_settings(path))
+    output = run_of(path) or Path("runs") / _distinct_name(path)
     if any(text.startswith("output=") for text in overrides):
         output = Path(config.output)
     name = str(path) if path.is_dir() else folder
@@ -69,6 +73,31 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     return config, path, output
 
 
+def _distinct_name(path: Path) -> str:
+    """A name that another folder or Hub name with the same last part does not have."""
+    location = path.resolve() if path.is_dir() else path
+    digest = hashlib.sha256(str(location).encode()).hexdigest()
+    return f"{location.name}-{digest[:8]}"
+
+
+def result_file(config: Config, path: Path, output: Path) -> Path:
+    """The result file of a model in the folder `output`.
+
+    In the folder of its run, the file of a model other than `best` also has the name of the model.
+    """
+    parts = [config.data.name]
+    if output == run_of(path) and model_name(path):
+        parts.append(model_name(path))
+    return output / "evaluation" / f"{'.'.join(parts)}.json"
+
+
+def model_name(path: Path) -> str:
+    """A model in its run, such as `last` or `step-000100-last`; empty for `best` and no run."""
+    run = run_of(path)
+    parts = [part for part in path.relative_to(run).parts if part != CHECKPOINTS] if run else []
+    return "" if parts == ["best"] else "-".join(parts)
+
+
 def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) -> ScoredModel:
     """Load the model, the test split, and the teacher if `with_teacher` is true and one is named.
 
@@ -77,6 +106,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     """
     accelerator = start_accelerator(config)
     set_seed(config.runtime.seed)
+    _check_data(config, path)
     records = read_records(config, ["test"])
     tokenizer = load_tokenizer(config.student.tokenizer or str(path))
     examples = encode_splits(records, tokenizer, config)["test"].examples
@@ -87,5 +117,26 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
         teacher, shared = build_teacher(config, model, partial(load_frozen, config))
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)
-    summary = read_json(path.parent / SUMMARY) if details else None
+    run = run_of(path)
+    summary = read_json(run / SUMMARY) if run and details else None
     return ScoredModel(path, model, teacher, examples, details, summary)
+
+
+def trained_run(path: Path) -> Run | None:
+    """The finished run that trained the model of a folder; None for any other model."""
+    details, run = checkpoint_details(path), run_of(path)
+    summary = read_json(run / SUMMARY) if run and details else None
+    if summary is None:
+        return None
+    return Run("/".join(filter(None, (details["run"], model_name(path)))), summary["history"])
+
+
+def _check_data(config: Config, path: Path) -> None:
+    """Refuse data that are gone. The error names the model, whose saved settings may name them."""
+    data = config.data
+    if data.kind not in (None, "embedded", "hub") and not Path(data.path).exists():
+        raise InputError(
+            f"there is no file or folder data.path={data.path}, which holds the test inputs for "
+            f"{path}. Give the place of these data (data.path=PATH), or name other data, such as "
+            f"data=jsonl data.path=PATH."
+        )

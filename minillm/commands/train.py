@@ -1,6 +1,7 @@
 """`minillm train`: trains a student and writes the folder of the run."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from accelerate.utils import set_seed
 
 from minillm.commands.dry_run import print_training
 from minillm.commands.loading import (
+    check_data_is_named,
     encode_splits,
     load_frozen,
     make_model,
@@ -23,6 +25,8 @@ from minillm.commands.resume import (
     is_finished,
     run_identity,
 )
+from minillm.commands.run_messages import final_lines, first_lines
+from minillm.commands.size import with_settings_for_size
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
@@ -39,19 +43,23 @@ from minillm.runs import (
     CONFIG,
     PROVENANCE,
     SUMMARY,
+    WORKING_FOLDER,
+    check_inputs_are_kept,
     check_output,
     create_output,
+    deleting_failed_start,
     provenance,
 )
 from minillm.runtime import start_accelerator
 from minillm.sampling.sampler import Decoding
+from minillm.sources.teacher_written import check_response_file
 from minillm.teachers.build import build_teacher
 from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
 from minillm.training.setup import Setup
 from minillm.training.sharding import gather_student, shard_teacher
-from minillm.training.tracking import start_tracking
+from minillm.training.tracking import choose_wandb_mode, start_tracking
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +70,22 @@ def train(config: Config) -> None:
     Raises:
         InputError: an input is wrong; nothing was computed.
         Stopped: a signal stopped the run, which wrote a checkpoint.
-        TrainingError: the loss is not finite, or the disk is full.
+        TrainingError: the loss is not finite, or a file could not be written.
     """
+    check_data_is_named(config)
     output = Path(config.output)
     check_method(config)
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
     accelerator = start_accelerator(config, None if config.dry_run else config.output)
+    config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
+    wandb_mode = None
     with failing_together(InputError):
         if accelerator.is_main_process:  # later, other processes may see files that it has written
-            check_resume(config)
-            check_output(output, config.overwrite, config.resume)
+            check_folders(config)
+            wandb_mode = choose_wandb_mode(config.runtime.trackers)
     if config.resume and is_finished(config):
         log.info("%s is a finished run, so it is not changed.", output)
         return
@@ -103,19 +114,33 @@ def train(config: Config) -> None:
     if checkpoint:
         check_checkpoint(checkpoint, identity, method=method, steps=steps, config=config,
                          accelerator=accelerator)  # fmt: skip
+    is_new = checkpoint is None and accelerator.is_main_process
     try:
-        with state.writing(output):
-            if accelerator.is_main_process:
-                prepare_output(config, state, checkpoint)
-        run(setup, method, state, steps=steps, validation=data["validation"].examples,
-            checkpoint=checkpoint)  # fmt: skip
+        with deleting_failed_start(output) if is_new else nullcontext():
+            with state.writing(output):
+                if accelerator.is_main_process:
+                    prepare_output(config, state, checkpoint)
+            run(setup, method, state, steps=steps, validation=data["validation"].examples,
+                checkpoint=checkpoint, wandb_mode=wandb_mode)  # fmt: skip
     except OSError as error:
         raise not_written(output, error) from error
 
 
+def check_folders(config: Config) -> None:
+    """Refuse a wrong checkpoint, output folder or response file, before anything is loaded.
+
+    Raises:
+        InputError: the message names the setting and says what is allowed.
+    """
+    check_resume(config)
+    check_inputs_are_kept(config)
+    check_output(Path(config.output), config.overwrite, config.resume)
+    check_response_file(config)
+
+
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:
     """Create the folder of a new run, or restore the folder of a run that continues."""
-    output, record = Path(config.output), provenance()
+    output, record = Path(config.output), provenance() | {WORKING_FOLDER: str(Path.cwd())}
     if checkpoint is None:
         create_output(output)
     else:
@@ -124,7 +149,8 @@ def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> 
         (output / SUMMARY).unlink(missing_ok=True)
         first_record = read_json(output / PROVENANCE) or record
         resumed = [*first_record.get("resumed", []), record | {"checkpoint": str(checkpoint)}]
-        record = first_record | {"resumed": resumed}
+        # config.yaml has the paths of this command.
+        record = first_record | {"resumed": resumed, WORKING_FOLDER: record[WORKING_FOLDER]}
         if (output / "evaluation").exists():
             log.warning("%s/evaluation holds scores from before this run was continued", output)
     write_config(config, output / CONFIG)
@@ -139,6 +165,7 @@ def run(
     steps: int,
     validation: list[Example],
     checkpoint: Path | None,
+    wandb_mode: str | None,
 ) -> None:
     """Build the loop, train, and write the summary of the run."""
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
@@ -154,23 +181,27 @@ def run(
     resumed_at = read_progress(checkpoint)["step"] if checkpoint else None
     tracker = start_tracking(
         accelerator, setup.output, name=config.runtime.project, trackers=config.runtime.trackers,
-        config=settings, resumed_at=resumed_at,
+        config=settings, resumed_at=resumed_at, wandb_mode=wandb_mode,
     )  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
-               "run": setup.output.name, "config": settings}  # fmt: skip
+               "run": setup.output.name, WORKING_FOLDER: str(Path.cwd()),
+               "config": settings}  # fmt: skip
     trainer = Trainer(
         accelerator=accelerator, student=setup.student, method=method, training=training,
         steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
         details=details,
     )  # fmt: skip
+    log.info("%s", first_lines(setup.output, steps, resumed_at))
     try:
         trainer.run(checkpoint)
     finally:
         settle()
         tracker.close()
     if accelerator.is_main_process:
-        write_json(setup.output / SUMMARY, trainer.summary())
-        log.info("done: the best checkpoint is %s/best", setup.output)
+        summary = trainer.summary()
+        write_json(setup.output / SUMMARY, summary)
+        log.info("%s", final_lines(setup.output, summary, select_by=training.select_by,
+                                   trackers=config.runtime.trackers))  # fmt: skip
 
 
 def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:

@@ -12,12 +12,13 @@ import numpy as np
 from minillm.config import EvaluationConfig
 from minillm.data.encoding import Example
 from minillm.evaluation.frontier import Frontier
-from minillm.evaluation.frontier_sampling import sample_frontier
+from minillm.evaluation.frontier_sampling import frontier_terms, sample_frontier
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import MetricResult
-from minillm.evaluation.scoring import Scores, score
+from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
+from minillm.progress import begin_part, responses_shown
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
@@ -58,19 +59,45 @@ def evaluate(
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
+    is_point = _samples_a_point(settings)
+    terms = frontier_terms(decoding) if is_point else DEFAULT_TERMS
     sampled, greedy, frontier = {}, None, None
-    with teacher.whole() if teacher else nullcontext() as whole:
+    with (
+        teacher.whole() if teacher else nullcontext() as whole,
+        responses_shown("evaluation", _passes(settings) * len(examples), delay=0),
+    ):
         for seed in settings.seeds:
-            sampled[seed] = score(model, whole, examples, decoding, seed=seed, **scoring)
+            begin_part(f"seed {seed}")
+            sampled[seed] = score(
+                model, whole, examples, decoding, seed=seed, terms=terms, **scoring
+            )
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
         if settings.greedy or settings.has_frontier:
+            begin_part("greedy")
             greedy_decoding = replace(decoding, temperature=0.0)
             greedy = score(model, None, examples, greedy_decoding, seed=0, **scoring)
             log.info("greedy: %s", _in_words(greedy))
         if settings.has_frontier:
-            frontier = sample_frontier(model, whole, examples, settings, max_length, greedy)
+            frontier = sample_frontier(
+                model, whole, examples, settings, max_length, greedy, sampled if is_point else {}
+            )
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier)
+
+
+def _samples_a_point(settings: EvaluationConfig) -> bool:
+    """Whether the responses of the evaluation are also those of a point of the frontier."""
+    is_plain = settings.temperature == 1 and settings.top_k == 0 and settings.top_p == 1
+    return is_plain and 1.0 in (settings.frontier or ())
+
+
+def _passes(settings: EvaluationConfig) -> int:
+    """How often an evaluation writes a response to each input."""
+    points = len(settings.frontier or ()) + len(settings.frontier_top_p or ())
+    passes = len(settings.seeds) + points * settings.frontier_samples
+    if _samples_a_point(settings):
+        passes -= min(len(settings.seeds), settings.frontier_samples)
+    return passes + (settings.greedy or settings.has_frontier)
 
 
 def metric_results(evaluation: Evaluation) -> dict[str, MetricResult | None]:

@@ -1,7 +1,7 @@
 """Samples the frontier of a model: several responses per prompt at each temperature."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from minillm.models.language_model import LanguageModel
 from minillm.objectives import distributions, divergences
 from minillm.objectives.precision import LOG_ZERO
 from minillm.objectives.terms import Block, DivergenceTerm, Terms
+from minillm.progress import begin_part
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
@@ -56,6 +57,7 @@ def sample_frontier(
     settings: EvaluationConfig,
     max_length: int,
     greedy: Scores,
+    sampled: Mapping[int, Scores],
 ) -> Frontier:
     """Respond several times to every input at each temperature, and for each top-p.
 
@@ -66,6 +68,8 @@ def sample_frontier(
         model, teacher, examples, max_length: as in `evaluate`.
         settings: temperatures, top-p, samples, metrics and batch size.
         greedy: the scores of greedy decoding, the end point.
+        sampled: passes at temperature 1 by seed, with the terms of `frontier_terms`. These passes
+            are not repeated.
     """
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
@@ -73,8 +77,11 @@ def sample_frontier(
     seeds = frontier_seeds(settings.seeds, settings.frontier_samples)
     points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
+        begin_part(f"frontier, {_where(decoding)}")
+        existing = sampled if decoding == Decoding(max_length) else {}
         passes = [
-            score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
+            existing.get(seed)
+            or score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
                   metrics=names, terms=frontier_terms(decoding))
             for seed in seeds
         ]  # fmt: skip
@@ -162,9 +169,12 @@ def _per_token(sums: Sequence[np.ndarray | None], lengths: np.ndarray) -> PointV
     return point_value(*average_over_seeds(np.stack(sums) / lengths, lengths), LENGTH)
 
 
+def _where(point: FrontierPoint | Decoding) -> str:
+    return f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
+
+
 def _in_words(point: FrontierPoint, names: Sequence[str]) -> str:
     """Values of a point for the log, such as `temperature 0.5: diversity 0.801, ROUGE-L 53.4`."""
-    where = f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
     metrics = [f"{METRICS[name].label} {point.mean(name):{METRICS[name].form}}" for name in names
                if METRICS[name].higher_is_better and point.values[name]]  # fmt: skip
-    return f"{where}: {', '.join([f'diversity {point.mean(DIVERSITY):.3f}', *metrics])}"
+    return f"{_where(point)}: {', '.join([f'diversity {point.mean(DIVERSITY):.3f}', *metrics])}"

@@ -17,6 +17,7 @@ from minillm.evaluation.selection import FRONTIER, GREEDY, LOSS
 from minillm.evaluation.statistics import weighted_mean
 from minillm.evaluation.within_prompt import distinct_within
 from minillm.models.language_model import LanguageModel
+from minillm.progress import responses_shown
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
 
@@ -55,21 +56,31 @@ def validate(
     loss = language_model_loss(student, examples, batch_size)
     if not math.isfinite(loss):
         return {LOSS.name: loss}  # responses cannot be sampled from this model
-    with teacher.whole() if teacher else nullcontext() as whole:
-        summaries = [
-            score(student, whole, examples, decoding, seed=seed, batch_size=batch_size).summary()
-            for seed in training.validation_seeds
-        ]
-    means = {name: float(np.mean([scores[name] for scores in summaries])) for name in summaries[0]}
-    scores = {LOSS.name: loss} | means
-    if training.select_by in (GREEDY.name, FRONTIER.name):
-        greedy = _quality(student, examples, replace(decoding, temperature=0.0), 0, batch_size)
-        scores[GREEDY.name] = greedy.summary()[ROUGE_L]
-    if training.select_by == FRONTIER.name:
-        scores[FRONTIER.name] = _at_diversity(
-            student, examples, decoding, training, batch_size, greedy
-        )
+    with responses_shown("validation", _passes(training) * len(examples)):
+        with teacher.whole() if teacher else nullcontext() as whole:
+            summaries = [
+                score(student, whole, examples, decoding, seed=seed, batch_size=batch_size)
+                .summary()
+                for seed in training.validation_seeds
+            ]  # fmt: skip
+        scores = {LOSS.name: loss}
+        scores |= {name: float(np.mean([x[name] for x in summaries])) for name in summaries[0]}
+        if training.select_by in (GREEDY.name, FRONTIER.name):
+            greedy = _quality(student, examples, replace(decoding, temperature=0.0), 0, batch_size)
+            scores[GREEDY.name] = greedy.summary()[ROUGE_L]
+        if training.select_by == FRONTIER.name:
+            scores[FRONTIER.name] = _at_diversity(
+                student, examples, decoding, training, batch_size, greedy
+            )
     return scores
+
+
+def _passes(training: TrainingConfig) -> int:
+    """How often a validation samples a response to each input."""
+    passes = len(training.validation_seeds) + (training.select_by in (GREEDY.name, FRONTIER.name))
+    if training.select_by == FRONTIER.name:
+        passes += SAMPLES * len(training.frontier)
+    return passes
 
 
 def _at_diversity(

@@ -52,6 +52,7 @@ class Method:
         self.micro_batch_size = micro_batch_size
         self.dropout = dropout
         self.epoch_size = next(iter(parts.values())).source.epoch_size
+        self.steps_per_collection = max(x.source.steps_per_collection for x in parts.values())
         self.state_is_shared = all(part.source.state_is_shared for part in parts.values())
 
     @property

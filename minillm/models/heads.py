@@ -38,22 +38,39 @@ def output_head(model: LanguageModel) -> Head:
 
 
 @torch.no_grad()
-def check_head(model: LanguageModel) -> None:
-    """Refuse a model that changes its logits in a way that `output_head` does not support.
+def check_model(model: LanguageModel) -> None:
+    """Refuse a model that is not causal, or that `output_head` does not describe.
+
+    One forward pass reads two sequences that differ only in their last token.
 
     Raises:
-        InputError: the logits of one token differ from the logits of `output_head`.
+        InputError: the last token changes earlier logits; or logits differ from the logits of
+            `output_head`.
     """
-    ids = torch.tensor([[model.eos_ids[0]]], device=model.device)
+    first = model.eos_ids[0]
+    other = 0 if first else 1
+    ids = torch.tensor([[first, other, first], [first, other, other]], device=model.device)
     with captured_hidden(model.module) as captured:
         output = model.module(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     logits = output.logits[..., : model.vocab_size]
+    _check_causal(model, logits[:, :-1])
     rebuilt = output_head(model).logits(captured[0]).to(logits.dtype)
     if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
         raise InputError(
             f"{type(model.module).__name__} changes its logits after the output head in a way that "
             f"is not supported (supported: {', '.join(AFTER_THE_HEAD)}). Use another model, or add "
             f"the change to minillm/models/heads.py."
+        )
+
+
+def _check_causal(model: LanguageModel, logits: Tensor) -> None:
+    """Refuse different logits `[2, 2, V]` of two sequences before the tokens that differ."""
+    rounding = max(1e-4, 4 * torch.finfo(logits.dtype).eps)
+    difference = (logits[0] - logits[1]).abs().max()
+    if difference > rounding * logits.abs().max():
+        raise InputError(
+            f"{model.module.name_or_path} ({type(model.module).__name__}) is not a causal language "
+            f"model: its logits depend on later tokens. Use a model that reads from left to right."
         )
 
 

@@ -138,8 +138,7 @@ def build_model(
     config: ModelConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int
 ) -> LanguageModel:
     """Build a model with random weights and the sizes of `config`, for `max_length` tokens."""
-    shapes = {"gpt2": _gpt2_shape, "llama": _llama_shape}
-    shape = shapes[config.architecture](config, max_length)
+    shape = built_shape(config, max_length)
     shape.vocab_size = len(tokenizer)
     shape.bos_token_id = shape.eos_token_id = tokenizer.eos_token_id
     shape.pad_token_id = tokenizer.pad_token_id
@@ -147,6 +146,12 @@ def build_model(
         torch.manual_seed(seed)
         module = AutoModelForCausalLM.from_config(shape, dtype=_dtype(config.dtype))
     return bundle(module, tokenizer)
+
+
+def built_shape(config: ModelConfig, max_length: int) -> PretrainedConfig:
+    """The transformers config of a built model for `max_length` tokens, without its vocabulary."""
+    shapes = {"gpt2": _gpt2_shape, "llama": _llama_shape}
+    return shapes[config.architecture](config, max_length)
 
 
 def _gpt2_shape(config: ModelConfig, max_length: int) -> GPT2Config:
@@ -176,6 +181,23 @@ def _llama_shape(config: ModelConfig, max_length: int) -> LlamaConfig:
 
 def _dtype(name: str) -> torch.dtype | str:
     return name if name == "auto" else getattr(torch, name)
+
+
+@torch.no_grad()
+def check_finite(model: LanguageModel) -> None:
+    """Refuse a model whose weights are not finite numbers.
+
+    Raises:
+        InputError: the message names the model and the first such weight.
+    """
+    for name, weight in model.module.named_parameters():
+        # A sum in float32 needs no further memory, and shows nearly always that all are finite.
+        if not weight.sum(dtype=torch.float32).isfinite() and not weight.isfinite().all():
+            count = int((~weight.isfinite()).sum())
+            raise InputError(
+                f"{model.module.name_or_path}: {count} of {weight.numel()} numbers in {name} are "
+                f"NaN or infinite. Use another checkpoint of the model."
+            )
 
 
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:

@@ -10,8 +10,8 @@ from minillm.evaluation.metrics import Metric
 from minillm.evaluation.result import MetricResult, Result
 from minillm.evaluation.statistics import Interval, bootstrap_interval, weighted_mean
 
-# The values of `evaluation.name` for the teacher and for the model from which the students start.
-# All other names are names of students.
+# The methods of results of the teacher and of the model from which the students start: the value of
+# `evaluation.name`, or the role that `roles.py` finds. All other methods are those of students.
 TEACHER = "teacher"
 START = "init"
 # The method that is compared with all others, if the results contain it.

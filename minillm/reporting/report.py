@@ -8,6 +8,8 @@ from results.json alone, so a report can be made again without its runs:
 `write_report([Path("results/e2e")], Path("results/e2e"))`.
 """
 
+import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from minillm.errors import InputError, unknown_name
 from minillm.evaluation.metrics import METRICS, Metric, check_metrics
 from minillm.evaluation.result import ROUGE_L, Result
 from minillm.evaluation.selection import validation_metrics
-from minillm.files import write_bytes, write_text
+from minillm.files import check_writable, write_results
 from minillm.reporting.differences import differences_table
 from minillm.reporting.figures import metric_figure, training_figure
 from minillm.reporting.frontier_figure import frontier_figure
@@ -25,6 +27,8 @@ from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
 from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
 from minillm.reporting.table import csv_table, markdown_table, provenance
+
+log = logging.getLogger(__name__)
 
 TABLE = "table.md"
 CSV = "table.csv"
@@ -66,8 +70,9 @@ def write_report(
 
     Raises:
         InputError: the results cannot be used, a name is unknown, no result has a metric, or
-            `output` has files with the names of a report that no report wrote. Then nothing is
-            written.
+            `output` has files with the names of a report that no report wrote, or cannot be
+            written. Then nothing is written.
+        WriteError: a file could not be written. Then no file is changed.
     """
     output = Path(output)
     results = load_results(paths)
@@ -91,12 +96,13 @@ def write_report(
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
     text = f"# {title or 'Results'}\n\n{tables}\n\n{links}## Provenance\n\n{provenance(results)}\n"
     texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
+    contents = {name: content.encode() for name, content in texts.items()} | figures
+    write_results({output / name: content for name, content in contents.items()})
     for name in set(earlier) - set(figures):
         (output / name).unlink(missing_ok=True)
-    for name, content in texts.items():
-        write_text(output / name, content)
-    for name, content in figures.items():
-        write_bytes(output / name, content)
+    log.info("written to %s: %s (these tables), %s (one row per run), %s (all results; a report "
+             "can be made from this file), figures %s", output, TABLE, CSV, MERGED_NAME,
+             ", ".join(figures))  # fmt: skip
     return tables
 
 
@@ -192,10 +198,12 @@ def _earlier_figures(output: Path, names: Sequence[str]) -> list[str]:
     """The figures of an earlier report in the folder.
 
     Raises:
-        InputError: the folder is a file, or holds files of these names that no report wrote.
+        InputError: the folder is a file, holds files of these names that no report wrote, or cannot
+            be written.
     """
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not output.is_dir():
         raise InputError(f"{output} is a file. Give a folder for the report.")
+    check_writable(output, f"the folder {output} for the report", "Give another folder.")
     table = output / TABLE
     text = table.read_text(encoding="utf-8", errors="replace") if table.is_file() else ""
     linked = [f"{name}.png" for name in _FIGURE_LINK.findall(text)]

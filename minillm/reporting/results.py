@@ -11,6 +11,7 @@ from typing import Any
 from minillm.errors import InputError
 from minillm.evaluation.result import Result, to_text
 from minillm.reporting.groups import label_results, order_methods
+from minillm.reporting.roles import with_roles
 
 MERGED_NAME = "results.json"
 
@@ -18,7 +19,8 @@ MERGED_NAME = "results.json"
 def load_results(paths: Sequence[Path]) -> list[Result]:
     """Read and check results; return them rounded, and sorted by data set and method.
 
-    Teacher and start are first. Other methods have the order of the paths and of the results in a
+    The results of a model that other results name as teacher have the method `teacher`. Teacher and
+    start are first. Other methods have the order of the paths and of the results in a
     file. Results of one method are sorted by model, training seed and run.
 
     Args:
@@ -36,6 +38,7 @@ def load_results(paths: Sequence[Path]) -> list[Result]:
     for path in paths:
         for file in _result_files(Path(path)):
             results.update(_read(file))
+    results = dict(zip(results, with_roles([*results.values()]), strict=True))
     return [_rounded(result) for result in _distinct(_sorted(results))]
 
 

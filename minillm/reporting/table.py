@@ -170,6 +170,12 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
         lower = [metric.label for metric in metrics if metric.higher_is_better is False]
         sentences.append("Bold: best student of a data set"
                          + (f" ({in_words(lower)}: the lowest)" if lower else ""))  # fmt: skip
+    starts = _starts(groups)
+    if starts:
+        sentences.append(
+            f"{in_words(starts)}: no checkpoint was better than the start of the training, so the "
+            f"scores are those of the start"
+        )
     decoded = [metric.label for metric in metrics if _has_greedy(groups, metric)]
     if decoded:
         sentences.append(f"Greedy: {in_words(decoded)} of greedy decoding")
@@ -177,6 +183,20 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     counts = ", ".join(f"{data} {_either(unique(n))}" for data, n in inputs.items())
     sentences.append(f"Inputs: {counts}")
     return escape(". ".join(sentences)) + "."
+
+
+def _starts(groups: Sequence[Group]) -> list[str]:
+    """The labels of the groups whose best checkpoint is the start, in all runs or in some."""
+    has_many_data_sets = len(unique(group.data for group in groups)) > 1
+    labels = []
+    for group in groups:
+        trainings = [result.training for result in group.results if result.training]
+        count = sum(training.best_step == 0 for training in trainings)
+        if count:
+            data = f" on {group.data}" if has_many_data_sets else ""
+            share = f" ({count} of {len(group.results)} runs)" if len(group.results) > 1 else ""
+            labels.append(f"{group.label}{data}{share}")
+    return labels
 
 
 def _always_shown(metrics: Sequence[Metric]) -> list[Metric]:

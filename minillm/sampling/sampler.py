@@ -30,6 +30,7 @@ from minillm.objectives.chunked import vocabulary_terms
 from minillm.objectives.divergences import ReverseKL
 from minillm.objectives.targets import HeadTargets
 from minillm.objectives.terms import DivergenceTerm, TeacherLogProb
+from minillm.progress import count_responses
 from minillm.sampling.lazy import LazyReader, Responses
 from minillm.sampling.rollout import Rollout
 
@@ -135,6 +136,7 @@ def sample(
     )
     ends = torch.tensor(policy.eos_ids, device=prompts.ids.device)
     responses.start()
+    counted = 0  # ended responses that `count_responses` knows
     while count := len(responses.rows):
         coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
         positions = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
@@ -147,6 +149,9 @@ def sample(
         count_ended, is_bad = torch.stack([ended.sum(), (~total.isfinite()).sum()]).tolist()
         if is_bad:
             raise FloatingPointError("the logits are not finite")
+        all_ended = len(prompts.ids) - len(responses.queue) - count + count_ended
+        count_responses(all_ended - counted)
+        counted = all_ended
         if count_ended >= count * ENDED_SHARE:
             responses.rows = responses.rows[~ended]
             if may_join or count_ended == count:

@@ -40,6 +40,7 @@ class PairSource:
     """Yields batches of pairs, for all methods that train on given sequences."""
 
     state_is_shared = True
+    steps_per_collection = 1
 
     def __init__(
         self, pairs: Sequence[Pair], setup: Setup, *, batch_size: int, purpose: str = "pairs"

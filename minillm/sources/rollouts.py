@@ -19,6 +19,7 @@ from minillm.models.heads import output_head
 from minillm.objectives import diagnostics, returns
 from minillm.objectives.targets import HeadTargets
 from minillm.processes import failing_together
+from minillm.progress import responses_shown
 from minillm.sampling.generate import uniforms_by_number
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
@@ -39,6 +40,9 @@ class Rollouts:
         self.computes_reverse_kl = computes_reverse_kl
         repeats = self.method.responses_per_prompt
         self.epoch_size = len(setup.train) * repeats * self.method.inner_epochs
+        batch_size = setup.config.training.batch_size
+        mini_batches = -(-self.method.rollouts_per_collection // batch_size)
+        self.steps_per_collection = mini_batches * self.method.inner_epochs
         self.coins = setup.generator("sampling")
         self.shuffle = setup.generator("mini-batches")
         self.prompts = Shuffled(
@@ -73,6 +77,7 @@ class Rollouts:
         with (
             self.setup.student.whole() as student,
             teacher.whole() as whole_teacher,
+            responses_shown("sampling", len(examples) * self.setup.world),
             failing_together(FloatingPointError),
         ):
             student.module.eval()  # a new student has dropout on until its first evaluation

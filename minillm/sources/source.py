@@ -85,6 +85,8 @@ class Source(Protocol):
     epoch_size: int
     # Whether all processes have the same state. Then the number of processes may change later.
     state_is_shared: bool
+    # Number of steps for which one collection of responses lasts; 1 if all steps are alike.
+    steps_per_collection: int
 
     def __iter__(self) -> Iterator[SourceStep]:
         """Endless steps. A request for a step may sample responses from the current student."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from minillm.data.batches import PromptBatch
 from minillm.processes import failing_together
+from minillm.progress import responses_shown
 from minillm.sampling.generate import uniforms_by_number
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
@@ -30,6 +31,8 @@ class StudentWritten:
     probability `replay_share` (a replay buffer as in DistiLLM, arXiv 2402.03898). The loss is not
     corrected for the age of a response.
     """
+
+    steps_per_collection = 1
 
     def __init__(self, pairs: Sequence[Pair], setup: Setup, *, steps: int) -> None:
         self.setup = setup
@@ -86,7 +89,11 @@ class StudentWritten:
         """Responses of the current student. All processes must call this method together."""
         limit, device = self.setup.config.data.max_response_length, self.setup.device
         rollout = None
-        with self.setup.student.whole() as student, failing_together(FloatingPointError):
+        with (
+            self.setup.student.whole() as student,
+            responses_shown("sampling", len(pairs) * self.setup.world),
+            failing_together(FloatingPointError),
+        ):
             student.module.eval()  # the loop enables dropout again for training
             if pairs:
                 prompts = PromptBatch.pad([pair.prompt_ids for pair in pairs], student.pad_id)

@@ -10,17 +10,21 @@ each response again.
 import hashlib
 import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from tqdm import tqdm
 
+from minillm.config import Config
 from minillm.data.encoding import Example
-from minillm.errors import InputError
-from minillm.files import write_text
+from minillm.errors import InputError, TrainingError, first_line
+from minillm.files import check_writable, write_text
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
+from minillm.progress import responses_shown
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
@@ -29,11 +33,27 @@ from minillm.training.setup import Setup
 log = logging.getLogger(__name__)
 
 
+def check_response_file(config: Config) -> None:
+    """Refuse a `method.file` that cannot be written, before anything is loaded.
+
+    Raises:
+        InputError: the file is a folder, or its folder cannot be written.
+    """
+    if config.method.response_file is None:
+        return
+    path = Path(config.method.response_file)
+    if os.path.isdir(path):
+        raise InputError(f"method.file={path} is a folder. Give method.file=FILE.")
+    if not os.path.lexists(path):
+        check_writable(path.parent, f"method.file={path}", "Give another method.file=FILE.")
+
+
 def teacher_pairs(setup: Setup) -> list[Pair]:
     """Each training prompt with `samples_per_prompt` responses of the teacher, from the file.
 
     Raises:
         InputError: the file was made with other settings.
+        TrainingError: the file could not be written.
     """
     method = setup.config.method
     examples = setup.train * method.samples_per_prompt
@@ -59,7 +79,8 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     if done == len(batches):
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
-        log.info("SeqKD: the teacher writes %d responses to %s", len(prompts) - len(rows), path)
+        log.info("SeqKD: the teacher writes %d responses to %s. After an interruption, the same "
+                 "command continues the file.", len(prompts) - len(rows), path)  # fmt: skip
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
@@ -87,6 +108,8 @@ def _read(path: Path, made_with: dict) -> list[dict]:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
         changed = [key for key in made_with if header.get(key) != made_with[key]]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {first_line(error)}. {advice}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} does not contain teacher responses. {advice}") from error
     if changed:
@@ -103,22 +126,36 @@ def _write(
     """Write the existing `rows`, sample and append the rows of `batches`, and return these."""
     is_main = PartialState().is_main_process
     new_rows = []
-    if is_main:
-        write_text(path, "".join(map(_line, [made_with, *rows])))
-    bar = tqdm(total=len(prompts), initial=len(rows), desc="teacher responses",
-               disable=None if is_main else True)  # fmt: skip
-    with setup.teacher.sampler.whole() as teacher, bar:
+    with _writing(path):
+        if is_main:
+            write_text(path, "".join(map(_line, [made_with, *rows])))
+    progress = responses_shown("teacher", len(prompts), done=len(rows), delay=0)
+    with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
             with failing_together(FloatingPointError):
                 mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
                         for batch in share(batches[start : start + setup.world])]  # fmt: skip
             added = [row for batch in gathered(mine) for row in batch]
             new_rows += added
-            if is_main:
-                with path.open("a", encoding="utf-8") as file:
-                    file.writelines(map(_line, added))
-            bar.update(len(added))
+            with _writing(path):
+                if is_main:
+                    with path.open("a", encoding="utf-8") as file:
+                        file.writelines(map(_line, added))
     return new_rows
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """If the main process cannot write the file, all processes raise the error."""
+    with failing_together(TrainingError):
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{path} could not be written: {first_line(error)}. The responses in this file are "
+                f"kept. Remove the cause, then run the same command again: the teacher writes only "
+                f"the missing responses."
+            ) from error
 
 
 def _respond(

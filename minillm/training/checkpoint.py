@@ -9,7 +9,7 @@ from typing import Any
 
 from minillm.files import read_json, write_json
 from minillm.models.language_model import LanguageModel
-from minillm.training.files import begin_folder, put_in_place, sync_folder
+from minillm.training.files import begin_folder, equalize_permissions, put_in_place, sync_folder
 
 DETAILS = "minillm.json"
 
@@ -22,6 +22,7 @@ def save_checkpoint(
     model.module.save_pretrained(aside, state_dict=state_dict)
     model.tokenizer.save_pretrained(aside)
     write_json(aside / DETAILS, details)
+    equalize_permissions(aside, aside / DETAILS)
     sync_folder(aside)
     put_in_place(folder)
 

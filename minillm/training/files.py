@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def put_in_place(folder: Path) -> None:
     aside_of(folder).rename(folder)
     sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def equalize_permissions(folder: Path, example: Path) -> None:
+    """Give all files below a folder the permissions of the file `example`.
+
+    A file that Python creates has the permissions of the umask. Files of safetensors can be read by
+    their owner only.
+    """
+    mode = stat.S_IMODE(example.stat().st_mode)
+    for name in files_below(folder):
+        (folder / name).chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,19 +17,19 @@ from typing import NoReturn
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from minillm.config import TrainingConfig
 from minillm.errors import Stopped, TrainingError
 from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
+from minillm.progress import Progress, duration, shown
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
 from minillm.training.meter import Meter
 from minillm.training.method import Method, StepBatch
 from minillm.training.modules import with_modules
 from minillm.training.optimization import build_optimizer, build_schedule
+from minillm.training.pace import Pace
 from minillm.training.run_state import RunState
 from minillm.training.sharding import prepare
 from minillm.training.signals import StopSignals
@@ -37,9 +37,7 @@ from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# Metrics that the progress bar always shows: name in metrics.jsonl -> short text. The progress bar
-# also shows metrics of the method, and the validation score that selects `best`.
-SHOWN = {"speed/tokens_per_second": "tokens/s"}
+LOSS = "loss/total"  # name of the loss of a step in metrics.jsonl
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Trainer:
         details: written to `minillm.json` beside each model.
         clock: seconds of each phase.
         history: step, seconds and scores of each validation.
-        shown: values on the progress bar.
+        shown: the newest values of the progress bar, by their short texts.
         meter: metrics that are not logged yet.
         counts: tokens of each part since the last log line.
     """
@@ -101,9 +99,11 @@ class Trainer:
         self.accelerator.register_for_checkpointing(schedule)
         first = self._resume(checkpoint) if checkpoint else 0
         batches = self.method.batches()
-        bar = tqdm(total=self.steps, initial=first, desc=self.output.name, disable=None,
-                   dynamic_ncols=True)  # fmt: skip
-        with logging_redirect_tqdm(), bar, StopSignals() as signals:
+        pace = Pace(self.clock, self.history, self.training, steps=self.steps, first=first,
+                    steps_per_collection=self.method.steps_per_collection)  # fmt: skip
+        progress = Progress(self.output.name, self.steps, "steps", first, values=self.shown,
+                            estimate=pace)  # fmt: skip
+        with shown(progress, leave=True), StopSignals() as signals:
             self._evaluate_if_due(first, signals)
             for step in range(first + 1, self.steps + 1):
                 with self.clock.phase("collect"):
@@ -123,12 +123,11 @@ class Trainer:
                 if step % self.training.log_every == 0 or step == self.steps:
                     self._log(step, self.meter.take(self.accelerator), self.counts, lr)
                     self.counts.clear()
+                progress.advance()
                 self._stop_if_asked(step, signals)
                 self._evaluate_if_due(step, signals)
                 if step % self._checkpoint_every == 0 or step == self.steps:
                     self._checkpoint(step)
-                bar.set_postfix(self.shown, refresh=False)
-                bar.update()
 
     @property
     def _checkpoint_every(self) -> int:
@@ -209,6 +208,7 @@ class Trainer:
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             value += loss.detach()
             meter.add(metrics)
+        meter.add({LOSS: (value, 1 / self.accelerator.num_processes)})
         norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
         norm = math.nan if norm is None else float(norm)  # None: DeepSpeed skipped the step
         # A non-finite loss on one process makes the summed gradient non-finite on all processes.
@@ -239,11 +239,18 @@ class Trainer:
     def _track(self, step: int, values: dict[str, float]) -> None:
         with self.state.writing(self.tracker.path):
             self.tracker.log(step, values)
+        self._show(values)
+
+    def _show(self, values: dict[str, float]) -> None:
+        """Show some metrics on the progress bar, in a fixed order."""
         score = shown_score(self.training.select_by)
-        shown = self.method.shown | {f"validation/{score.name}": score.label} | SHOWN
-        self.shown |= {
-            text: float(f"{values[name]:.3g}") for name, text in shown.items() if name in values
-        }
+        texts = {LOSS: "loss"} | self.method.shown
+        texts |= {f"validation/{score.name}": f"validation {score.label}"}
+        texts |= {"speed/tokens_per_second": "tokens/s"}
+        new = {text: float(f"{values[x]:.3g}") for x, text in texts.items() if x in values}
+        new = self.shown | new
+        self.shown.clear()  # `Progress` reads this dictionary
+        self.shown.update({text: new[text] for text in texts.values() if text in new})
 
     def _evaluate(self, step: int) -> None:
         """Validate, and save the student as `last` and, if it has the best score, as `best`."""
@@ -264,8 +271,9 @@ class Trainer:
         known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
         self.history.append({"step": step, "seconds": seconds} | known)
         self._track(step, {f"validation/{name}": value for name, value in scores.items()})
-        shown = score_line(scores, self.training.select_by)
-        log.info("step %d of %d (%.0f s): %s", step, self.steps, seconds, shown)
+        scores_text = score_line(scores, self.training.select_by)
+        log.info("validation at step %d of %d (after %s of training): %s", step, self.steps,
+                 duration(seconds), scores_text)  # fmt: skip
         details = self.details | {
             "step": step,
             "seconds": seconds,
@@ -273,7 +281,7 @@ class Trainer:
         }
         names = ["last", "best"] if is_best(self.history, self.training.select_by) else ["last"]
         for name in names:
-            with self.state.writing(self.output / name):
+            with self.clock.phase("checkpoint"), self.state.writing(self.output / name):
                 if self.accelerator.is_main_process:
                     save_checkpoint(student, self.output / name, details)
 

@@ -48,6 +48,8 @@ class Method(Protocol):
     epoch_size: int
     # Whether all processes have the same state. Then the number of processes may change later.
     state_is_shared: bool
+    # Number of steps for which one collection of responses lasts; 1 if all steps are alike.
+    steps_per_collection: int
     # Metrics that the progress bar shows: name of the metric -> short text.
     shown: dict[str, str]
 

@@ -32,13 +32,15 @@ from torch.distributed.checkpoint.api import CheckpointException
 from minillm.compat.deepspeed import postponed_writes
 from minillm.errors import TrainingError
 from minillm.files import aside_of, copy_file, read_json, write_json
+from minillm.model_paths import CHECKPOINTS, MODELS
 from minillm.processes import failing_together, gathered
-from minillm.runs import CHECKPOINTS, METRICS
+from minillm.runs import METRICS
 from minillm.training.files import (
     MANIFEST,
     WRITE_ERRORS,
     begin_folder,
     copy_folder,
+    equalize_permissions,
     fault,
     files_below,
     listing,
@@ -55,7 +57,6 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 PROGRESS = "progress.json"
 SHARED = "shared.pt"
-MODELS = ("best", "last")
 
 
 def found(output: Path) -> list[Path]:
@@ -187,6 +188,7 @@ class RunState:
     def _finish(self, folder: Path, files: dict[str, dict]) -> None:
         manifest = {"processes": self.accelerator.num_processes, "files": files}
         write_json(aside_of(folder) / MANIFEST, manifest)
+        equalize_permissions(aside_of(folder), aside_of(folder) / MANIFEST)
         sync_folder(aside_of(folder))
         put_in_place(folder)
         for old in found(self.output)[self.keep :]:

@@ -68,4 +68,4 @@ for run in $runs; do
     folders+=("$RUNS/$run")
 done
 minillm report "${folders[@]}" --output "$RESULTS" --title "E2E NLG: estimators" \
-    --against minillm_average_reward
+    --against minillm_average_reward --diversity 0.82 0.9

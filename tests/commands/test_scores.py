@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from minillm.evaluation import frontier_sampling
 from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.scoring import score
 from tests.evaluation.toy import Letters
 
 TIMES = {"wall_seconds", "provenance", "config"}
@@ -54,24 +56,13 @@ def check_means(result, rows):
         assert metric["per_input"] == pytest.approx([sum(pair) / 2 for pair in pairs], abs=1e-3)
 
 
-def test_a_result_is_overwritten_only_with_overwrite(command, run_folder):
-    evaluate = ["evaluate", "run", "evaluation.seeds=[10]", "evaluation.limit=2"]
-    assert command(*evaluate).status == 0
-    before = Path("run/evaluation/tiny.json").read_bytes()
-    again = command(*evaluate)
-    assert again.status == 2
-    assert "run/evaluation/tiny.json" in again.err and "overwrite=true" in again.err
-    assert Path("run/evaluation/tiny.json").read_bytes() == before
-    assert command(*evaluate, "overwrite=true").status == 0
-
-
 def test_a_folder_without_training_can_be_scored(command, settings, run_folder):
     """Any causal LM in Hugging Face format; results go below runs/."""
     Path("run/best/minillm.json").unlink()
     shutil.move("run/best", "plain")
     outcome = command("evaluate", "plain", *settings, "evaluation.limit=2", "evaluation.seeds=[1]")
     assert outcome.status == 0, outcome.err
-    result = numbers("runs/plain/evaluation/tiny.json")
+    result = numbers(next(Path("runs").glob("plain-*/evaluation/tiny.json")))
     assert result["method"] == "plain" and result["training"] is None
 
 
@@ -99,7 +90,8 @@ def test_only_evaluation_needs_the_folder_of_the_teacher(command, run_folder):
     config = Path("run/config.yaml")
     config.write_text(config.read_text().replace("teacher:\n  path: null", "teacher:\n  path: ./x"))
     outcome = command("evaluate", "run", *options)
-    assert outcome.status == 2 and "teacher.path=./x" in outcome.err and "null" in outcome.err
+    assert outcome.status == 2 and "/x: there is no such folder" in outcome.err
+    assert "teacher.path=/" in outcome.err and "null" in outcome.err
     assert command("evaluate", "run", *options, "teacher.path=null").status == 0
     assert command("generate", "run", *options).status == 0
 
@@ -189,3 +181,21 @@ def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypa
     )
     names = {path.name for path in Path("tables").iterdir()}
     assert names >= {"letter_count.png", "training.png"}
+
+
+def test_the_frontier_does_not_sample_again_what_was_sampled(command, run_folder, monkeypatch):
+    decoded = []
+
+    def counting(*arguments, **options):
+        decoded.append((arguments[3].temperature, options["seed"]))
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(frontier_sampling, "score", counting)
+    options = ["evaluation.seeds=[3]", "evaluation.frontier=[0.5,1]", "teacher.path=run/best"]
+    assert command("evaluate", "run", *options).status == 0
+    assert decoded == [(0.5, 3), (0.5, 4), (1.0, 4)]
+    result = numbers("run/evaluation/tiny.json")
+    assert (
+        command("evaluate", "run", *options, "evaluation.temperature=0.9", "output=b").status == 0
+    )
+    assert result["frontier"] == numbers("b/evaluation/tiny.json")["frontier"]

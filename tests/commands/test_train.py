@@ -1,6 +1,7 @@
 """`minillm train` with every method: the files of a run, and settings that alter no result."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,26 @@ def test_without_trackers_only_metrics_are_written(command, settings):
     outcome = command("train", *settings, *BUILT, "runtime.trackers=[]", "output=out")
     assert outcome.status == 0 and not Path("out/logs").exists()
     assert open_lines("out/metrics.jsonl")
+
+
+def test_all_files_of_a_run_have_the_permissions_of_the_umask(command, settings):
+    umask = os.umask(0o026)
+    try:
+        assert command("train", *settings, *BUILT, "output=out").status == 0
+    finally:
+        os.umask(umask)
+    modes = {path: path.stat().st_mode & 0o777 for path in Path("out").rglob("*")}
+    wrong = {
+        str(path): oct(mode)
+        for path, mode in modes.items()
+        if mode != (0o751 if path.is_dir() else 0o640)
+    }
+    assert wrong == {}
+
+
+def test_the_end_of_a_run_says_that_the_best_model_is_the_start(train, caplog):
+    """Every ROUGE-L of this run is 0, and the loss falls."""
+    train("sft", "training.steps=1")
+    assert "No validation had a better ROUGE-L than the start" in caplog.messages[-1]
+    train("sft", "training.steps=1", "training.select_by=loss", output="other")
+    assert "than the start" not in caplog.messages[-1]

@@ -95,3 +95,13 @@ def test_a_launch_that_cannot_work_is_refused(launch, variables, message):
     process = launch("launch.sh", **variables)
     said, _ = process.communicate(timeout=30)
     assert process.returncode != 0 and message in said
+
+
+def test_a_verb_for_one_process_runs_without_a_launcher():
+    """`launch.sh report ...` answers as `minillm report ...` does."""
+    process = subprocess.run(
+        ["bash", ROOT / "scripts/launch.sh", "report", "nowhere", "--output", "x"],
+        env=clean_environment() | {"NPROC": "2"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert process.stderr.startswith("minillm: nowhere does not exist."), process.stderr

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
 
 from minillm.commands import train as commands
-from minillm.commands.evaluate import evaluate_model
+from minillm.commands.evaluate import evaluate_models
 from minillm.commands.train import train
 from minillm.compat.gloo import settle
 from minillm.compose import CONFIGS, load_config
@@ -222,7 +222,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
     METHODS["seqkd"][1] = "method.file=cut.jsonl"
     found["cut"] = trained(settings, "seqkd", "ddp", "cut", "training.steps=1")
     with backend("ddp"):
-        evaluate_model("sft_ddp", ["evaluation.seeds=[1,2]"])
+        evaluate_models(["sft_ddp"], ["evaluation.seeds=[1,2]"])
     if world > 1:
         with backend("ddp"):
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BertConfig
 
 from minillm.data.batches import SequenceBatch
 from minillm.errors import InputError
 from minillm.models.forward import response_hidden, response_loss, response_terms
-from minillm.models.heads import check_head, output_head
+from minillm.models.heads import check_model, output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.distributions import log_softmax
 from minillm.objectives.targets import HeadTargets
@@ -21,7 +22,7 @@ BATCH = SequenceBatch.pad([([5, 6, 7], [9, 10, 2]), ([13, 4, 3], [15]), ([16, 17
 @EVERY_MODEL
 def test_the_head_computes_the_logits_of_the_model(kind):
     model = build(kind, seed=1)
-    check_head(model)
+    check_model(model)
     hidden = response_hidden(model, BATCH)
     torch.testing.assert_close(output_head(model).logits(hidden), response_logits(model, BATCH))
 
@@ -94,5 +95,19 @@ def test_unknown_changes_of_logits_are_refused():
         lambda _, __, output: type(output)(logits=output.logits * 0.5)
     )
     with pytest.raises(InputError, match="LlamaForCausalLM changes its logits"):
-        check_head(model)
+        check_model(model)
     hook.remove()
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_a_model_that_reads_later_tokens_is_refused(is_causal):
+    """The last token changes earlier logits of BERT, unless BERT is a decoder."""
+    shape = BertConfig(vocab_size=ROWS, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                       intermediate_size=32, is_decoder=is_causal)  # fmt: skip
+    module = AutoModelForCausalLM.from_config(shape).eval()
+    model = LanguageModel(module, build("gpt2", seed=1).tokenizer, ROWS, (2,))
+    if is_causal:
+        check_model(model)
+        return
+    with pytest.raises(InputError, match=r"BertLMHeadModel\) is not a causal language model"):
+        check_model(model)

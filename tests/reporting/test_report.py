@@ -229,3 +229,14 @@ def test_reports_need_no_model_library():
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "set()"
+
+
+def test_the_legend_names_results_of_an_untrained_start(result):
+    untrained, improved = result("kd", 40), result("sft", 41)
+    runs = [result("minillm", 47), result("minillm", 48, training_seed=2)]
+    for content in (untrained, runs[0]):
+        content["training"]["best_step"] = 0
+    table = markdown_table(grouped(untrained, improved, *runs), [METRICS["rougeL"]])
+    note = "kd and minillm (1 of 2 runs): no checkpoint was better than the start of the training"
+    assert note in table
+    assert "better than the start" not in markdown_table(grouped(improved), [METRICS["rougeL"]])

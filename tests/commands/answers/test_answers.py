@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, settings
+from tests.commands.answers import data, outputs, results, settings
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
@@ -14,6 +14,8 @@ from tests.documents.reading import WRONG_INPUT
 TABLES = {
     "Command line and settings": settings.CASES,
     "Data": data.CASES,
+    "Outputs": outputs.CASES,
+    "Wrong results": results.CASES,
 }
 
 

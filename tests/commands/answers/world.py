@@ -1,13 +1,17 @@
 """The folder in which the cases run: small data, a run, and broken files."""
 
+import json
 import shutil
 from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BertConfig, BertLMHeadModel
 
 from tests.conftest import rows, write_jsonl
 
 
 def make_world(folder: Path, teacher: Path) -> None:
-    """Fill a folder: `my_data` (30 training and 10 test inputs) and the run `runs/teacher`.
+    """Fill a folder: `my_data` (30 training and 10 test inputs), the run `runs/teacher`, models.
 
     The folder `a=b` is empty.
     """
@@ -16,6 +20,39 @@ def make_world(folder: Path, teacher: Path) -> None:
     write_jsonl(folder / "my_data/test.jsonl", rows(40)[30:])
     (folder / "a=b").mkdir()
     shutil.copytree(teacher, folder / "runs/teacher")
+    add_outputs(folder)
+    add_models(folder)
+
+
+def add_outputs(folder: Path) -> None:
+    """`link` to the run, a run `copy` with a cut result, a `damaged` model, and more of the run."""
+    (folder / "link").symlink_to("runs/teacher")
+    shutil.copytree(folder / "runs/teacher", folder / "copy")
+    (folder / "copy/evaluation").mkdir()
+    (folder / "copy/evaluation/jsonl.json").write_text("{")
+    shutil.copytree(folder / "copy/best", folder / "damaged")
+    weights = folder / "damaged/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (folder / "runs/teacher/logs/responses.jsonl").write_text("{}\n")
+    shutil.copytree(folder / "my_data", folder / "runs/teacher/logs/data")
+
+
+def add_models(folder: Path) -> None:
+    """Models without minillm.json, with data that are gone, with NaN, and not causal."""
+    for name in ("foreign", "moved", "nan"):
+        shutil.copytree(folder / "runs/teacher/best", folder / name)
+    (folder / "foreign/minillm.json").unlink()
+    details = json.loads((folder / "moved/minillm.json").read_text())
+    details["config"]["data"]["path"] = str(folder / "old_data")
+    (folder / "moved/minillm.json").write_text(json.dumps(details))
+    weights = load_file(folder / "nan/model.safetensors")
+    weights["transformer.ln_f.weight"][3] = float("nan")
+    save_file(weights, folder / "nan/model.safetensors", {"format": "pt"})
+    tokenizer = AutoTokenizer.from_pretrained(folder / "foreign")
+    tokenizer.save_pretrained(folder / "bert")
+    shape = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1,
+                       num_attention_heads=2, intermediate_size=32)  # fmt: skip
+    BertLMHeadModel(shape).save_pretrained(folder / "bert")
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

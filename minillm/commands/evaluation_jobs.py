@@ -1,0 +1,173 @@
+"""What one command `minillm evaluate` has to do: which models it scores, and into which files.
+
+All models are checked before the first model is scored, so that no error of a later model stops
+the command halfway. A model with a result is skipped.
+"""
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minillm.commands.loading import read_records
+from minillm.commands.model_folder import model_name, resolve, result_file, trained_run
+from minillm.commands.saved_settings import run_of
+from minillm.config import Config
+from minillm.data.tokenizers import load_tokenizer
+from minillm.errors import InputError
+from minillm.files import check_writable, read_json
+from minillm.models.loadable import check_loadable
+
+log = logging.getLogger(__name__)
+
+# Settings that decide what a result contains. The batch size changes only speed and memory.
+SECTIONS = ("student", "teacher", "data", "evaluation")
+WITHOUT_EFFECT = {"evaluation.batch_size"}
+# Settings with a path. Only the end of a path is compared, because the same folder has another
+# path in another working folder.
+PATHS = (".path", ".tokenizer")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to score.
+
+    Attributes:
+        folder: the model as the command line names it.
+        config: the settings.
+        path: the folder or the Hub name of the model.
+        file: the result file.
+    """
+
+    folder: str
+    config: Config
+    path: Path
+    file: Path
+
+    @property
+    def responses(self) -> Path:
+        """The file of all responses."""
+        return self.file.with_suffix(".responses.jsonl")
+
+
+def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
+    """Check all models, and return the jobs of those that have no result.
+
+    Raises:
+        InputError: a model cannot be loaded, its data cannot be read, its result cannot be written,
+            or a file with another result exists. Then nothing is scored.
+    """
+    jobs: dict[Path | str, Job] = {}
+    for folder in folders:
+        config, path, output = resolve(folder, overrides)
+        job = Job(folder, config, path, result_file(config, path, output))
+        first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
+        if first is not job:
+            _log("%s is scored once: %s is the same model.", folder, first.folder)
+    open_jobs = [job for job in _with_distinct_files(list(jobs.values())) if not _has_result(job)]
+    for job in open_jobs:
+        check_writable(job.file.parent, f"the folder {job.file.parent} for the result of "
+                       f"{job.folder}", "Give another output=FOLDER.")  # fmt: skip
+        _check_models(job)
+    if len(open_jobs) > 1:  # otherwise the only job soon reads the data itself
+        data = {json.dumps(asdict(job.config.data)): job.config for job in open_jobs}
+        for config in data.values():
+            read_records(config, ["test"])
+    return open_jobs
+
+
+def _check_models(job: Job) -> None:
+    """Refuse a model or teacher that cannot be loaded, without reading its weights."""
+    student, teacher = job.config.student, job.config.teacher
+    load_tokenizer(student.tokenizer or student.path)
+    for path in (student.path, teacher.path, *(member.path for member in teacher.members)):
+        if path is not None:
+            check_loadable(path)
+
+
+def _with_distinct_files(jobs: list[Job]) -> list[Job]:
+    """The jobs. If several results would have the same file, the names of the runs are added."""
+    groups = defaultdict(list)
+    for job in jobs:
+        groups[job.file.resolve()].append(job)
+    names = {}
+    for group in groups.values():
+        if len(group) > 1:
+            names |= dict(zip((job.folder for job in group), _names(group), strict=True))
+    return [
+        replace(job, file=job.file.with_name(f"{job.file.stem}.{names[job.folder]}.json"))
+        if job.folder in names
+        else job
+        for job in jobs
+    ]
+
+
+def _names(jobs: Sequence[Job]) -> list[str]:
+    """A short name for each model: its run, with parent folders if runs have the same name."""
+    folders = [(run_of(job.path) or job.path).absolute() for job in jobs]
+    common = os.path.commonpath([folder.parent for folder in folders])
+    names = []
+    for job, folder in zip(jobs, folders, strict=True):
+        parts = folder.relative_to(common).parts
+        names.append("-".join(filter(None, (*parts, model_name(job.path)))))
+    return names
+
+
+def _has_result(job: Job) -> bool:
+    """Whether the result of this model with these settings exists and is not to be replaced.
+
+    Raises:
+        InputError: the file exists and is another result.
+    """
+    if not job.file.exists() or job.config.overwrite:
+        return False
+    difference = _difference(job)
+    if difference:
+        raise InputError(
+            f"{job.file} exists and is not overwritten: {difference}. Add overwrite=true to "
+            f"replace the file, output=FOLDER to write to another folder, or data.name=NAME to "
+            f"rename the data set."
+        )
+    _log("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder, job.file)
+    return True
+
+
+def _difference(job: Job) -> str | None:
+    """Why the result in the file is not the result of the job, in words; None if it is."""
+    try:
+        saved = read_json(job.file)
+        old, new = _settings(saved["config"], job), _settings(asdict(job.config), job)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "the file is not a result that can be read"
+    changed = [
+        f"{key} was {old[key]}, now {new[key]}"
+        for key in new
+        if key in old and old[key] != new[key] and key not in WITHOUT_EFFECT
+    ]
+    if changed:
+        return f"it was made with other settings ({'; '.join(changed)})"
+    run = trained_run(job.path)
+    if saved["run"] != (json.loads(json.dumps(asdict(run))) if run else None):
+        return "the run was trained again or continued after that evaluation"
+    return None
+
+
+def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
+    """The settings that decide what a result contains, by dotted keys."""
+    sections = json.loads(json.dumps({name: config[name] for name in SECTIONS}))
+    settings = {f"{name}.{key}": x for name in SECTIONS for key, x in sections[name].items()}
+    for key, value in settings.items():
+        if value and key.endswith(PATHS):
+            is_beside_result = key == "student.path" and run_of(job.path) == job.file.parents[1]
+            settings[key] = "/".join(Path(value).parts[-1 if is_beside_result else -2 :])
+    return settings
+
+
+def _log(text: str, *values: object) -> None:
+    """Log a line once, although all processes of a launcher plan the jobs."""
+    if os.environ.get("RANK", "0") == "0":
+        log.info(text, *values)
