@@ -219,7 +219,9 @@ def discard_output() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. OVERRIDES lists the exit statuses."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("minillm").setLevel(logging.INFO)
+    is_main = os.environ.get("RANK", "0") == "0"
+    # All processes of a launcher log the same messages, so only the main process shows them.
+    logging.getLogger("minillm").setLevel(logging.INFO if is_main else logging.ERROR)
     try:
         if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
             complete(parsers()[0])
@@ -238,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(error)
         sys.exit(error.status)
     except Stopped as stop:
-        if os.environ.get("RANK", "0") == "0":  # all processes stop together
+        if is_main:  # all processes stop together
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
