@@ -20,7 +20,7 @@ from minillm.config import Config
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.files import check_writable, read_json
-from minillm.models.loadable import check_loadable
+from minillm.models.loadable import WEIGHTS, check_loadable
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,17 @@ def _difference(job: Job) -> str | None:
     run = trained_run(job.path)
     if saved["run"] != (json.loads(json.dumps(asdict(run))) if run else None):
         return "the run was trained again or continued after that evaluation"
+    if run is None and _was_changed(job):
+        return f"the weights in {job.folder} were written after that evaluation"
     return None
+
+
+def _was_changed(job: Job) -> bool:
+    """Whether a model outside a run has weights that are newer than its result."""
+    if not job.path.is_dir():
+        return False
+    files = [file for pattern in WEIGHTS for file in job.path.glob(pattern)]
+    return any(file.stat().st_mtime > job.file.stat().st_mtime for file in files)
 
 
 def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
