@@ -45,7 +45,7 @@ def test_they_are_no_settings_of_minillm():
     "placed", ["runtime.teacher_offload=true", "runtime.teacher_device=cuda:1"]
 )
 def test_a_teacher_is_sharded_or_elsewhere(placed):
-    with pytest.raises(InputError, match="shard_teacher=true and .* not allowed together"):
+    with pytest.raises(InputError, match=r"shard_teacher=true and .* not allowed together"):
         load_config(["runtime.shard_teacher=true", placed])
 
 
