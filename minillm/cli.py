@@ -189,15 +189,19 @@ def run(arguments: argparse.Namespace) -> None:
 
             generate_responses(arguments.models[0], arguments.prompt, arguments.overrides)
         case "train":
+            from minillm.compose import load_config
+
+            config = load_config(arguments.overrides)  # errors need no library of models
             from minillm.commands.train import train
-            from minillm.compose import load_config
 
-            train(load_config(arguments.overrides))
+            train(config)
         case "data":
-            from minillm.commands.data import show_data
             from minillm.compose import load_config
 
-            show_data(load_config(arguments.overrides), arguments.export)
+            config = load_config(arguments.overrides)
+            from minillm.commands.data import show_data
+
+            show_data(config, arguments.export)
 
 
 def print_error(error: Exception | str) -> None:
@@ -207,6 +211,8 @@ def print_error(error: Exception | str) -> None:
         # If all processes fail, process 0 prints and exits, and the launcher ends the others during
         # this sleep. A process that failed alone, or on another machine, prints after the sleep.
         time.sleep(3 if os.environ.get("LOCAL_RANK") == "0" else 6)
+        if getattr(error, "is_known_to_all", False):  # process 0 has printed it
+            return
         text += f" (process {rank})"
     print(text, file=sys.stderr)
 
@@ -219,7 +225,9 @@ def discard_output() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. OVERRIDES lists the exit statuses."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("minillm").setLevel(logging.INFO)
+    is_main = os.environ.get("RANK", "0") == "0"
+    # All processes of a launcher log the same messages, so only the main process shows them.
+    logging.getLogger("minillm").setLevel(logging.INFO if is_main else logging.ERROR)
     try:
         if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
             complete(parsers()[0])
@@ -238,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(error)
         sys.exit(error.status)
     except Stopped as stop:
-        if os.environ.get("RANK", "0") == "0":  # all processes stop together
+        if is_main:  # all processes stop together
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:

@@ -94,7 +94,9 @@ def load_config(overrides: Sequence[str], saved: dict | None = None) -> Config:
     of_command_line = {
         name for name, origin in composition.origins.items() if origin == COMMAND_LINE
     }
-    _prefer_the_command_line(typed, of_command_line)
+    # A file of settings that has no `training.by_size` of its own is meant for every size.
+    has_own_sizes = "training.by_size" in composition.origins
+    _prefer(typed, of_command_line if has_own_sizes else composition.origins.keys())
     validate(typed)
     check_used(typed, of_command_line)
     return typed
@@ -194,8 +196,8 @@ def _set(config: DictConfig, override: Override, keys: Sequence[str]) -> None:
         ) from error
 
 
-def _prefer_the_command_line(config: Config, names: Collection[str]) -> None:
-    """Remove values from `training.by_size` that the command line sets for students of any size."""
+def _prefer(config: Config, names: Collection[str]) -> None:
+    """Remove the values of `training.by_size` for settings that the user sets for every size."""
     for entry in config.training.by_size:
         for name in ("lr", "epochs"):
             if f"training.{name}" in names:

@@ -299,8 +299,9 @@ class TrainingConfig:
     frontier_diversity: float = setting(0.8, above=0.5, at_most=1, only_with="select_by=frontier")
     validation_inputs: int = setting(500, at_least=1)
     validation_seeds: list[int] = setting([10], **SEED, not_empty=True)
-    # Other values of `lr` and `epochs` for large students. Values of the command line have
-    # priority. A run stores the values that it uses, and an empty list.
+    # Other values of `lr` and `epochs` for large students. Values of the command line, and of a
+    # file of settings without this list, have priority. A run stores the values that it uses, and
+    # an empty list.
     by_size: list[SizeConfig] = setting([])
 
     def total_steps(self, epoch_size: int) -> int:

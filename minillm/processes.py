@@ -55,4 +55,6 @@ def failing_together(*kinds: type[Exception]) -> Iterator[None]:
     for rank, error in enumerate(failures):
         if error is not None:
             where = f" (process {rank})" if len(failures) > 1 else ""
-            raise type(error)(f"{error}{where}") from failure
+            shared_error = type(error)(f"{error}{where}")
+            shared_error.is_known_to_all = True  # so that only the main process prints the error
+            raise shared_error from failure

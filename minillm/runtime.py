@@ -45,7 +45,7 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     if not accelerator.is_main_process:
         # Only the main process logs messages.
-        logging.getLogger("minillm").setLevel(logging.WARNING)
+        logging.getLogger("minillm").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
     return accelerator
 

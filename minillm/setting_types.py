@@ -1,6 +1,7 @@
 """The type and the rules of every setting, by its dotted key such as `training.lr`."""
 
 import types
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -33,6 +34,18 @@ def _settings_of(section: type, prefix: str) -> dict[str, tuple[Any, Rules]]:
 def is_section(key: str) -> bool:
     """Whether a key is a section of settings, such as `training`."""
     return any(name.startswith(f"{key}.") for name in settings_by_key())
+
+
+def leaves(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All settings by dotted keys. A setting that is a mapping, as `data.columns`, stays whole."""
+    values: dict[str, Any] = {}
+    for name, value in sections.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and is_section(key):
+            values |= leaves(value, f"{key}.")
+        else:
+            values[key] = value
+    return values
 
 
 def setting_type(key: str) -> Any:

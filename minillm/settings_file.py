@@ -8,7 +8,7 @@ Instead of a section, it may name a file of a group, as on the command line:
       lr: 1e-3
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from minillm.config_files import SETTINGS_SUFFIXES, groups
 from minillm.errors import InputError, first_line, unknown_file
 from minillm.folders import expand_home
 from minillm.overrides import Override
-from minillm.setting_types import is_section
+from minillm.setting_types import leaves
 
 # These settings are of one command, so that a file does not set them.
 COMMAND_ONLY = ("overwrite", "resume", "dry_run")
@@ -68,7 +68,7 @@ def read_settings_file(name: str) -> SettingsFile:
     output = sections.get("output")
     values = [
         Override(key, expand_home(value) if isinstance(value, str) else value, f"{key}={value}")
-        for key, value in _settings_of(sections)
+        for key, value in leaves(sections).items()
         if key not in COMMAND_ONLY and not _follows_output(key, value, output)
     ]
     return SettingsFile(name, selections, values)
@@ -106,16 +106,6 @@ def _method(section: Mapping[str, Any]) -> str:
         if section.keys() <= {field.name for field in fields(config)}
     ]
     return f"schema_{(schemas or list(METHOD_CONFIGS))[0]}"
-
-
-def _settings_of(sections: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All settings by dotted keys. A setting that is a mapping, as `data.columns`, stays whole."""
-    for name, value in sections.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and is_section(key):
-            yield from _settings_of(value, f"{key}.")
-        else:
-            yield key, value
 
 
 def _follows_output(key: str, value: Any, output: str | None) -> bool:

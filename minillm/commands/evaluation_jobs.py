@@ -20,7 +20,7 @@ from minillm.config import Config
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
 from minillm.files import check_writable, read_json
-from minillm.models.loadable import check_loadable
+from minillm.models.loadable import WEIGHTS, check_loadable
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
         job = Job(folder, config, path, result_file(config, path, output))
         first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
         if first is not job:
-            _log("%s is scored once: %s is the same model.", folder, first.folder)
+            log.info("%s is scored once: %s is the same model.", folder, first.folder)
     open_jobs = [job for job in _with_distinct_files(list(jobs.values())) if not _has_result(job)]
     for job in open_jobs:
         check_writable(job.file.parent, f"the folder {job.file.parent} for the result of "
@@ -132,7 +132,8 @@ def _has_result(job: Job) -> bool:
             f"replace the file, output=FOLDER to write to another folder, or data.name=NAME to "
             f"rename the data set."
         )
-    _log("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder, job.file)
+    log.info("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder,
+             job.file)  # fmt: skip
     return True
 
 
@@ -153,7 +154,17 @@ def _difference(job: Job) -> str | None:
     run = trained_run(job.path)
     if saved["run"] != (json.loads(json.dumps(asdict(run))) if run else None):
         return "the run was trained again or continued after that evaluation"
+    if run is None and _was_changed(job):
+        return f"the weights in {job.folder} were written after that evaluation"
     return None
+
+
+def _was_changed(job: Job) -> bool:
+    """Whether a model outside a run has weights that are newer than its result."""
+    if not job.path.is_dir():
+        return False
+    files = [file for pattern in WEIGHTS for file in job.path.glob(pattern)]
+    return any(file.stat().st_mtime > job.file.stat().st_mtime for file in files)
 
 
 def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
@@ -165,9 +176,3 @@ def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
             is_beside_result = key == "student.path" and run_of(job.path) == job.file.parents[1]
             settings[key] = "/".join(Path(value).parts[-1 if is_beside_result else -2 :])
     return settings
-
-
-def _log(text: str, *values: object) -> None:
-    """Log a line once, although all processes of a launcher plan the jobs."""
-    if os.environ.get("RANK", "0") == "0":
-        log.info(text, *values)

@@ -16,7 +16,7 @@ from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.methods import Method
-from minillm.methods.policy_gradient import with_variant
+from minillm.objectives.minillm import with_variant
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
 from minillm.settings import dotted, settings_of

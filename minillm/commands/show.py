@@ -15,7 +15,7 @@ from minillm.config import Config, MiniLLMConfig
 from minillm.config_checks import validate
 from minillm.config_files import CONFIGS
 from minillm.errors import InputError
-from minillm.setting_types import is_section
+from minillm.setting_types import leaves
 
 DEFAULT = "default"
 
@@ -47,18 +47,6 @@ def show_settings(overrides: list[str]) -> None:
         validate(config)
     except InputError as error:
         print(f"minillm: these settings are not complete: {error}", file=sys.stderr)
-
-
-def leaves(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """All settings by dotted keys. A setting that is a mapping, as `data.columns`, stays whole."""
-    values: dict[str, Any] = {}
-    for name, value in sections.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and is_section(key):
-            values |= leaves(value, f"{key}.")
-        else:
-            values[key] = value
-    return values
 
 
 def file_origins(selections: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +90,7 @@ def _origin(key: str, origins: Mapping[str, str]) -> str | None:
 
 def _add_variant(config: Config, values: dict[str, Any], origins: dict[str, str]) -> None:
     """Replace null by the value that the variant of MiniLLM gives, where it gives one."""
-    from minillm.methods.policy_gradient import with_variant
+    from minillm.objectives.minillm import with_variant  # takes seconds, because it imports torch
 
     for name, value in with_variant(vars(config.method)).items():
         key = f"method.{name}"

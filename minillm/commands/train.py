@@ -91,20 +91,10 @@ def train(config: Config) -> None:
         return
     checkpoint = find_checkpoint(config, accelerator)
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
-    records = read_records(config, ["train", "validation"])
-    tokenizer = make_tokenizer(config, records["train"])
-    data = encode_splits(records, tokenizer, config)
-    student = make_model(config, config.student, tokenizer).to(accelerator.device)
-    teacher, shared = build_teacher(config, student, partial(load_frozen, config))
-    check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
-    setup = Setup(
-        config=config, student=student, teacher=teacher, train=data["train"].examples,
-        device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
-        output=output, shared_tokenizer=shared,
-    )  # fmt: skip
+    setup, validation = load_setup(config, accelerator)
     log_setup(setup)
     if config.dry_run:
-        print_training(setup, data["validation"].examples, checkpoint)
+        print_training(setup, validation, checkpoint)
         return
     setup = with_sharded_models(setup, accelerator)
     method = build_method(setup)
@@ -120,10 +110,30 @@ def train(config: Config) -> None:
             with state.writing(output):
                 if accelerator.is_main_process:
                     prepare_output(config, state, checkpoint)
-            run(setup, method, state, steps=steps, validation=data["validation"].examples,
-                checkpoint=checkpoint, wandb_mode=wandb_mode)  # fmt: skip
+            run(setup, method, state, steps=steps, validation=validation, checkpoint=checkpoint,
+                wandb_mode=wandb_mode)  # fmt: skip
     except OSError as error:
         raise not_written(output, error) from error
+
+
+def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Example]]:
+    """Read the data and load the models. The result has the validation split in addition.
+
+    Raises:
+        InputError: data or a model cannot be read, or they do not fit together.
+    """
+    records = read_records(config, ["train", "validation"])
+    tokenizer = make_tokenizer(config, records["train"])
+    data = encode_splits(records, tokenizer, config)
+    student = make_model(config, config.student, tokenizer).to(accelerator.device)
+    teacher, shared = build_teacher(config, student, partial(load_frozen, config))
+    check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
+    setup = Setup(
+        config=config, student=student, teacher=teacher, train=data["train"].examples,
+        device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
+        output=Path(config.output), shared_tokenizer=shared,
+    )  # fmt: skip
+    return setup, data["validation"].examples
 
 
 def check_folders(config: Config) -> None:

@@ -1,8 +1,8 @@
 """The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,13 +13,13 @@ from minillm.models.forward import response_loss
 from minillm.objectives import diagnostics
 from minillm.objectives.divergences import ReverseKL
 from minillm.objectives.minillm import (
-    VARIANTS,
     Losses,
     Settings,
     advantages,
     importance_weights,
     losses,
     whitened,
+    with_variant,
 )
 from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.processes import largest, longest, total
@@ -35,15 +35,6 @@ def objective_settings(method: MiniLLMConfig) -> Settings:
     """The settings of the variant, with those that the user set in their place."""
     chosen = with_variant(vars(method))
     return Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
-
-
-def with_variant(method: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of `MiniLLMConfig`, with those of the variant in place of null.
-
-    `clip_range` stays null, because null is no clipping.
-    """
-    given = {name: x for name, x in method.items() if x is not None or name == "clip_range"}
-    return asdict(VARIANTS[method["variant"]]) | given
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     GPT2Config,
     LlamaConfig,
@@ -16,9 +15,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from minillm.compat import hub
 from minillm.config import ModelConfig
-from minillm.errors import InputError, first_line
+from minillm.errors import InputError
+from minillm.models.loadable import ADVICE, load_shape, not_loadable
 from minillm.objectives.head import Head
 
 # Equal to GPT-2's gelu_new, but one kernel: a training step of a small model on a CPU takes 20%
@@ -109,27 +108,20 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
     Raises:
         InputError: there is no such model, or its folder does not contain all of its weights.
     """
-    advice = (
-        "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
-    )
-    hub.prepare(config.path)
+    shape = load_shape(config.path)
+    if getattr(shape, "activation_function", None) == "gelu_new":
+        shape.activation_function = FUSED_GELU
     try:
-        shape = AutoConfig.from_pretrained(config.path)
-        if getattr(shape, "activation_function", None) == "gelu_new":
-            shape.activation_function = FUSED_GELU
         module, report = AutoModelForCausalLM.from_pretrained(
             config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            f"no causal language model could be loaded from {config.path}: {first_line(error)}. "
-            f"{advice}"
-        ) from error
+        raise not_loadable(config.path, error) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
             f"{config.path} lacks {len(missing)} weights of its {type(module).__name__}, such as "
-            f"{missing[0]}. {advice}"
+            f"{missing[0]}. {ADVICE}"
         )
     return bundle(module, tokenizer)
 

@@ -3,11 +3,33 @@
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig
+from transformers import AutoConfig, PretrainedConfig
 
+from minillm.compat import hub
 from minillm.errors import InputError, first_line
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+ADVICE = "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
+
+
+def not_loadable(path: str, error: Exception) -> InputError:
+    """The error for a folder or Hub name from which no model could be loaded."""
+    return InputError(
+        f"no causal language model could be loaded from {path}: {first_line(error)}. {ADVICE}"
+    )
+
+
+def load_shape(path: str) -> PretrainedConfig:
+    """The transformers config of a folder or Hub name.
+
+    Raises:
+        InputError: there is no config.json.
+    """
+    hub.prepare(path)
+    try:
+        return AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise not_loadable(path, error) from error
 
 
 def check_loadable(path: str) -> None:
@@ -16,18 +38,16 @@ def check_loadable(path: str) -> None:
     Raises:
         InputError: there is no config.json, or a file with weights is missing or damaged.
     """
+    load_shape(path)
+    if not Path(path).is_dir():
+        return
+    files = [file for pattern in WEIGHTS for file in Path(path).glob(pattern)]
     try:
-        AutoConfig.from_pretrained(path)
-        if Path(path).is_dir():
-            files = [file for pattern in WEIGHTS for file in Path(path).glob(pattern)]
-            if not files:
-                raise OSError(f"the folder has no file {' or '.join(WEIGHTS)}")
-            for file in files:
-                if file.suffix == ".safetensors":
-                    with safe_open(file, "pt"):  # reads the list of tensors
-                        pass
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(
-            f"no causal language model could be loaded from {path}: {first_line(error)}. Give a "
-            f"folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
-        ) from error
+        if not files:
+            raise OSError(f"the folder has no file {' or '.join(WEIGHTS)}")
+        for file in files:
+            if file.suffix == ".safetensors":
+                with safe_open(file, "pt"):  # reads the list of tensors
+                    pass
+    except (OSError, SafetensorError) as error:
+        raise not_loadable(path, error) from error

@@ -1,11 +1,11 @@
 """The number of parameters of a model, without its weights."""
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from minillm.config import ModelConfig
-from minillm.errors import InputError, first_line
 from minillm.models.language_model import built_shape
+from minillm.models.loadable import load_shape, not_loadable
 
 
 def count_parameters(config: ModelConfig, max_length: int) -> int:
@@ -19,18 +19,14 @@ def count_parameters(config: ModelConfig, max_length: int) -> int:
     Raises:
         InputError: the path is not a causal language model.
     """
+    if config.path is not None:
+        shape = load_shape(config.path)
+    else:
+        shape = built_shape(config, max_length)
+        shape.vocab_size = config.vocab_size
     try:
-        if config.path is not None:
-            shape = AutoConfig.from_pretrained(config.path)
-        else:
-            shape = built_shape(config, max_length)
-            shape.vocab_size = config.vocab_size
         with torch.device("meta"):  # tensors without memory
             module = AutoModelForCausalLM.from_config(shape)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no causal language model could be loaded from {config.path}: {first_line(error)}. "
-            f"Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub "
-            f"name."
-        ) from error
+    except ValueError as error:  # the class of the config has no causal language model
+        raise not_loadable(config.path, error) from error
     return sum(parameter.numel() for parameter in module.parameters())

@@ -7,7 +7,9 @@ whole collection, and `whitened` from the advantages of a mini-batch. `losses` a
 inner epoch, with gradient.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,6 +81,15 @@ VARIANTS = {
         baseline="position",
     ),
 }
+
+
+def with_variant(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `MiniLLMConfig`, with those of the variant in place of null.
+
+    `clip_range` stays null, because null is no clipping.
+    """
+    given = {name: x for name, x in method.items() if x is not None or name == "clip_range"}
+    return asdict(VARIANTS[method["variant"]]) | given
 
 
 # Weights that are products over the steps up to t. With them, later rewards are weighted too.

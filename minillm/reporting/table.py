@@ -176,6 +176,9 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
             f"{in_words(starts)}: no checkpoint was better than the start of the training, so the "
             f"scores are those of the start"
         )
+    seen = _seen_in_training(groups)
+    if seen:
+        sentences.append(f"Test inputs that occur in the training data: {in_words(seen)}")
     decoded = [metric.label for metric in metrics if _has_greedy(groups, metric)]
     if decoded:
         sentences.append(f"Greedy: {in_words(decoded)} of greedy decoding")
@@ -187,16 +190,30 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
 
 def _starts(groups: Sequence[Group]) -> list[str]:
     """The labels of the groups whose best checkpoint is the start, in all runs or in some."""
-    has_many_data_sets = len(unique(group.data for group in groups)) > 1
     labels = []
     for group in groups:
         trainings = [result.training for result in group.results if result.training]
         count = sum(training.best_step == 0 for training in trainings)
         if count:
-            data = f" on {group.data}" if has_many_data_sets else ""
             share = f" ({count} of {len(group.results)} runs)" if len(group.results) > 1 else ""
-            labels.append(f"{group.label}{data}{share}")
+            labels.append(f"{_label_and_data(group, groups)}{share}")
     return labels
+
+
+def _seen_in_training(groups: Sequence[Group]) -> list[str]:
+    """For each group with such test inputs: its label and their number, the largest of its runs."""
+    counts = [max(result.seen_in_training or 0 for result in group.results) for group in groups]
+    return [
+        f"{count} ({_label_and_data(group, groups)})"
+        for group, count in zip(groups, counts, strict=True)
+        if count
+    ]
+
+
+def _label_and_data(group: Group, groups: Sequence[Group]) -> str:
+    """The label of a group, with its data set if there are several."""
+    has_many_data_sets = len(unique(each.data for each in groups)) > 1
+    return f"{group.label} on {group.data}" if has_many_data_sets else group.label
 
 
 def _always_shown(metrics: Sequence[Metric]) -> list[Metric]:

@@ -28,6 +28,7 @@ from minillm.progress import responses_shown
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
+from minillm.training.checkpoint import DETAILS
 from minillm.training.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     batches = length_batches(prompts, method.generation_batch_size)
     made_with = {
         "teacher": setup.config.teacher.path,
+        "training_of_the_teacher": _training_checksum(setup.config.teacher.path),
         "data": setup.config.data.name,
         "prompts": len(prompts),
         "prompts_checksum": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
@@ -86,6 +88,12 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
 
 
+def _training_checksum(teacher: str) -> str | None:
+    """A checksum of minillm.json, which another training changes; None for other models."""
+    details = Path(teacher) / DETAILS
+    return hashlib.sha256(details.read_bytes()).hexdigest()[:16] if details.is_file() else None
+
+
 def _pair(setup: Setup, example: Example, row: dict) -> Pair:
     """A row of the file as a pair with the student's token ids."""
     ids = row["response_ids"]
@@ -107,10 +115,12 @@ def _read(path: Path, made_with: dict) -> list[dict]:
         # Only "\n" ends a line, because JSON strings may contain other line breaks of Unicode.
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
+        # A file of an older version has no checksum of the training of its teacher.
+        header = {"training_of_the_teacher": made_with["training_of_the_teacher"]} | header
         changed = [key for key in made_with if header.get(key) != made_with[key]]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {first_line(error)}. {advice}") from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} does not contain teacher responses. {advice}") from error
     if changed:
         raise InputError(

@@ -210,6 +210,17 @@ def test_both_modules_run(module):
     assert done.returncode == 2 and "'training.steps'" in done.stderr
 
 
+def test_wrong_settings_are_answered_without_the_library_of_models():
+    code = (
+        "import sys\n"
+        "from minillm.cli import main\n"
+        "try: main(['train', 'training.stepz=1'])\n"
+        "except SystemExit: print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_a_hub_that_cannot_be_reached_is_answered_quickly():
     """Only the waiting counts, not the import of the libraries."""
     code = (

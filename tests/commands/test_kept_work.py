@@ -76,6 +76,14 @@ def test_a_result_of_something_else_is_not_skipped(command, runs):
     assert Path("a/run/evaluation/tiny.json").read_bytes() == content
 
 
+def test_the_result_of_a_replaced_model_is_not_skipped(command, runs):
+    model = shutil.copytree("a/run/best", "model")
+    assert command("evaluate", "model", *QUICK).status == 0
+    os.utime(f"{model}/model.safetensors", ns=(2**62, 2**62))  # as another model in its place
+    outcome = command("evaluate", "model", *QUICK)
+    assert outcome.status == 2 and "the weights in model were written after" in outcome.err
+
+
 def test_results_of_several_models_in_one_folder_have_different_names(command, runs):
     models = ["a/run", "b/run", "b/run/last"]
     outcome = command("evaluate", *models, *QUICK, "output=all", "overwrite=true")

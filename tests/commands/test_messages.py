@@ -1,12 +1,17 @@
 """What `train` and `evaluate` say on stderr: where everything lies, losses, progress and scores."""
 
 import json
+import logging
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from minillm import progress
+from minillm.cli import print_error
+from minillm.errors import InputError
+from minillm.processes import failing_together
 from tests.conftest import BUILT
 
 
@@ -99,3 +104,26 @@ def test_a_report_says_which_files_it_wrote(said, teacher):
     out, text = said("report", "run", "--output", "tables")
     assert out.startswith("| data") and "written to tables: " in text
     assert all(path.name in text for path in Path("tables").iterdir())
+
+
+def test_an_error_that_all_processes_know_is_printed_by_the_main_process(monkeypatch, capsys):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(InputError) as shared, failing_together(InputError):
+        raise InputError("no data")
+    print_error(shared.value)
+    assert capsys.readouterr().err == "minillm: no data\n"
+    monkeypatch.setenv("RANK", "1")
+    print_error(shared.value)
+    assert capsys.readouterr().err == ""
+    print_error(InputError("no memory"))
+    assert capsys.readouterr().err == "minillm: no memory (process 1)\n"
+
+
+def test_only_the_main_process_logs(command, monkeypatch):
+    """All processes of a launcher read the same data, and would print the same warnings."""
+    monkeypatch.setenv("RANK", "1")
+    command("list", "methods")
+    assert not logging.getLogger("minillm").isEnabledFor(logging.WARNING)
+    monkeypatch.delenv("RANK")
+    command("list", "methods")
+    assert logging.getLogger("minillm").isEnabledFor(logging.INFO)

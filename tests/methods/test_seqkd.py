@@ -1,6 +1,7 @@
 """SeqKD uses a complete file of teacher responses, continues a partial one, refuses others."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_a_file_made_with_other_settings_is_refused(train, override, changed):
     assert "method.file=OTHER_FILE" in outcome.err
     assert Path("seqkd.jsonl").read_bytes() == before
     assert Path("out/summary.json").exists()  # the run that would be overwritten
+
+
+def test_a_file_of_a_teacher_that_was_trained_again_is_refused(train, teacher):
+    """The teacher has the same path, so that only its minillm.json is different."""
+    details = Path(shutil.copytree(teacher / "best", "teacher"), "minillm.json")
+    options = ["teacher.path=teacher", "method.file=new.jsonl"]
+    assert train(*options).status == 0
+    changed = json.loads(details.read_text()) | {"seconds": 7.5}
+    details.write_text(json.dumps(changed))
+    outcome = train(*options)
+    assert outcome.status == 2 and "(training_of_the_teacher differ)" in outcome.err
+    header, *rows = Path("new.jsonl").read_text().splitlines(keepends=True)
+    older = json.loads(header)
+    del older["training_of_the_teacher"]
+    Path("new.jsonl").write_text("".join([json.dumps(older) + "\n", *rows]))
+    assert train(*options).status == 0
 
 
 @pytest.mark.parametrize("content", ["my notes", "my notes\n", '["a"]\n', '{"a": 1}\n{"b": 2}\n'])

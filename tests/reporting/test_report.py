@@ -231,6 +231,14 @@ def test_reports_need_no_model_library():
     assert process.stdout.strip() == "set()"
 
 
+def test_the_legend_counts_test_inputs_that_occur_in_training(result):
+    contents = [result("kd", 40) | {"seen_in_training": 3}, result("sft", 41)]
+    table = markdown_table(grouped(*contents), [METRICS["rougeL"]])
+    assert "Test inputs that occur in the training data: 3 (kd). " in table
+    table = markdown_table(grouped(contents[1]), [METRICS["rougeL"]])
+    assert "occur in the training data" not in table
+
+
 def test_the_legend_names_results_of_an_untrained_start(result):
     untrained, improved = result("kd", 40), result("sft", 41)
     runs = [result("minillm", 47), result("minillm", 48, training_seed=2)]
