@@ -29,7 +29,7 @@ def jsonl_rows(path: Path) -> Rows:
             location = f"{path}, line {number}"
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise _not_json(location, error, _advice(number, line)) from error
             yield location, _object(row, location, _advice(number, line))
 
@@ -45,10 +45,12 @@ def json_rows(path: Path) -> Rows:
     advice = "The file must be one JSON array of objects. For one object per line, set " \
              "data.kind=jsonl."  # fmt: skip
     with _open(path) as file:
+        text = file.read()
         try:
-            rows = json.load(file)
-        except json.JSONDecodeError as error:
-            raise _not_json(f"{path}, line {error.lineno}", error, advice) from error
+            rows = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise _not_json(f"{path}{line}", error, advice) from error
     if not isinstance(rows, list):
         raise InputError(f"{path}: the value is a {type(rows).__name__}. {advice}")
     for number, row in enumerate(rows, 1):
@@ -56,7 +58,12 @@ def json_rows(path: Path) -> Rows:
         yield location, _object(row, location, advice)
 
 
-def _not_json(location: str, error: json.JSONDecodeError, advice: str) -> InputError:
+def _not_json(location: str, error: ValueError | RecursionError, advice: str) -> InputError:
+    """The error for a text that is not JSON, or that Python's `json` cannot read."""
+    if isinstance(error, RecursionError):
+        return InputError(f"{location}: the lists and objects are nested too deeply. {advice}")
+    if not isinstance(error, json.JSONDecodeError):  # a whole number with thousands of digits
+        return InputError(f"{location}: the JSON cannot be read ({first_line(error)}). {advice}")
     problem = error.msg.removesuffix(" at")  # some messages of the library end in "at"
     return InputError(f"{location}: not valid JSON ({problem} at column {error.colno}). {advice}")
 
@@ -71,8 +78,23 @@ def csv_rows(path: Path) -> Rows:
     """A csv file; its first line names the columns."""
     with _open(path) as lines:
         reader = csv.DictReader(lines)
+        columns = reader.fieldnames or []
+        repeated = {name for name in columns if name and columns.count(name) > 1}
+        if repeated:
+            raise InputError(
+                f"{path}, line 1: the column {min(repeated)!r} occurs more than once. Rename or "
+                f"remove all but one of these columns."
+            )
         for row in reader:
-            yield f"{path}, line {reader.line_num}", row
+            location = f"{path}, line {reader.line_num}"
+            further_fields = row.pop(None, [])
+            if any(further_fields):
+                raise InputError(
+                    f"{location}: the row has {len(columns) + len(further_fields)} fields, but the "
+                    f"first line names {len(columns)} columns. Put quotes around a text that "
+                    f'contains a comma, such as "red, yellow".'
+                )
+            yield location, row
 
 
 def parquet_rows(path: Path) -> Rows:

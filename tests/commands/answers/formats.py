@@ -26,6 +26,10 @@ NOTES = {
     "lines.json": "the file has one object per line",
     "text.parquet": "the file is a text",
     "notes.txt": "the file is a text",
+    "comma.csv": "line 2 is `Name two colours.,red, yellow`",
+    "columns.csv": "line 1 is `instruction,output,output`",
+    "nested.jsonl": "line 1 has 100000 brackets",
+    "digits.json": "the file is a number of 5000 digits",
 }
 
 
@@ -38,6 +42,10 @@ def write_files(folder: Path) -> None:
     (folder / "lines.json").write_text("{}\n{}\n")
     (folder / "text.parquet").write_text("instruction,output\n")
     (folder / "notes.txt").write_text("Who?\n")
+    (folder / "comma.csv").write_text("instruction,output\nName two colours.,red, yellow\n")
+    (folder / "columns.csv").write_text("instruction,output,output\nWho?,I,you\n")
+    (folder / "nested.jsonl").write_text("[" * 100_000)
+    (folder / "digits.json").write_text("9" * 5000)
 
 
 def case(name: str, answer: str, kind: str = "chat") -> Case:
@@ -140,6 +148,25 @@ CASES = [
     case(
         "text.parquet",
         "minillm: formats/text.parquet is not a valid parquet file: ... Give another file.",
+    ),
+    case(
+        "comma.csv",
+        "minillm: formats/comma.csv, line 2: the row has 3 fields, but the first line names 2 "
+        'columns. Put quotes around a text that contains a comma, such as "red, yellow".',
+    ),
+    case(
+        "columns.csv",
+        "minillm: formats/columns.csv, line 1: the column 'output' occurs more than once. Rename "
+        "or remove all but one of these columns.",
+    ),
+    case(
+        "nested.jsonl",
+        "minillm: formats/nested.jsonl, line 1: the lists and objects are nested too deeply. ...",
+    ),
+    case(
+        "digits.json",
+        "minillm: formats/digits.json: the JSON cannot be read (Exceeds the limit ... ...). The "
+        "file must be one JSON array of objects. ...",
     ),
     case(
         "notes.txt",
