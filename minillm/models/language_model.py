@@ -19,6 +19,7 @@ from transformers import (
 from minillm.compat import hub
 from minillm.config import ModelConfig
 from minillm.errors import InputError, first_line
+from minillm.models.finite import fault_in_weights
 from minillm.objectives.head import Head
 
 # Equal to GPT-2's gelu_new, but one kernel: a training step of a small model on a CPU takes 20%
@@ -183,21 +184,17 @@ def _dtype(name: str) -> torch.dtype | str:
     return name if name == "auto" else getattr(torch, name)
 
 
-@torch.no_grad()
 def check_finite(model: LanguageModel) -> None:
     """Refuse a model whose weights are not finite numbers.
 
     Raises:
         InputError: the message names the model and the first such weight.
     """
-    for name, weight in model.module.named_parameters():
-        # A sum in float32 needs no further memory, and shows nearly always that all are finite.
-        if not weight.sum(dtype=torch.float32).isfinite() and not weight.isfinite().all():
-            count = int((~weight.isfinite()).sum())
-            raise InputError(
-                f"{model.module.name_or_path}: {count} of {weight.numel()} numbers in {name} are "
-                f"NaN or infinite. Use another checkpoint of the model."
-            )
+    fault = fault_in_weights(model.module.named_parameters())
+    if fault:
+        raise InputError(
+            f"{model.module.name_or_path}: {fault}. Use another checkpoint of the model."
+        )
 
 
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:
