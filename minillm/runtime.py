@@ -66,6 +66,20 @@ def check_training_precision(config: Config) -> None:
             "runtime.mixed_precision=fp16 is not allowed on a CPU: training in float16 needs a "
             "GPU. Set runtime=bf16 (bfloat16) or runtime.mixed_precision=no (float32)."
         )
+    # In half precision, DeepSpeed's optimisers update their own float32 copy of the weights.
+    keeps_copy = uses_deepspeed() and config.runtime.mixed_precision != "no"
+    if config.student.dtype != "float32" and not keeps_copy:
+        raise InputError(
+            f"student.dtype={config.student.dtype} is not allowed in training: weights in half "
+            f"precision lose most updates of a small training.lr to rounding. Set "
+            f"student.dtype=float32 with runtime=bf16 (weights in float32, computation in "
+            f"bfloat16)."
+        )
+
+
+def uses_deepspeed() -> bool:
+    """Whether the launcher has asked Accelerate for DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
 
 
 def start_processes(config: Config) -> None:
@@ -78,5 +92,5 @@ def start_processes(config: Config) -> None:
         return
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         allow_fsdp_on_cpu()
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+    if uses_deepspeed():
         use_gloo_for_all_reduce()

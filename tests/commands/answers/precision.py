@@ -9,7 +9,26 @@ FLOAT16 = (
     "GPU. Set runtime=bf16 (bfloat16) or runtime.mixed_precision=no (float32)."
 )
 
+
+def half(dtype: str) -> str:
+    """The answer to a student in half precision."""
+    return (
+        f"minillm: student.dtype={dtype} is not allowed in training: weights in half precision "
+        f"lose most updates of a small training.lr to rounding. Set student.dtype=float32 with "
+        f"runtime=bf16 (weights in float32, computation in bfloat16)."
+    )
+
+
 CASES = [
     Case(f"{TRAIN} {BUILT} runtime=fp16 runtime.device=cpu", FLOAT16),
     Case(f"{TRAIN} {LOADED} runtime=fp16 runtime.device=cpu dry_run=true", FLOAT16),
+    Case(f"{TRAIN} {LOADED} student.dtype=bfloat16 runtime=bf16", half("bfloat16")),
+    Case(f"{TRAIN} {BUILT} student.dtype=float16", half("float16")),
+    Case(f"{TRAIN} {LOADED} student.dtype=auto", half("auto")),
+    Case(
+        f"{TRAIN} {LOADED} student.dtype=bfloat16",
+        half("bfloat16"),
+        note="DeepSpeed in float32",
+        variables=(("ACCELERATE_USE_DEEPSPEED", "true"),),
+    ),
 ]
