@@ -25,6 +25,7 @@ class ModelConfig:
 
     path: str | None = None  # folder or Hub name
     tokenizer: str | None = None  # folder or Hub name; null: the tokenizer of the model
+    # A student that is trained needs float32, except with DeepSpeed in mixed precision.
     dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
     architecture: str | None = setting(None, choices=("gpt2", "llama"))
     hidden_size: int = setting(64, at_least=1)

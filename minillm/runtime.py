@@ -23,7 +23,7 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     """Start processes, device and precision; start trackers if there is an output folder.
 
     Raises:
-        InputError: the device or the precision is not available.
+        InputError: the device is not available.
     """
     if config.runtime.device == "cuda" and not torch.cuda.is_available():
         raise InputError("runtime.device=cuda, but torch sees no GPU. Set runtime.device=auto.")
@@ -50,13 +50,41 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     return accelerator
 
 
-def start_processes(config: Config) -> None:
-    """Join the processes of a launcher with the settings, which `Accelerator` alone does not know.
+def uses_cpu(config: Config) -> bool:
+    """Whether the command computes on the CPU, by the settings or because there is no GPU."""
+    return config.runtime.device == "cpu" or not torch.cuda.is_available()
+
+
+def check_training_precision(config: Config) -> None:
+    """Refuse settings with which a student would not be trained as they say.
 
     Raises:
-        InputError: the settings ask for float16 with DeepSpeed on a CPU.
+        InputError: the message names the setting, its value and what to set instead.
     """
-    on_cpu = config.runtime.device == "cpu" or not torch.cuda.is_available()
+    if config.runtime.mixed_precision == "fp16" and uses_cpu(config):
+        raise InputError(
+            "runtime.mixed_precision=fp16 is not allowed on a CPU: training in float16 needs a "
+            "GPU. Set runtime=bf16 (bfloat16) or runtime.mixed_precision=no (float32)."
+        )
+    # In half precision, DeepSpeed's optimisers update their own float32 copy of the weights.
+    keeps_copy = uses_deepspeed() and config.runtime.mixed_precision != "no"
+    if config.student.dtype != "float32" and not keeps_copy:
+        raise InputError(
+            f"student.dtype={config.student.dtype} is not allowed in training: weights in half "
+            f"precision lose most updates of a small training.lr to rounding. Set "
+            f"student.dtype=float32 with runtime=bf16 (weights in float32, computation in "
+            f"bfloat16)."
+        )
+
+
+def uses_deepspeed() -> bool:
+    """Whether the launcher has asked Accelerate for DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+
+
+def start_processes(config: Config) -> None:
+    """Join the processes of a launcher, with settings that `Accelerator` does not know."""
+    on_cpu = uses_cpu(config)
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed warns about no GPU
     state = PartialState(cpu=on_cpu, timeout=timedelta(seconds=config.runtime.timeout))
@@ -64,10 +92,5 @@ def start_processes(config: Config) -> None:
         return
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         allow_fsdp_on_cpu()
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        if config.runtime.mixed_precision == "fp16":
-            raise InputError(
-                "runtime.mixed_precision=fp16 is not supported by DeepSpeed on a CPU. Set "
-                "runtime=bf16 or runtime=auto, or launch with RUNTIME=ddp."
-            )
+    if uses_deepspeed():
         use_gloo_for_all_reduce()

@@ -50,7 +50,7 @@ from minillm.runs import (
     deleting_failed_start,
     provenance,
 )
-from minillm.runtime import start_accelerator
+from minillm.runtime import check_training_precision, start_accelerator
 from minillm.sampling.sampler import Decoding
 from minillm.sources.teacher_written import check_response_file
 from minillm.teachers.build import build_teacher
@@ -78,6 +78,7 @@ def train(config: Config) -> None:
     has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
     check_select_by(config.training.select_by, has_teacher)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
+    check_training_precision(config)
     accelerator = start_accelerator(config, None if config.dry_run else config.output)
     config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)

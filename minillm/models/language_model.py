@@ -17,6 +17,7 @@ from transformers import (
 
 from minillm.config import ModelConfig
 from minillm.errors import InputError
+from minillm.models.finite import fault_in_weights
 from minillm.models.loadable import ADVICE, load_shape, not_loadable
 from minillm.objectives.head import Head
 
@@ -175,21 +176,17 @@ def _dtype(name: str) -> torch.dtype | str:
     return name if name == "auto" else getattr(torch, name)
 
 
-@torch.no_grad()
 def check_finite(model: LanguageModel) -> None:
     """Refuse a model whose weights are not finite numbers.
 
     Raises:
         InputError: the message names the model and the first such weight.
     """
-    for name, weight in model.module.named_parameters():
-        # A sum in float32 needs no further memory, and shows nearly always that all are finite.
-        if not weight.sum(dtype=torch.float32).isfinite() and not weight.isfinite().all():
-            count = int((~weight.isfinite()).sum())
-            raise InputError(
-                f"{model.module.name_or_path}: {count} of {weight.numel()} numbers in {name} are "
-                f"NaN or infinite. Use another checkpoint of the model."
-            )
+    fault = fault_in_weights(model.module.named_parameters())
+    if fault:
+        raise InputError(
+            f"{model.module.name_or_path}: {fault}. Use another checkpoint of the model."
+        )
 
 
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:

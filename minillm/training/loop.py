@@ -12,19 +12,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from minillm.config import TrainingConfig
-from minillm.errors import Stopped, TrainingError
+from minillm.errors import Stopped
 from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
 from minillm.progress import Progress, duration, shown
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
+from minillm.training.finite import FiniteCheck
 from minillm.training.meter import Meter
 from minillm.training.method import Method, StepBatch
 from minillm.training.modules import with_modules
@@ -61,6 +61,7 @@ class Trainer:
         shown: the newest values of the progress bar, by their short texts.
         meter: metrics that are not logged yet.
         counts: tokens of each part since the last log line.
+        finite: stops the run when a number is not finite.
     """
 
     accelerator: Accelerator
@@ -78,6 +79,10 @@ class Trainer:
     shown: dict[str, float] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
     counts: Counter = field(default_factory=Counter)
+    finite: FiniteCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.finite = FiniteCheck(self.output, self.accelerator.mixed_precision == "fp16")
 
     def run(self, checkpoint: Path | None = None) -> None:
         """Train until the last step. The output folder then contains `best` and `last`.
@@ -87,7 +92,7 @@ class Trainer:
 
         Raises:
             Stopped: a signal has stopped the run, after a checkpoint was written.
-            TrainingError: a loss is not finite, or a file could not be written.
+            TrainingError: a number is not finite, or a file could not be written.
         """
         module = with_modules(self.student.module, self.method.modules())
         optimizer = build_optimizer(module, self.training)
@@ -110,7 +115,7 @@ class Trainer:
                     try:
                         batch = next(batches)
                     except FloatingPointError as error:
-                        self._stop(f"{error} at step {step}")
+                        self.finite.stop(f"{error} at step {step}")
                 with self.clock.phase("optimize"):
                     totals = self._totals(batch)
                     norm = self._step(module, optimizer, batch, totals, self.meter, step)
@@ -152,6 +157,7 @@ class Trainer:
 
     def _checkpoint(self, step: int) -> Path:
         with self.clock.phase("checkpoint"):
+            self.finite.check_weights(step, self.student.module, self.method.modules())
             with self.state.writing(self.output):
                 self.tracker.flush()
             progress = {
@@ -212,20 +218,11 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
         norm = math.nan if norm is None else float(norm)  # None: DeepSpeed skipped the step
         # A non-finite loss on one process makes the summed gradient non-finite on all processes.
-        # In float16, a step is skipped if the loss scale was too large, and the scale is lowered.
-        if not math.isfinite(norm) and self.accelerator.mixed_precision != "fp16":
-            value = float(self.accelerator.reduce(value, "sum"))
-            self._stop(f"loss or gradient is not finite at step {step} (loss {value})")
+        loss = 0.0 if math.isfinite(norm) else float(self.accelerator.reduce(value, "sum"))
+        self.finite.check_step(step, loss, norm)
         optimizer.step()
         optimizer.zero_grad()
         return norm
-
-    def _stop(self, reason: str) -> NoReturn:
-        raise TrainingError(
-            f"{reason}, so training stopped. {self.output} still contains the earlier best, last "
-            f"and checkpoints. Try a smaller training.lr, more training.warmup_steps or another "
-            f"precision."
-        )
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
         seconds = self.clock.take()
@@ -260,13 +257,14 @@ class Trainer:
                 try:
                     scores = self.validate(student)
                 except FloatingPointError as error:
-                    self._stop(f"{error} in the validation at step {step}")
+                    self.finite.stop(f"{error} in the validation at step {step}")
             self._keep(student, scores, step)
 
     def _keep(self, student: LanguageModel, scores: dict[str, float], step: int) -> None:
         """Log the scores, and save the student as `last` and, if it is the best, as `best`."""
         if not math.isfinite(scores["loss"]):
-            self._stop(f"the validation loss is {scores['loss']} at step {step}")
+            self.finite.stop(f"the validation loss is {scores['loss']} at step {step}")
+        self.finite.check_weights(step, student.module)
         seconds = self.clock.training_seconds
         known = {name: value if math.isfinite(value) else None for name, value in scores.items()}
         self.history.append({"step": step, "seconds": seconds} | known)

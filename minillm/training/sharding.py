@@ -100,6 +100,13 @@ def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageM
     return replace(teacher, gather=gather)
 
 
+def held_part(parameter: Tensor) -> Tensor:
+    """The part of a parameter that this process holds: all of it, unless training shards it."""
+    if isinstance(parameter, DTensor):
+        return parameter.to_local()
+    return getattr(parameter, "ds_tensor", parameter)  # ZeRO-3 keeps the part in `ds_tensor`
+
+
 def _whole(parameter: Tensor) -> Tensor:
     """The complete parameter, which FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have sharded."""
     if isinstance(parameter, DTensor):

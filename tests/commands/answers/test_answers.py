@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, formats, outputs, results, settings
+from tests.commands.answers import data, formats, outputs, precision, results, settings
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
@@ -16,6 +16,7 @@ TABLES = {
     "Data": data.CASES,
     "Formats of data": formats.CASES,
     "Outputs": outputs.CASES,
+    "Precision": precision.CASES,
     "Wrong results": results.CASES,
 }
 

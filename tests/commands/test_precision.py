@@ -1,0 +1,25 @@
+"""A student in half precision is evaluated, but trained only with DeepSpeed's float32 copy."""
+
+import pytest
+
+from minillm.compose import load_config
+from minillm.errors import InputError
+from minillm.runtime import check_training_precision
+from tests.conftest import BUILT
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+def test_a_student_in_half_precision_is_evaluated_but_not_trained(refused, command, teacher, dtype):
+    student = f"student.dtype={dtype}"
+    message = refused(f"student.path={teacher}/best", student)
+    assert f"{student} is not allowed in training" in message and "runtime=bf16" in message
+    outcome = command("evaluate", f"{teacher}", student, "output=scores")
+    assert outcome.status == 0, outcome.err
+
+
+def test_deepspeed_in_bfloat16_accepts_a_student_in_bfloat16(settings, monkeypatch):
+    config = load_config([*settings, *BUILT, "student.dtype=bfloat16", "runtime=bf16"])
+    with pytest.raises(InputError, match=r"student\.dtype=bfloat16 is not allowed in training"):
+        check_training_precision(config)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    check_training_precision(config)
