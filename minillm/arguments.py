@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from minillm.config_files import SETTINGS_SUFFIXES
 from minillm.errors import InputError
 from minillm.folders import expand_home
+from minillm.settings.groups import SETTINGS_SUFFIXES
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} `{self.prog} --help` lists all options.")
 
     def _hint(self, option: str) -> str:
-        from minillm.setting_types import settings_by_key
+        from minillm.settings.types import settings_by_key
 
         name = option.lstrip("-").replace("-", "_")
         keys = [key for key in settings_by_key() if key.rpartition(".")[2] == name]

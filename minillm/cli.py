@@ -18,9 +18,9 @@ from pathlib import Path
 
 from minillm.arguments import Parser, sort_words
 from minillm.completion import complete, complete_experiment, complete_word
-from minillm.config_files import GROUP_NAMES
 from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
 from minillm.folders import expand_home
+from minillm.settings.groups import GROUP_NAMES
 from minillm.version import version_text
 
 OVERRIDES = """\

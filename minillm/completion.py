@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from minillm.config_files import groups
+from minillm.settings.groups import groups
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 def complete_word(prefix: str, **_: object) -> Iterable[str]:
     """Completions of a word that may be a setting, a group, or a path."""
-    from minillm.setting_types import allowed_words, settings_by_key
+    from minillm.settings.types import allowed_words, settings_by_key
 
     key, equals, value = prefix.partition("=")
     if not equals:

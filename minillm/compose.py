@@ -18,13 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from minillm.config import METHOD_CONFIGS, Config
 from minillm.config_checks import validate
-from minillm.config_files import CONFIGS, group_file, groups, presets
 from minillm.errors import InputError, first_line, unknown_file, unknown_name
 from minillm.files import write_text
-from minillm.overrides import Override, fitting, parse_override
-from minillm.setting_types import is_section
-from minillm.settings import check_used, dotted
-from minillm.settings_file import SettingsFile, is_settings_file, read_settings_file
+from minillm.settings.file import SettingsFile, is_settings_file, read_settings_file
+from minillm.settings.groups import CONFIGS, group_file, groups, presets
+from minillm.settings.overrides import Override, fitting, parse_override
+from minillm.settings.rules import check_used, dotted
+from minillm.settings.types import is_section
 
 COMMAND_LINE = "command line"
 

@@ -2,7 +2,7 @@
 
 Each part has a dataclass, which Hydra fills from `configs/` (see `minillm/compose.py`). The rules
 of a setting are beside its field: its allowed numbers and words, and whether it may change when a
-run continues (see `minillm/settings.py`). Rules about several settings are in
+run continues (see `minillm/settings/rules.py`). Rules about several settings are in
 `minillm/config_checks.py`.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from minillm.settings import setting
+from minillm.settings.rules import setting
 
 # The rules of a seed: torch, NumPy and Python accept these numbers.
 SEED = {"at_least": 0, "at_most": 2**32 - 1}

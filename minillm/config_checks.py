@@ -15,7 +15,7 @@ from minillm.config import (
 )
 from minillm.errors import InputError
 from minillm.folders import missing_folder, names_a_folder
-from minillm.settings import check_multiples, check_rules, require
+from minillm.settings.rules import check_multiples, check_rules, require
 
 
 def _validate_models(config: Config) -> None:

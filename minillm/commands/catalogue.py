@@ -1,6 +1,6 @@
 """`minillm list`: the files of configs/ that a command line can select, with one line each."""
 
-from minillm.config_files import GROUP_NAMES, description, group_file, groups
+from minillm.settings.groups import GROUP_NAMES, description, group_file, groups
 
 
 def print_catalogue(name: str | None) -> None:

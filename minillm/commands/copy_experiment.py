@@ -5,9 +5,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from minillm.compose import compose_settings
-from minillm.config_files import SETTINGS_SUFFIXES, description, group_file
 from minillm.errors import InputError
-from minillm.settings_file import COMMAND_ONLY
+from minillm.settings.file import COMMAND_ONLY
+from minillm.settings.groups import SETTINGS_SUFFIXES, description, group_file
 
 HEADER = """\
 # {description}.

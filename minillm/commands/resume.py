@@ -19,7 +19,7 @@ from minillm.methods import Method
 from minillm.objectives.minillm import with_variant
 from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
-from minillm.settings import dotted, settings_of
+from minillm.settings.rules import dotted, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import FORMAT, newest_whole, read_progress
 

@@ -13,9 +13,9 @@ from hydra.types import RunMode
 from minillm.compose import compose_settings
 from minillm.config import Config, MiniLLMConfig
 from minillm.config_checks import validate
-from minillm.config_files import CONFIGS
 from minillm.errors import InputError
-from minillm.setting_types import leaves
+from minillm.settings.groups import CONFIGS
+from minillm.settings.types import leaves
 
 DEFAULT = "default"
 

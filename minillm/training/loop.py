@@ -218,8 +218,8 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
         norm = math.nan if norm is None else float(norm)  # None: DeepSpeed skipped the step
         # A non-finite loss on one process makes the summed gradient non-finite on all processes.
-        loss = 0.0 if math.isfinite(norm) else float(self.accelerator.reduce(value, "sum"))
-        self.finite.check_step(step, loss, norm)
+        total = 0.0 if math.isfinite(norm) else float(self.accelerator.reduce(value, "sum"))
+        self.finite.check_step(step, total, norm)
         optimizer.step()
         optimizer.zero_grad()
         return norm

@@ -16,7 +16,7 @@ from minillm.errors import InputError, first_line
 from minillm.files import read_json
 from minillm.processes import failing_together
 from minillm.runs import METRICS, PROVENANCE
-from minillm.settings import flatten
+from minillm.settings.rules import flatten
 
 log = logging.getLogger(__name__)
 

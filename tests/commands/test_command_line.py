@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from minillm.cli import parse
 from minillm.compose import compose_settings, groups, load_config
-from minillm.config_files import GROUP_NAMES, description, group_file
+from minillm.settings.groups import GROUP_NAMES, description, group_file
 
 GENERATE = ["runs/x", "evaluation.temperature=0", "--prompt", "Hi", "data=e2e"]
 

@@ -13,7 +13,7 @@ import pytest
 from minillm.compose import groups, load_config
 from minillm.evaluation.metrics import METRICS
 from minillm.objectives.divergences import DIVERGENCES
-from minillm.settings import dotted
+from minillm.settings.rules import dotted
 from tests.documents.checking import refusal
 from tests.documents.reading import (
     PAGES,

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from minillm.config import METHOD_CONFIGS, Config
-from minillm.settings import RULES, Rules
+from minillm.settings.rules import RULES, Rules
 
 
 @cache

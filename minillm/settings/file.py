@@ -18,11 +18,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from minillm.config import METHOD_CONFIGS
-from minillm.config_files import SETTINGS_SUFFIXES, groups
 from minillm.errors import InputError, first_line, unknown_file
 from minillm.folders import expand_home
-from minillm.overrides import Override
-from minillm.setting_types import leaves
+from minillm.settings.groups import SETTINGS_SUFFIXES, groups
+from minillm.settings.overrides import Override
+from minillm.settings.types import leaves
 
 # These settings are of one command, so that a file does not set them.
 COMMAND_ONLY = ("overwrite", "resume", "dry_run")

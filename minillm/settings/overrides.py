@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 
 from minillm.errors import InputError
 from minillm.folders import expand_home
-from minillm.setting_types import setting_type
+from minillm.settings.types import setting_type
 
 KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 QUOTED = re.compile(r"""(["'])(.*)\1""", re.S)

@@ -19,8 +19,9 @@ GROUP_NAMES = {
 
 def configs_folder() -> Path:
     """The folder configs/: in the package if a wheel is installed, else beside the package."""
-    packaged = Path(__file__).with_name("configs")
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "configs"
+    package = Path(__file__).parents[1]
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
 
 
 CONFIGS = configs_folder()

@@ -1,0 +1,1 @@
+"""How settings are written: their rules and types, files of settings, and overrides."""
