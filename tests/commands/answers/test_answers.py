@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, formats, outputs, results, settings
+from tests.commands.answers import data, formats, models, outputs, results, settings
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
@@ -17,6 +17,7 @@ TABLES = {
     "Formats of data": formats.CASES,
     "Outputs": outputs.CASES,
     "Wrong results": results.CASES,
+    "Models": models.CASES,
 }
 
 
