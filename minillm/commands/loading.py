@@ -12,8 +12,8 @@ from minillm.data.records import Record, count_seen
 from minillm.data.templates import prompt_text, response_form
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
+from minillm.models.check import check_model
 from minillm.models.fit import tokenizer_differences
-from minillm.models.heads import check_model
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
@@ -120,13 +120,13 @@ def make_model(
 
     Raises:
         InputError: neither a path nor an architecture is given, the model cannot be loaded, its
-            weights are not finite, it is not causal, or it has too few positions.
+            weights are not finite, it has too few positions, or `check_model` refuses it.
     """
     if model.path is not None:
         loaded = load_model(model, tokenizer)
         check_finite(loaded)
-        check_model(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
+        check_model(loaded)
         return _with_end(loaded, template or config.data.template)
     if model.architecture is None:
         raise InputError(

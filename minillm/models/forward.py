@@ -4,7 +4,6 @@ Position ids count only real tokens. Without explicit position ids, a model with
 (GPT-2) reads left-padded prompts at shifted positions.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 
@@ -17,6 +16,7 @@ from minillm.models.cache import growing_cache, join, keep_rows
 from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
 from minillm.models.layers import StateLoss, captured_layers
+from minillm.models.parts import model_body, takes, takes_positions
 from minillm.objectives.chunked import TokenLoss, Values, vocabulary_loss, vocabulary_terms
 from minillm.objectives.head import Head
 from minillm.objectives.targets import Targets
@@ -26,16 +26,6 @@ from minillm.objectives.terms import Terms
 def position_ids(mask: Tensor) -> Tensor:
     """Positions `[B, L]` of the real tokens of a mask `[B, L]`, from 0; 0 on leading padding."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def _takes(module: nn.Module, argument: str) -> bool:
-    """Whether the forward method of the model has this argument."""
-    return argument in inspect.signature(type(module).forward).parameters
-
-
-def _takes_positions(module: nn.Module) -> bool:
-    """Whether the model takes position ids. Models that use the mask alone (ALiBi) do not."""
-    return _takes(module, "position_ids")
 
 
 def response_hidden(model: LanguageModel, batch: SequenceBatch) -> Tensor:
@@ -175,7 +165,7 @@ def _through_head(
 ) -> Tensor:
     """`function(hidden, head)` for hidden states `[B, T + 1, d]`, from the last prompt token on."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
-    positions = {"position_ids": position_ids(mask)} if _takes_positions(model.module) else {}
+    positions = {"position_ids": position_ids(mask)} if takes_positions(model.module) else {}
     with head_replaced(model, function):
         return module(
             input_ids=torch.cat([batch.prompt_ids, batch.response_ids], dim=1),
@@ -196,11 +186,11 @@ class CachedReader:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
-        self.body = model.module.base_model
+        self.body = model_body(model.module)
         self.cache = growing_cache(model.module.config)
-        self.takes_positions = _takes_positions(self.body)
+        self.takes_positions = takes_positions(self.body)
         # transformers 5.24 renamed the argument.
-        self.cache_argument = "cache" if _takes(self.body, "cache") else "past_key_values"
+        self.cache_argument = "cache" if takes(self.body, "cache") else "past_key_values"
         self.mask: Tensor | None = None
         self.lengths: Tensor | int = 0  # [B] real tokens read
 
@@ -247,5 +237,5 @@ class CachedReader:
 def column_limit(model: LanguageModel) -> float:
     """Maximum number of columns of the model's cache, including padding."""
     # GPT-Neo has a table of this size for the attention mask. Other models compute the mask.
-    config = model.module.config
+    config = model.module.config.get_text_config()
     return config.max_position_embeddings if config.model_type == "gpt_neo" else math.inf

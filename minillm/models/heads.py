@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from minillm.errors import InputError
 from minillm.models.language_model import LanguageModel
+from minillm.models.parts import unwrapped
 from minillm.objectives.head import Head
 
 # Attributes by which models or their configs change the logits after the head, and the values that
@@ -35,43 +34,6 @@ def output_head(model: LanguageModel) -> Head:
     softcap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(embeddings, "bias", None)
     return Head(embeddings.weight, bias, model.vocab_size, scale, softcap)
-
-
-@torch.no_grad()
-def check_model(model: LanguageModel) -> None:
-    """Refuse a model that is not causal, or that `output_head` does not describe.
-
-    One forward pass reads two sequences that differ only in their last token.
-
-    Raises:
-        InputError: the last token changes earlier logits; or logits differ from the logits of
-            `output_head`.
-    """
-    first = model.eos_ids[0]
-    other = 0 if first else 1
-    ids = torch.tensor([[first, other, first], [first, other, other]], device=model.device)
-    with captured_hidden(model.module) as captured:
-        output = model.module(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    logits = output.logits[..., : model.vocab_size]
-    _check_causal(model, logits[:, :-1])
-    rebuilt = output_head(model).logits(captured[0]).to(logits.dtype)
-    if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
-        raise InputError(
-            f"{type(model.module).__name__} changes its logits after the output head in a way that "
-            f"is not supported (supported: {', '.join(AFTER_THE_HEAD)}). Use another model, or add "
-            f"the change to minillm/models/heads.py."
-        )
-
-
-def _check_causal(model: LanguageModel, logits: Tensor) -> None:
-    """Refuse different logits `[2, 2, V]` of two sequences before the tokens that differ."""
-    rounding = max(1e-4, 4 * torch.finfo(logits.dtype).eps)
-    difference = (logits[0] - logits[1]).abs().max()
-    if difference > rounding * logits.abs().max():
-        raise InputError(
-            f"{model.module.name_or_path} ({type(model.module).__name__}) is not a causal language "
-            f"model: its logits depend on later tokens. Use a model that reads from left to right."
-        )
 
 
 @contextmanager
@@ -98,7 +60,7 @@ def head_replaced(
     again for backward. The model's changes of the logits after the head are switched off, because
     `Head` makes these changes.
     """
-    module, described_head = model.module, output_head(model)
+    module, described_head = unwrapped(model.module), output_head(model)
     embeddings, config = module.get_output_embeddings(), module.config.get_text_config()
 
     def forward(hidden: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class LanguageModel:
     @property
     def description(self) -> str:
         """Short text for tables, such as `gpt2 64x2`."""
-        config = self.module.config
-        return f"{config.model_type} {config.hidden_size}x{config.num_hidden_layers}"
+        config = self.module.config.get_text_config()
+        return f"{self.module.config.model_type} {config.hidden_size}x{config.num_hidden_layers}"
 
     def to(self, device: torch.device) -> "LanguageModel":
         return replace(self, module=self.module.to(device))
@@ -195,7 +195,7 @@ def check_length(config: PretrainedConfig, name: str, length: int) -> None:
     Raises:
         InputError: the model has fewer positions.
     """
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and positions < length:
         raise InputError(
             f"the model {name!r} has {positions} positions, but the longest sequence has {length} "

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, formats, outputs, precision, results, settings
+from tests.commands.answers import data, formats, models, outputs, precision, results, settings
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
@@ -18,6 +18,7 @@ TABLES = {
     "Outputs": outputs.CASES,
     "Precision": precision.CASES,
     "Wrong results": results.CASES,
+    "Models": models.CASES,
 }
 
 

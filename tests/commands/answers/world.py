@@ -51,10 +51,12 @@ def add_models(folder: Path) -> None:
     weights["transformer.ln_f.weight"][3] = float("nan")
     save_file(weights, folder / "nan/model.safetensors", {"format": "pt"})
     tokenizer = AutoTokenizer.from_pretrained(folder / "foreign")
-    tokenizer.save_pretrained(folder / "bert")
-    shape = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1,
-                       num_attention_heads=2, intermediate_size=32)  # fmt: skip
-    BertLMHeadModel(shape).save_pretrained(folder / "bert")
+    for name, is_decoder in (("bert", False), ("bert_decoder", True)):
+        tokenizer.save_pretrained(folder / name)
+        shape = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1,
+                           num_attention_heads=2, intermediate_size=32,
+                           is_decoder=is_decoder)  # fmt: skip
+        BertLMHeadModel(shape).save_pretrained(folder / name)
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
