@@ -142,8 +142,9 @@ def _validate_frontiers(evaluation: EvaluationConfig, training: TrainingConfig) 
 def _validate_placement(config: Config) -> None:
     runtime = config.runtime
     names = ("shard_teacher", "teacher_offload", "teacher_device")
-    placed = [f"runtime.{name}={getattr(runtime, name)}" for name in names
-              if getattr(runtime, name)]  # fmt: skip
+    values = {name: getattr(runtime, name) for name in names}
+    placed = [f"runtime.{name}={'true' if value is True else value}"
+              for name, value in values.items() if value]  # fmt: skip
     if placed and config.teacher.kind == "average":
         raise InputError(
             f"{' and '.join(placed)}: not allowed here, because with teacher.kind=average the "

@@ -45,7 +45,7 @@ def test_they_are_no_settings_of_minillm():
     "placed", ["runtime.teacher_offload=true", "runtime.teacher_device=cuda:1"]
 )
 def test_a_teacher_is_sharded_or_elsewhere(placed):
-    with pytest.raises(InputError, match="shard_teacher=true is not allowed"):
+    with pytest.raises(InputError, match=r"shard_teacher=true and .* not allowed together"):
         load_config(["runtime.shard_teacher=true", placed])
 
 
@@ -54,7 +54,7 @@ def test_a_teacher_is_sharded_or_elsewhere(placed):
     ["runtime.shard_teacher=true", "runtime.teacher_offload=true", "runtime.teacher_device=cuda:1"],
 )
 def test_an_average_is_whole_beside_the_student(placed):
-    with pytest.raises(InputError, match=r"teacher\.kind=average, the whole teacher"):
+    with pytest.raises(InputError, match=r"with teacher\.kind=average the whole teacher"):
         load_config(["teacher.kind=average", placed])
 
 

@@ -40,6 +40,7 @@ NOT_RUN = {
     "bash scripts/e2e/": "takes hours and needs E2E NLG",
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
     "python -m studies.estimators": "takes half a minute and writes to docs/",
+    "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
     "pip install": "changes the installation",
 }

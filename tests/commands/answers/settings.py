@@ -133,7 +133,7 @@ SETTINGS = [
     ),
     Case(
         f"{TRAIN} teacher.kind=average runtime.shard_teacher=true",
-        "minillm: runtime.shard_teacher=True: not allowed here, because with teacher.kind=average "
+        "minillm: runtime.shard_teacher=true: not allowed here, because with teacher.kind=average "
         "the whole teacher is on the student's device in every process. Leave it out.",
     ),
 ]
