@@ -79,7 +79,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
 
 
 def _check_models(verb: str, models: list[str], settings: list[str]) -> None:
-    if not models:
+    if not all(models) or not models:
         for word in settings:
             if Path(word).exists():
                 raise InputError(

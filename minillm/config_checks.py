@@ -1,4 +1,4 @@
-"""Validates settings: the rules of each field (`settings.py`), and rules about several settings."""
+"""Validates settings: the rules of each field (`settings/rules.py`), and rules about several."""
 
 import os
 from pathlib import Path
@@ -111,7 +111,8 @@ def _validate_data(data: DataConfig) -> None:
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."
         )
-    require("/" not in data.name, "data.name", data.name, "a name without '/' (it names files)")
+    is_name = "/" not in data.name and data.name.strip(". ") != ""
+    require(is_name, "data.name", data.name, "a name of files without '/', such as my_data")
 
 
 def _validate_training(training: TrainingConfig) -> None:

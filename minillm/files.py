@@ -30,6 +30,7 @@ def check_writable(folder: Path, setting: str, advice: str) -> None:
     try:
         existing = next(x for x in [folder, *folder.absolute().parents] if os.path.lexists(x))
         tempfile.TemporaryFile(dir=existing).close()
+        folder.is_dir()  # this fails if a name is too long
     except OSError as error:
         raise InputError(f"{setting} cannot be written: {first_line(error)}. {advice}") from error
 

@@ -36,5 +36,7 @@ def copy_experiment(experiment: str, file: Path) -> None:
     except FileExistsError as error:
         raise InputError(f"{file} exists and is not overwritten. Give a new file.") from error
     except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror}. Give another.") from error
+        raise InputError(
+            f"{file} cannot be written: {error.strerror}. Give another file."
+        ) from error
     print(f"written: {file}")

@@ -18,11 +18,13 @@ def first_lines(output: Path, steps: int, resumed_at: int | None) -> str:
         steps: number of optimiser steps.
         resumed_at: the step from which the run continues; None for a new run.
     """
+    count = "1 step" if steps == 1 else f"{steps} steps"
     begins = f"continues at step {resumed_at} of" if resumed_at is not None else "trains for"
     return (
-        f"The run {begins} {steps} steps and writes everything to {output}.\n"
+        f"The run {begins} {count} and writes everything to {output}.\n"
         f"Ctrl-C stops the run after the current step, with a checkpoint in {output}/"
-        f"{CHECKPOINTS}. The same command with resume=auto continues the run."
+        f"{CHECKPOINTS}. The same command with resume=auto, and without overwrite=true, continues "
+        f"the run."
     )
 
 

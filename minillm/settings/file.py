@@ -82,6 +82,8 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except RecursionError as error:
+        raise InputError(f"{path} has a value that contains itself. Correct the file.") from error
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(
             f"{path} cannot be read: {first_line(error)}. Correct the file."

@@ -169,4 +169,23 @@ FILES = [
         note="without a network",
     ),
 ]
-CASES = [*WORDS, *SETTINGS, *FILES]
+CASES = [
+    *WORDS,
+    *SETTINGS,
+    *FILES,
+    Case(
+        "show --config cycle.yaml",
+        "minillm: cycle.yaml has a value that contains itself. Correct the file.",
+        note="the file: `a: &a [*a]`",
+    ),
+    Case(
+        "train experiment=embedded/init output=new data.name=..",
+        "minillm: data.name=.. is not allowed: it must be a name of files without '/', such as "
+        "my_data.",
+    ),
+    Case("evaluate ''", "minillm: no model is given. ..."),
+    Case(
+        "train experiment=embedded/init output=" + "x" * 300,
+        "minillm: output=...: [Errno 36] File name too long... Give another output=FOLDER.",
+    ),
+]

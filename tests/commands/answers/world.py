@@ -20,6 +20,7 @@ def make_world(folder: Path, teacher: Path) -> None:
     write_jsonl(folder / "my_data/train.jsonl", rows(30))
     write_jsonl(folder / "my_data/test.jsonl", rows(40)[30:])
     (folder / "a=b").mkdir()
+    (folder / "cycle.yaml").write_text("a: &a [*a]\n")
     shutil.copytree(teacher, folder / "runs/teacher")
     formats.write_files(folder / "formats")
     add_outputs(folder)
