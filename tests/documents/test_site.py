@@ -50,4 +50,4 @@ def test_a_page_that_is_not_in_the_navigation_is_refused(site, tmp_path):
 
 def test_each_public_package_has_an_api_page():
     packages = {init.parent.name for init in ROOT.glob("minillm/*/__init__.py")}
-    assert packages == {*site_pages.PACKAGES, "commands", "compat"}
+    assert packages == {*site_pages.PACKAGES, "commands", "compat", "settings"}
