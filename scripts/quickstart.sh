@@ -40,7 +40,7 @@ say "7. MiniLLM as in the paper: minimise the reverse KL on sampled responses, b
 train "$BED/minillm" minillm "${pair[@]}"
 wait_for_background
 say "8. Scores on 500 held-out inputs: two seeds at temperature 1, greedy decoding, and a frontier."
-scores=("evaluation.seeds=[10,20]" "evaluation.frontier=[0.3,0.6,1,1.3]")
+scores=("evaluation.seeds=[10,20]" "evaluation.frontier=[0.3,0.6,1]")
 against=("${scores[@]}" teacher.path="$RUNS/teacher/best")
 start_in_background scores score embedded "kd sft init" "${against[@]}"
 score embedded teacher "${scores[@]}"
