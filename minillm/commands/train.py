@@ -227,7 +227,9 @@ def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:
 def log_setup(setup: Setup) -> None:
     """Log method, models and device of the run."""
     student, teacher = setup.student, setup.teacher
-    text = f"method {setup.config.method.name}: student {student.description}, {student.parameters:,} "
+    text = (
+        f"method {setup.config.method.name}: student {student.description}, {student.parameters:,} "
+    )
     text += f"parameters, {student.vocab_size} tokens"
     for model in teacher.models if teacher else ():
         text += f"; teacher {model.description}, {model.parameters:,} parameters"
