@@ -40,6 +40,7 @@ from minillm.training.setup import Setup
 PAPER = {"variant": "paper", "alpha": 0.2}
 STUDENT = {"variant": "paper", "alpha": 0.0}
 EXPECTED = STUDENT | {"rewards": "expected"}
+AVERAGE_REWARD = {"variant": "average_reward", "alpha": 0.0}
 ESTIMATORS = {
     "paper": PAPER,
     "official": PAPER | {"variant": "official"},
@@ -48,8 +49,10 @@ ESTIMATORS = {
     "discount 0.9, α = 0": STUDENT | {"gamma": 0.9, "length_normalization": False},
     "discount 0.9, expected rewards, baseline, α = 0": EXPECTED
     | {"gamma": 0.9, "length_normalization": False, "baseline": "position"},
-    "average_reward": {"variant": "average_reward", "alpha": 0.0},
-    "average_reward, α = 0.2": {"variant": "average_reward", "alpha": 0.2},
+    "average_reward": AVERAGE_REWARD,
+    "average_reward, sampled rewards": AVERAGE_REWARD | {"rewards": "sampled"},
+    "average_reward, no baseline": AVERAGE_REWARD | {"baseline": "none"},
+    "average_reward, α = 0.2": AVERAGE_REWARD | {"alpha": 0.2},
     "no later rewards, α = 0": STUDENT | {"gamma": 0.0},
 }
 
