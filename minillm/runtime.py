@@ -55,6 +55,17 @@ def uses_cpu(config: Config) -> bool:
     return config.runtime.device == "cpu" or not torch.cuda.is_available()
 
 
+def autocast_dtype(config: Config) -> torch.dtype | None:
+    """The dtype of autocast in forward passes; None for the dtype of the weights.
+
+    A model that was trained in float16 on a GPU is evaluated in float32 on a CPU.
+    """
+    precision = config.runtime.mixed_precision
+    if precision == "fp16" and uses_cpu(config):
+        return None
+    return {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
 def check_training_precision(config: Config) -> None:
     """Refuse settings with which a student would not be trained as they say.
 

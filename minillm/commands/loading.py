@@ -21,6 +21,7 @@ from minillm.models.language_model import (
     check_length,
     load_model,
 )
+from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,8 @@ def max_length(config: Config) -> int:
 def make_model(
     config: Config, model: ModelConfig, tokenizer, template: str | None = None
 ) -> LanguageModel:
-    """Load or build one model. It ends its responses as the data do.
+    """Load or build one model. It ends its responses as the data do, and has the precision of
+    `runtime.mixed_precision`.
 
     Args:
         config: all settings.
@@ -127,19 +129,23 @@ def make_model(
         check_finite(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         check_model(loaded)
-        return _with_end(loaded, template or config.data.template)
+        return _completed(loaded, config, template)
     if model.architecture is None:
         raise InputError(
             "no student is given: set student.path=FOLDER_OR_HUB_NAME to load one, or "
             "student.architecture=gpt2 (or llama) to build one."
         )
     built = build_model(model, tokenizer, max_length(config), config.runtime.seed)
-    return _with_end(built, template or config.data.template)
+    return _completed(built, config, template)
 
 
-def _with_end(model: LanguageModel, template: str) -> LanguageModel:
-    """The model with the token that ends a turn of the chat template among its EOS tokens."""
-    end_id = response_form(model.tokenizer, template).end_id
+def _completed(model: LanguageModel, config: Config, template: str | None) -> LanguageModel:
+    """The model with the precision of the settings, and with the EOS tokens of its template.
+
+    The token that ends a turn of the chat template is one of the EOS tokens.
+    """
+    model = replace(model, autocast=autocast_dtype(config))
+    end_id = response_form(model.tokenizer, template or config.data.template).end_id
     if end_id in model.eos_ids:
         return model
     eos_ids = (*model.eos_ids, end_id)

@@ -50,7 +50,7 @@ from minillm.runs import (
     deleting_failed_start,
     provenance,
 )
-from minillm.runtime import check_training_precision, start_accelerator
+from minillm.runtime import check_training_precision, start_accelerator, uses_deepspeed
 from minillm.sampling.sampler import Decoding
 from minillm.sources.teacher_written import check_response_file
 from minillm.teachers.build import build_teacher
@@ -127,6 +127,8 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
+    if uses_deepspeed():  # its engine computes in half precision without autocast
+        student = replace(student, autocast=None)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     setup = Setup(

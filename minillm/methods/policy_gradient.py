@@ -1,7 +1,9 @@
 """The loss of MiniLLM: exact single-step term plus policy gradient for the rest (eq. 7)."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -28,7 +30,37 @@ from minillm.sources.source import TrainingBatch
 from minillm.training.metrics import Metrics
 from minillm.training.setup import Setup
 
+log = logging.getLogger(__name__)
+
 TERMS = {"log_probs": TokenLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())}
+
+
+# Means over the tokens of the first mini-batch of a collection, where the student is still the
+# student that sampled: the ratio of new to old probabilities, and the absolute value of its
+# logarithm. Without rounding they are 1 and 0.
+FIRST_RATIO, FIRST_LOG_RATIO = "policy/first_ratio", "policy/first_log_ratio"
+RATIO_TOLERANCE, LOG_RATIO_TOLERANCE = 1e-3, 0.05
+
+
+def check_first_ratios(ratio: float, log_ratio: float) -> None:
+    """Warn once if sampling and training give a token different probabilities.
+
+    Args:
+        ratio: the mean of `FIRST_RATIO`.
+        log_ratio: the mean of `FIRST_LOG_RATIO`. The mean ratio alone hides errors of both signs.
+    """
+    if abs(ratio - 1) > RATIO_TOLERANCE or log_ratio > LOG_RATIO_TOLERANCE:
+        warn_of_ratios()
+
+
+@cache
+def warn_of_ratios() -> None:
+    log.warning(
+        "sampling and training compute different probabilities of the same tokens, so that the "
+        "policy gradient is biased: see %s and %s in metrics.jsonl. They must be within %g of 1, "
+        "and at most %g. Use runtime.mixed_precision=no.",
+        FIRST_RATIO, FIRST_LOG_RATIO, RATIO_TOLERANCE, LOG_RATIO_TOLERANCE,
+    )  # fmt: skip
 
 
 def objective_settings(method: MiniLLMConfig) -> Settings:
@@ -130,17 +162,22 @@ class PolicyGradient:
             chunk_size=self.setup.config.training.chunk_size,
         )
         parts, mask = parts_of(terms, *given), part.batch.sequences.response_mask
-        count = part.batch.sequences.tokens
-        return value, {
-            name: ((values * mask).sum(), count)
-            for name, values in {
-                "loss/long": parts.long,
-                "loss/single_step": parts.single_step,
-                "policy/reverse_kl": parts.reverse_kl,
-                "policy/clip_share": parts.clipped,
-                "policy/ratio": (parts.log_probs - part.old_log_probs).exp(),
-            }.items()
+        log_ratios = parts.log_probs - part.old_log_probs
+        values = {
+            "loss/long": parts.long,
+            "loss/single_step": parts.single_step,
+            "policy/reverse_kl": parts.reverse_kl,
+            "policy/clip_share": parts.clipped,
+            "policy/ratio": log_ratios.exp(),
         }
+        if part.batch.is_first:
+            values |= {FIRST_RATIO: log_ratios.exp(), FIRST_LOG_RATIO: log_ratios.abs()}
+        count = part.batch.sequences.tokens
+        metrics = {name: ((x * mask).sum(), count) for name, x in values.items()}
+        if part.batch.is_first:
+            check_first_ratios(*(float(metrics[x][0]) / count
+                                 for x in (FIRST_RATIO, FIRST_LOG_RATIO)))  # fmt: skip
+        return value, metrics
 
     def collection_metrics(self, collection: Rollout) -> Metrics:
         """How far the importance weights of all processes spread."""

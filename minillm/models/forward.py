@@ -166,7 +166,7 @@ def _through_head(
     """`function(hidden, head)` for hidden states `[B, T + 1, d]`, from the last prompt token on."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
     positions = {"position_ids": position_ids(mask)} if takes_positions(model.module) else {}
-    with head_replaced(model, function):
+    with head_replaced(model, function), model.precision():
         return module(
             input_ids=torch.cat([batch.prompt_ids, batch.response_ids], dim=1),
             attention_mask=mask,
@@ -208,12 +208,9 @@ class CachedReader:
             arguments["position_ids"] = (lengths_before + counts - 1).clamp(min=0)
         self.lengths = self.lengths + counts[:, -1]
         self.mask = mask if self.mask is None else torch.cat([self.mask, mask], dim=1)
-        return self.body(
-            input_ids=ids,
-            attention_mask=self.mask,
-            use_cache=True,
-            **arguments,
-        ).last_hidden_state.to(device)
+        with self.model.precision():
+            output = self.body(input_ids=ids, attention_mask=self.mask, use_cache=True, **arguments)
+        return output.last_hidden_state.to(device)
 
     def keep(self, rows: Tensor) -> None:
         """Keep the rows with these indices, without leading columns that no kept row uses."""

@@ -33,7 +33,7 @@ def output_head(model: LanguageModel) -> Head:
     scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite divides
     softcap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(embeddings, "bias", None)
-    return Head(embeddings.weight, bias, model.vocab_size, scale, softcap)
+    return Head(embeddings.weight, bias, model.vocab_size, scale, softcap, model.autocast)
 
 
 @contextmanager

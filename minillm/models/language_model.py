@@ -1,7 +1,7 @@
 """A causal language model with its tokenizer: loads a pretrained model or builds a new one."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +39,7 @@ class LanguageModel:
         head: copy of the output head on the student's device, for a teacher on another device.
         gather: context manager that makes all weights available, for a model whose weights are
             sharded or offloaded; see `whole`.
+        autocast: dtype of autocast in all forward passes; None for the dtype of the weights.
     """
 
     module: PreTrainedModel
@@ -47,6 +48,7 @@ class LanguageModel:
     eos_ids: tuple[int, ...]
     head: Head | None = None
     gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
+    autocast: torch.dtype | None = None
 
     @contextmanager
     def whole(self) -> Iterator["LanguageModel"]:
@@ -61,6 +63,16 @@ class LanguageModel:
             return
         with self.gather() as module:
             yield replace(self, module=module, gather=None)
+
+    def precision(self) -> AbstractContextManager[object]:
+        """A context with the precision of the model's forward passes.
+
+        Sampling, scoring and training must have the same precision. Otherwise, the policy's ratio
+        of new to old probabilities is not 1 before the first update.
+        """
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
 
     @property
     def pad_id(self) -> int:

@@ -7,7 +7,7 @@ the terms of that token in any way, but not on the terms of other tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from minillm.objectives.head import Head
+from minillm.objectives.precision import product
 from minillm.objectives.targets import Targets
 from minillm.objectives.terms import Block, Terms
 
@@ -47,8 +48,6 @@ def vocabulary_terms(
     chunk_size: int | None = None,
 ) -> Values:
     """The values of the terms of N tokens, `[N]` each, without gradient.
-
-    Under autocast the student's logits have the dtype of autocast, as in the model's own head.
 
     Args:
         hidden: the student's last hidden states `[N, d]` that predict the tokens.
@@ -108,7 +107,7 @@ def vocabulary_loss(
 class _Work:
     """What is computed of N tokens, and in which chunks."""
 
-    head: Head  # in the dtype of the computation
+    head: Head  # with its weight in the dtype of the products
     ids: Tensor
     terms: Terms
     targets: Targets | None
@@ -126,16 +125,11 @@ class _Work:
             raise ValueError(
                 f"the terms {', '.join(lacking)} compare with a teacher: give its targets"
             )
-        device = hidden.device.type
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-            bias = None if head.bias is None else head.bias.to(dtype)
-            head = replace(head, weight=head.weight.to(dtype), bias=bias)
         size = chunk_size or default_chunk_size(hidden.device, head.vocab_size)
         count = max(1, -(-len(hidden) // size))
         bounds = [len(hidden) * i // count for i in range(count + 1)]  # chunks of similar size
         chunks = [slice(*ends) for ends in pairwise(bounds)]
-        return _Work(head, ids, terms, targets if lacking else None, chunks)
+        return _Work(head.ready(), ids, terms, targets if lacking else None, chunks)
 
     def blocks(
         self, rows: slice, logits: Tensor, given: Sequence[Tensor] = ()
@@ -176,7 +170,7 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, work, loss, given):
         # Gradients are summed over chunks in float32 or better.
-        ctx.dtype, dtype = hidden.dtype, torch.promote_types(hidden.dtype, torch.float32)
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
         ctx.gradients = [
             torch.zeros_like(x, dtype=dtype) if needed else None
             for x, needed in zip((hidden, weight, bias), ctx.needs_input_grad, strict=False)
@@ -192,7 +186,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 weights = torch.autograd.grad(losses, values, allow_unused=True)
                 total += losses.detach()
                 parts.append([value.detach() for value in values])
-                # The gradient takes the place of the logits and is rounded like them.
+                # The gradient takes the place of the logits.
                 block.logits.copy_(work.gradient(block, values, weights))
             _add_gradient(ctx.gradients, logits, hidden, weight[: work.head.vocab_size], rows)
             del logits, block  # freed before the logits of the next chunk are made
@@ -205,9 +199,10 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx, grad, *_):
         if ctx.gradients is None:
             raise RuntimeError("the gradients of vocabulary_loss can be taken once only")
-        # Released and scaled in place, so that the receiver need not copy them.
+        # Released and scaled in place, so that the receiver need not copy them. Autograd converts
+        # them to the dtypes of the inputs.
         gradients, ctx.gradients = ctx.gradients, None
-        return *(x if x is None else x.mul_(grad).to(ctx.dtype) for x in gradients), *[None] * 3
+        return *(x if x is None else x.mul_(grad) for x in gradients), *[None] * 3
 
 
 def _add_gradient(
@@ -220,12 +215,13 @@ def _add_gradient(
     hidden_sum, weight_sum, bias_sum = sums
     size = len(weight)
     if bias_sum is not None:
-        bias_sum[:size] += gradient.sum(0, dtype=bias_sum.dtype)
+        bias_sum[:size] += gradient.sum(0)
+    gradient = gradient.to(weight.dtype)
     if hidden_sum is not None:
-        hidden_sum[rows] = gradient @ weight
+        hidden_sum[rows] = product(gradient, weight)
     if weight_sum is None:
         return
     if weight_sum.dtype == gradient.dtype:
         weight_sum[:size].addmm_(gradient.T, hidden[rows])
     else:
-        weight_sum[:size] += gradient.T @ hidden[rows]
+        weight_sum[:size] += product(gradient.T, hidden[rows])

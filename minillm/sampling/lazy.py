@@ -112,6 +112,7 @@ class LazyReader:
         self.responses = responses
         self.prompts = prompts or responses.prompts
         self.reader = CachedReader(model)
+        self.head = output_head(model).ready()
         self.warp = warp
         self.cached_rows = responses.rows  # indices of the rows in the cache, [B]
         self.read_lengths = responses.rows  # number of response tokens read per cached row, [B]
@@ -283,8 +284,7 @@ class LazyReader:
 
         Returns those of the model, and those after `warp`.
         """
-        logits = output_head(self.reader.model).logits(hidden)
-        log_probs = logits.to(self.log_probs.dtype).log_softmax(-1)
+        log_probs = self.head.logits(hidden).log_softmax(-1)
         return log_probs, self.warp(log_probs) if self.warp else log_probs
 
     def _record(

@@ -24,7 +24,6 @@ from transformers import (
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.models.forward import column_limit
-from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.chunked import vocabulary_terms
 from minillm.objectives.divergences import ReverseKL
@@ -258,10 +257,10 @@ def _compare(
     """
     values = vocabulary_terms(
         student.all_hidden(mask.shape[1])[mask],
-        output_head(student.reader.model),
+        student.head,
         ids[mask],
         terms={"log_probs": TeacherLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())},
-        targets=HeadTargets(teacher_hidden[mask], output_head(teacher.reader.model)),
+        targets=HeadTargets(teacher_hidden[mask], teacher.head),
     )
     empty = values["reverse_kl"].new_zeros(mask.shape)
     return tuple(empty.masked_scatter(mask, values[name]) for name in ("log_probs", "reverse_kl"))

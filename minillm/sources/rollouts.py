@@ -8,6 +8,7 @@ while the response is sampled.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -61,8 +62,9 @@ class Rollouts:
             if not self.mini_batches:
                 collection, metrics = self.collect()
                 self.rollout, self.mini_batches = collection, self._mini_batches(len(collection))
-            rows = self.mini_batches.pop(0)
-            yield SourceStep(self.batch(self.rollout, rows), metrics, collection)
+            batch = self.batch(self.rollout, self.mini_batches.pop(0))
+            batch = replace(batch, is_first=collection is not None)
+            yield SourceStep(batch, metrics, collection)
 
     def collect(self) -> tuple[Rollout, Metrics]:
         """Sample responses for the next prompts; the rollout and what it tells."""
@@ -101,7 +103,8 @@ class Rollouts:
     def batch(self, collection: Rollout, rows: Tensor) -> TrainingBatch:
         """Responses with the targets that the teacher gave while they were sampled."""
         rollout = collection.select(rows)
-        targets = HeadTargets(rollout.teacher_hidden, output_head(self.setup.teacher.sampler))
+        head = output_head(self.setup.teacher.sampler).ready()
+        targets = HeadTargets(rollout.teacher_hidden, head)
         return TrainingBatch(rollout.sequences, targets=targets, collection=collection, rows=rows)
 
     def _mini_batches(self, count: int) -> list[Tensor]:

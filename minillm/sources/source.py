@@ -24,6 +24,7 @@ class TrainingBatch:
             source has not computed them.
         collection: all responses that were sampled together, if the sequences are some of them.
         rows: index `[B]` of each sequence in the collection.
+        is_first: whether the student has not been updated since it sampled the collection.
     """
 
     sequences: SequenceBatch
@@ -31,6 +32,7 @@ class TrainingBatch:
     targets: Targets | None = None
     collection: Rollout | None = None
     rows: Tensor | None = None
+    is_first: bool = False
 
     @property
     def teacher_sequences(self) -> SequenceBatch:
@@ -54,6 +56,7 @@ class TrainingBatch:
             self.targets and self.targets.select(tokens),
             self.collection,
             None if self.rows is None else self.rows[rows],
+            self.is_first,
         )
 
     def to(self, device: torch.device) -> "TrainingBatch":

@@ -7,7 +7,7 @@ Valpola, arXiv 1703.01780).
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,8 +42,7 @@ class AveragedTeacher(LocalTeacher):
         module = copy.deepcopy(student.module).requires_grad_(False).eval()
         if module.dtype.itemsize < 4:
             module.float()  # half precision would round small updates to 0
-        model = LanguageModel(module, student.tokenizer, student.vocab_size, student.eos_ids)
-        return AveragedTeacher(model, **settings)
+        return AveragedTeacher(replace(student, module=module), **settings)
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "AveragedTeacher":
         """The teacher without change, because every process updates the complete average."""

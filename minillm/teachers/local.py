@@ -43,7 +43,7 @@ class LocalTeacher:
     def score(self, sequences: SequenceBatch, layers: Sequence[int] = ()) -> Scores:
         with self.model.whole() as model:
             hidden, states = response_states(model, sequences, layers)
-        targets = HeadTargets(hidden, output_head(self.model))
+        targets = HeadTargets(hidden, output_head(self.model).ready())
         if self.top_k is None:
             return Scores(targets, states)
         chunk = default_chunk_size(hidden.device, targets.head.vocab_size)

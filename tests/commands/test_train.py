@@ -1,7 +1,9 @@
 """`minillm train` with every method: the files of a run, and settings that alter no result."""
 
 import json
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from safetensors.torch import load_file
 from minillm.config import Config, MiniLLMConfig
 from minillm.config_checks import check_processes
 from minillm.errors import InputError
+from minillm.methods import policy_gradient
+from minillm.sources.rollouts import Rollouts
 from tests.conftest import BUILT
 
 ALWAYS = {"optimizer/lr", "optimizer/grad_norm", "speed/tokens_per_second", "seconds/collect",
@@ -26,6 +30,7 @@ METRICS = {
     "hidden_states": {"loss/cross_entropy", "loss/forward_kl", "loss/states"},
     "minillm": {
         "loss/long", "loss/single_step", "policy/reverse_kl", "policy/clip_share", "policy/ratio",
+        "policy/first_ratio", "policy/first_log_ratio",
         "rollout/length", "rollout/empty_share", "rollout/unfinished_share", "rollout/repetition",
         "rollout/reward", "rollout/teacher_calls_per_token", "rollout/seconds", "weights/mean",
         "weights/max", "weights/min", "weights/effective_share", "validation/reverse_kl",
@@ -193,3 +198,21 @@ def test_the_end_of_a_run_says_that_the_best_model_is_the_start(train, caplog):
     assert "No validation had a better ROUGE-L than the start" in caplog.messages[-1]
     train("sft", "training.steps=1", "training.select_by=loss", output="other")
     assert "than the start" not in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(("shift", "warnings"), [(0.0, 0), (0.01, 1)])
+def test_a_ratio_that_is_not_1_before_the_first_update_is_told_once(
+    train, monkeypatch, caplog, shift, warnings
+):
+    collect = Rollouts.collect
+
+    def shifted(self):
+        rollout, metrics = collect(self)
+        return replace(rollout, student_log_probs=rollout.student_log_probs + shift), metrics
+
+    monkeypatch.setattr(Rollouts, "collect", shifted)
+    policy_gradient.warn_of_ratios.cache_clear()
+    lines = train("minillm", "training.steps=4", "method.inner_epochs=1", "training.log_every=1")
+    ratios = [line["policy/first_ratio"] for line in lines if "policy/first_ratio" in line]
+    assert len(ratios) > 1 and ratios[0] == pytest.approx(math.exp(-shift), abs=1e-5)
+    assert caplog.text.count("sampling and training compute different") == warnings

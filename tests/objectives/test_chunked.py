@@ -153,23 +153,6 @@ def test_what_cannot_be_asked_for():
         vocabulary_terms(hidden, head, ids, terms=TERMS)
 
 
-def test_under_autocast_logits_have_its_type_and_terms_do_not():
-    head = random_head(1, 5, torch.float32)
-    head.weight.requires_grad_()
-    hidden, ids = random(2, TOKENS, 5, dtype=torch.float32), torch.arange(TOKENS)
-    inputs, settings = (hidden, head, ids), {"terms": LOG_PROBS, "chunk_size": 4}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        total, loss_values = vocabulary_loss(*inputs, loss=log_probs, **settings)
-        values = vocabulary_terms(*inputs, **settings)
-        expected = plain_terms(*inputs, LOG_PROBS)["log_probs"]
-    for value in (loss_values["log_probs"], values["log_probs"]):
-        assert torch.equal(value, expected)
-        assert value.dtype == torch.float32
-    gradients = [torch.autograd.grad(x, head.weight)[0] for x in (total, expected.sum())]
-    assert gradients[0].dtype == torch.float32
-    torch.testing.assert_close(*gradients, atol=0.05, rtol=0.05)
-
-
 def test_no_tensor_is_larger_than_a_chunk():
     vocab, tokens, chunk_size = 1000, 64, 8
     hidden, weight = random(1, tokens, 4).requires_grad_(), random(2, vocab, 4).requires_grad_()
