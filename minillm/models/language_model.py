@@ -40,6 +40,8 @@ class LanguageModel:
         gather: context manager that makes all weights available, for a model whose weights are
             sharded or offloaded; see `whole`.
         autocast: dtype of autocast in all forward passes; None for the dtype of the weights.
+        rounding: dtype to which sharded training rounds the weights for forward passes; None for
+            no rounding.
     """
 
     module: PreTrainedModel
@@ -49,10 +51,13 @@ class LanguageModel:
     head: Head | None = None
     gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
     autocast: torch.dtype | None = None
+    rounding: torch.dtype | None = None
 
     @contextmanager
-    def whole(self) -> Iterator["LanguageModel"]:
+    def whole(self, *, rounded: bool = False) -> Iterator["LanguageModel"]:
         """A context with the complete weights, for forward passes and for saving.
+
+        With `rounded`, the weights are those of the forward passes of training.
 
         If the weights are sharded (`training/sharding.py`), all processes must enter the context
         together; inside, each process may run any number of forward passes. If the model is
@@ -62,6 +67,9 @@ class LanguageModel:
             yield self
             return
         with self.gather() as module:
+            if rounded and self.rounding:
+                for weight in module.parameters():
+                    weight.data = weight.data.to(self.rounding)
             yield replace(self, module=module, gather=None)
 
     def precision(self) -> AbstractContextManager[object]:

@@ -77,7 +77,7 @@ class Rollouts:
         seed, device = self.setup.seed("sampling"), self.setup.device
         teacher = self.setup.teacher.sampler
         with (
-            self.setup.student.whole() as student,
+            self.setup.student.whole(rounded=True) as student,
             teacher.whole() as whole_teacher,
             responses_shown("sampling", len(examples) * self.setup.world),
             failing_together(FloatingPointError),

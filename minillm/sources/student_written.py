@@ -90,7 +90,7 @@ class StudentWritten:
         limit, device = self.setup.config.data.max_response_length, self.setup.device
         rollout = None
         with (
-            self.setup.student.whole() as student,
+            self.setup.student.whole(rounded=True) as student,
             responses_shown("sampling", len(pairs) * self.setup.world),
             failing_together(FloatingPointError),
         ):

@@ -252,12 +252,12 @@ class Trainer:
     def _evaluate(self, step: int) -> None:
         """Validate, and save the student as `last` and, if it has the best score, as `best`."""
         self.student.module.eval()
+        with self.student.whole(rounded=True) as student, self.clock.phase("validate"):
+            try:
+                scores = self.validate(student)
+            except FloatingPointError as error:
+                self.finite.stop(f"{error} in the validation at step {step}")
         with self.student.whole() as student:
-            with self.clock.phase("validate"):
-                try:
-                    scores = self.validate(student)
-                except FloatingPointError as error:
-                    self.finite.stop(f"{error} in the validation at step {step}")
             self._keep(student, scores, step)
 
     def _keep(self, student: LanguageModel, scores: dict[str, float], step: int) -> None:

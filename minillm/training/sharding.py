@@ -34,12 +34,19 @@ def prepare(
     if accelerator.distributed_type == DistributedType.FSDP:
         # FSDP2 warns that backward fails if such an output is changed in place. No code here does.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        if accelerator.mixed_precision != "no":
-            dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[accelerator.mixed_precision]
+        dtype = _rounding(accelerator)
+        if dtype:
             # By default, FSDP2 would also round the outputs, which are log-probabilities here.
             policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
             accelerator.state.fsdp_plugin.mixed_precision_policy = policy
     return accelerator.prepare(module, optimizer)
+
+
+def _rounding(accelerator: Accelerator) -> torch.dtype | None:
+    """The dtype to which FSDP2 rounds the weights of each layer for its passes, if any."""
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return None
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
 
 
 def shards_weights(accelerator: Accelerator) -> bool:
@@ -69,7 +76,9 @@ def gather_student(student: LanguageModel, accelerator: Accelerator) -> Language
         finally:
             _empty(reader.parameters())
 
-    return replace(student, gather=gather)
+    dtype = _rounding(accelerator)
+    return replace(student, gather=gather, rounding=dtype,
+                   autocast=None if dtype else student.autocast)  # fmt: skip
 
 
 def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageModel:
