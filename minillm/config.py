@@ -15,6 +15,8 @@ from minillm.settings.rules import setting
 
 # The rules of a seed: torch, NumPy and Python accept these numbers.
 SEED = {"at_least": 0, "at_most": 2**32 - 1}
+# The training data have a validation split of their own.
+HAS_VALIDATION = "kind=embedded or validation"
 # The settings of a token loss that let the student write responses.
 STUDENT_WRITES = "student_share or student_share_end"
 
@@ -75,12 +77,20 @@ class DataConfig:
     kind: str | None = setting(
         None, choices=("embedded", "files", "jsonl", "json", "csv", "parquet", "hub")
     )
-    path: str | None = None  # file, folder or Hub name; not used by `embedded`
+    path: str | None = setting(None, not_with="kind=embedded")  # file, folder or Hub name
     subset: str | None = None  # of a Hub data set
-    train: str | None = None  # file below `path`, or split of a Hub data set
-    validation: str | None = None  # null: `validation_size` training inputs are held out
-    test: str | None = None
-    validation_size: int = setting(500, at_least=1)
+    # A file below `path`; of a Hub data set, a split or a file.
+    train: str | None = setting(None, not_with="kind=embedded")
+    # null: `validation_size` training inputs are held out.
+    validation: str | None = setting(None, not_with="kind=embedded")
+    test: str | None = setting(None, not_with="kind=embedded")
+    validation_size: int = setting(500, at_least=1, not_with=HAS_VALIDATION)
+    # The training inputs that are held out: `random` inputs, which `seed` selects, or the `first`
+    # rows of the training data (official code).
+    hold_out: str = setting("random", choices=("random", "first"), not_with=HAS_VALIDATION)
+    # Rows with the same input: `merge` makes one input with all their references, `keep` keeps all
+    # rows as inputs (official code).
+    duplicates: str = setting("merge", choices=("merge", "keep"), not_with="kind=embedded")
     # The column names of this project -> the column names in the data.
     columns: dict[str, str] = setting(
         {},

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from minillm.compose import groups, load_config
+from minillm.errors import InputError
 from tests.conftest import BUILT
 
 DATA = ["data.path=data"]
@@ -78,6 +79,7 @@ REFUSED = {
     "training.frontier=[0.5]": ["no effect", "training.select_by=frontier"],
     "teacher.rate=0.5": ["teacher.rate=0.5", "no effect", "teacher.kind=average"],
     "teacher.mixture=geometric": ["teacher.mixture=geometric", "no effect", "kind=ensemble"],
+    "data.validation=test.jsonl": ["data.validation_size=5", "no effect", "data.validation"],
     # Settings that contradict each other.
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
@@ -188,7 +190,8 @@ def load_experiment(name: str) -> dict:
     """The settings of an experiment. Only phase 1 needs no models."""
     bed, _, run = name.partition("/")
     models = [] if run in ("init", "teacher") and bed != "paper" else MODELS
-    return asdict(load_config([f"experiment={name}", *DATA, *models]))
+    data = [] if bed.startswith("embedded") else DATA
+    return asdict(load_config([f"experiment={name}", *data, *models]))
 
 
 @pytest.mark.parametrize("name", groups()["experiment"])
@@ -198,3 +201,15 @@ def test_the_second_size_of_an_experiment_has_the_same_data_and_method(name):
     config, first_size = load_experiment(name), load_experiment(f"{bed.partition('_')[0]}/{run}")
     for section in ("data", "method", "evaluation"):
         assert config[section] == first_size[section]
+
+
+@pytest.mark.parametrize(
+    "override", ["data.validation_size=20", "data.hold_out=first", "data.path=x"]
+)
+def test_settings_of_files_are_refused_with_generated_data(override):
+    with pytest.raises(InputError, match=f"{override} has no effect.*data.kind=embedded"):
+        load_config(["data=embedded", override])
+
+
+def test_a_setting_may_be_null_where_it_has_no_effect():
+    assert load_config(["data=embedded", "data.path=null"]).data.path is None

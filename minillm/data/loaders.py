@@ -1,20 +1,22 @@
 """Reads the splits of a data set into records: embedded, files, and Hub.
 
-Rows with the same input become one record with several references. The same seed gives the same
-splits. `rows.py` reads the rows, and `formats.py` turns rows into records.
+Rows with the same input become one record with several references, or stay records of their own
+with `data.duplicates=keep`. The same seed gives the same splits. `rows.py` reads the rows, and
+`formats.py` turns rows into records.
 """
 
 import random
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from minillm.config import DataConfig
 from minillm.data.embedded import generate_records
 from minillm.data.formats import read_rows
 from minillm.data.records import Record
-from minillm.data.rows import READERS, data_files, file_rows, hub_rows, kind_of
+from minillm.data.rows import READERS, Rows, data_files, file_rows, hub_rows, kind_of
 from minillm.errors import InputError
 
 
@@ -23,7 +25,8 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
 
     If the data set has no validation split, `validation_size` random inputs of the training split
     become the validation split; `data.seed` selects them. The two splits share no input and no
-    conversation.
+    conversation. With `data.hold_out=first`, the first `validation_size` rows of the training split
+    become the validation split, as they are.
 
     Raises:
         InputError: a file is missing or empty, a row is malformed, a field or split is missing.
@@ -32,12 +35,14 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
     if config.kind == "embedded":
         records = _embedded_records(config.seed)
         return {split: records[split] for split in splits}
-    holds_out = config.validation is None and splits & {"train", "validation"}
-    splits_to_read = splits - {"validation"} | {"train"} if holds_out else splits
-    records = {split: _read_split(config, split) for split in sorted(splits_to_read)}
-    if holds_out:
+    held_out = splits & {"train", "validation"} if config.validation is None else set()
+    records = {split: _records(config, split) for split in sorted(splits - held_out)}
+    if held_out and config.hold_out == "first":
+        records |= _first_held_out(config)
+    elif held_out:
+        train = _records(config, "train")
         records["train"], records["validation"] = hold_out_validation(
-            records["train"], config.validation_size, config.seed
+            train, config.validation_size, config.seed
         )
     return {split: records[split] for split in splits}
 
@@ -87,7 +92,36 @@ def _in_conversations(inputs: int, conversations: int) -> str:
     return f" in {conversations} conversations (they differ in their first message of the user)"
 
 
-def _read_split(config: DataConfig, split: str) -> list[Record]:
+def _first_held_out(config: DataConfig) -> dict[str, list[Record]]:
+    """The first `validation_size` rows as validation split, and the others as training split.
+
+    This is the split of the official code (tools/process_data_dolly.py, `--dev-num`).
+    """
+    rows = _rows(config, "train")
+    validation = [*islice(rows, config.validation_size)]
+    train = [*rows]
+    if not train:
+        raise InputError(
+            f"data.validation_size={config.validation_size} leaves no training data: the training "
+            f"split has {len(validation)} rows. Set a smaller size."
+        )
+    return {
+        "train": _records_of(train, config),
+        "validation": _records_of(validation, config),
+    }
+
+
+def _records(config: DataConfig, split: str) -> list[Record]:
+    return _records_of(_rows(config, split), config)
+
+
+def _records_of(rows: Rows, config: DataConfig) -> list[Record]:
+    records = read_rows(rows, config)
+    return group_references(records) if config.duplicates == "merge" else [*records]
+
+
+def _rows(config: DataConfig, split: str) -> Rows:
+    """The rows of a split, at least one."""
     if config.kind == "hub":
         source = config.path
         name = getattr(config, split) or split
@@ -96,12 +130,14 @@ def _read_split(config: DataConfig, split: str) -> list[Record]:
         source = _file_of(config, split)
         kind = kind_of(source) if config.kind == "files" else config.kind
         rows = file_rows(source, kind)
-    records = group_references(read_rows(rows, config))
-    if not records:
+    is_empty = True
+    for row in rows:
+        is_empty = False
+        yield row
+    if is_empty:
         raise InputError(
             f"the {split} split is empty: {source} must hold at least one row. Give another file."
         )
-    return records
 
 
 def _file_of(config: DataConfig, split: str) -> Path:

@@ -165,16 +165,20 @@ def kind_of(path: Path) -> str:
 
 
 def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
-    """The split `name` of a Hub data set, which `data.SPLIT` names."""
+    """The split, or the file with a known ending, of a Hub data set that `data.SPLIT` names."""
     hub.prepare(path)
     import datasets
 
+    part = "file" if Path(name).suffix[1:] in READERS else "split"
     try:
-        rows = datasets.load_dataset(path, subset, split=name)
-    except (FileNotFoundError, ValueError, ConnectionError) as error:
+        if part == "file":  # files that belong to no split of the data set, such as raw.jsonl
+            rows = datasets.load_dataset(path, subset, data_files={split: name}, split=split)
+        else:
+            rows = datasets.load_dataset(path, subset, split=name)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"the split {name!r} of the data set {path!r} could not be loaded: {error} "
+            f"the {part} {name!r} of the data set {path!r} could not be loaded: {error} "
             f"Check data.path, data.subset, data.{split} and the network."
         ) from error
     for number, row in enumerate(rows, 1):
-        yield f"{path}, split {name}, row {number}", row
+        yield f"{path}, {part} {name}, row {number}", row

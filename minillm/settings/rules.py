@@ -35,6 +35,8 @@ class Rules:
         only_with: the name of another setting in the same section, or `name=value`; several are
             joined by ` or `. The setting is used only if one of them is set (not null, empty, 0 or
             false) or has this value.
+        not_with: conditions like those of `only_with`. If one of them holds, the setting is not
+            used.
     """
 
     at_least: float | None = None
@@ -46,6 +48,7 @@ class Rules:
     multiple_of_processes: bool = False
     may_change: bool = False
     only_with: str | None = None
+    not_with: str | None = None
 
     @property
     def range(self) -> str | None:
@@ -80,12 +83,15 @@ class Setting:
         key: the dotted name, such as `training.lr`.
         value: the value in this `Config`.
         rules: the rules of its field.
-        is_used: whether the condition `only_with` of its rules is met.
+        excluded_by: the condition `not_with` of its rules that holds, such as `kind=embedded`; None
+            if none holds.
+        is_used: whether the conditions `only_with` and `not_with` of its rules allow its use.
     """
 
     key: str
     value: Any
     rules: Rules
+    excluded_by: str | None
     is_used: bool
 
 
@@ -115,20 +121,23 @@ def settings_of(section: Any, prefix: str = "", may_change: bool = False) -> Ite
         if is_dataclass(value):
             yield from settings_of(value, f"{key}.", rules.may_change)
             continue
-        yield Setting(key, value, rules, _is_used(section, rules.only_with))
+        excluded_by = _condition_that_holds(section, rules.not_with)
+        is_used = not excluded_by and (
+            rules.only_with is None or bool(_condition_that_holds(section, rules.only_with))
+        )
+        yield Setting(key, value, rules, excluded_by, is_used)
         for number, member in enumerate(value if isinstance(value, list) else ()):
             if is_dataclass(member):
                 yield from settings_of(member, f"{key}[{number}].", rules.may_change)
 
 
-def _is_used(section: Any, only_with: str | None) -> bool:
-    if only_with is None:
-        return True
-    conditions = (condition.partition("=") for condition in only_with.split(" or "))
-    return any(
-        getattr(section, name) == value if value else bool(getattr(section, name))
-        for name, _, value in conditions
-    )
+def _condition_that_holds(section: Any, conditions: str | None) -> str | None:
+    """The first of the conditions `name` or `name=value`, joined by ` or `, that holds, if any."""
+    for condition in conditions.split(" or ") if conditions else ():
+        name, _, value = condition.partition("=")
+        if getattr(section, name) == value if value else getattr(section, name):
+            return condition
+    return None
 
 
 def require(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -168,14 +177,19 @@ def check_used(config: Any, keys: Iterable[str]) -> None:
     for each in settings_of(config):
         # An entry of a mapping is given by a longer key, such as `method.parameters.beta`.
         is_given = each.key in keys or any(key.startswith(f"{each.key}.") for key in keys)
-        if is_given and not each.is_used:
-            section = each.key.rpartition(".")[0]
-            conditions = each.rules.only_with.split(" or ")
-            needed = " or ".join(f"{section}.{condition}" for condition in conditions)
+        is_cleared = each.excluded_by is not None and each.value is None
+        if not is_given or each.is_used or is_cleared:
+            continue
+        section = each.key.rpartition(".")[0]
+        start = f"{each.key}={each.value} has no effect here: it is"
+        if each.excluded_by:
+            reason = f"{section}.{each.excluded_by}"
             raise InputError(
-                f"{each.key}={each.value} has no effect here: it is used only with {needed}. Set "
-                f"{needed}, or leave {each.key} out."
+                f"{start} not used with {reason}. Leave {each.key} out, or change "
+                f"{reason.partition('=')[0]}."
             )
+        needed = " or ".join(f"{section}.{x}" for x in each.rules.only_with.split(" or "))
+        raise InputError(f"{start} used only with {needed}. Set {needed}, or leave {each.key} out.")
 
 
 def check_multiples(config: Any, processes: int) -> None:

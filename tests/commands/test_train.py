@@ -99,14 +99,15 @@ def test_the_size_of_micro_batches_does_not_change_the_result(train, settings, c
 @pytest.mark.parametrize(
     ("method", "options", "sequences"),
     [
-        ("sft", [], 40),  # 30 inputs, 10 of them with two references
-        ("seqkd", ["method.samples_per_prompt=2"], 60),
-        ("minillm", ["method.inner_epochs=2"], 60),
+        ("sft", [], 32),  # 24 inputs, 8 of them with two references
+        ("seqkd", ["method.samples_per_prompt=2"], 48),
+        ("minillm", ["method.inner_epochs=2"], 48),
     ],
 )
 def test_an_epoch_is_one_pass_over_the_training_sequences(train, method, options, sequences):
     lines = train(method, "training.steps=null", "training.epochs=1", *options,
-                  "data.validation=test.jsonl", "training.evaluate_every=99")  # fmt: skip
+                  "data.hold_out=first", "data.validation_size=6",
+                  "training.evaluate_every=99")  # fmt: skip
     assert lines[-1]["step"] == sequences / 4
 
 

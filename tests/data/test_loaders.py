@@ -110,9 +110,42 @@ def test_held_out_splits_are_the_same_for_a_seed_and_share_no_input(tmp_path):
     assert splits["validation"] != load_records(config, {"validation"})["validation"]
 
 
-def test_hub_kind_reads_a_local_folder(data_folder):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_first_rows_are_held_out_as_they_are(tmp_path, seed):
+    """The official code holds out the first lines of raw.jsonl, with `--dev-num`."""
+    lines = [{"instruction": x, "output": str(i)} for i, x in enumerate("abcabdbea")]
+    file = write_jsonl(tmp_path / "a.jsonl", lines)
+    options = {"kind": "jsonl", "path": str(file), "hold_out": "first", "seed": seed}
+    splits = load_records(
+        DataConfig(**options, validation_size=5, duplicates="keep"), {"train", "validation"}
+    )
+    asked = {split: [record.instruction for record in splits[split]] for split in splits}
+    assert asked == {"validation": [*"abcab"], "train": [*"dbea"]}
+    merged = load_records(DataConfig(**options, validation_size=5), {"train", "validation"})
+    assert merged["validation"][0] == Record("a", ("0", "3"))
+    assert merged["train"] == splits["train"]
+    with pytest.raises(InputError, match=r"validation_size=9 leaves no training data.*9 rows"):
+        load_records(DataConfig(**options, validation_size=9), {"train"})
+
+
+def test_rows_with_the_same_input_are_kept_and_are_in_one_split(tmp_path):
+    """DollyEval has 500 rows and 499 inputs; the official code scores all rows."""
+    file = write_jsonl(tmp_path / "a.jsonl", [*rows(9), *rows(9)])
+    config = DataConfig(kind="jsonl", path=str(file), duplicates="keep", validation_size=6)
+    assert len(read(file, "test", kind="jsonl", duplicates="keep")) == 18
+    splits = load_records(config, {"train", "validation"})
+    asked = {split: {record.question for record in part} for split, part in splits.items()}
+    assert {split: len(part) for split, part in splits.items()} == {"train": 12, "validation": 6}
+    assert len(asked["validation"]) == 3 and not asked["train"] & asked["validation"]
+
+
+def test_hub_kind_reads_a_local_folder(data_folder, tmp_path):
+    """A file may belong to no split of the data set, as raw.jsonl of Dolly."""
     local = read(data_folder / "train.jsonl", "test", kind="jsonl")
     assert read(data_folder, "test", kind="hub", test="train") == local
+    write_jsonl(tmp_path / "raw.jsonl", rows(30))
+    (tmp_path / "raw.txt").write_text("text\n")
+    assert read(tmp_path, "test", kind="hub", test="raw.jsonl") == local
 
 
 @pytest.mark.parametrize(
@@ -186,6 +219,7 @@ def test_inputs_of_the_training_data_in_another_split_are_counted(command, setti
     seen = [{"instruction": " Mix  red number 0", "output": "new"}, *rows(2)[1:]]
     write_jsonl(tmp_path / "other.jsonl", [*seen, {"instruction": "new", "output": "x"}])
     overrides = ["data.path=.", "data.test=other.jsonl", "data.validation=other.jsonl"]
+    settings = [each for each in settings if "validation_size" not in each]
     shown = command("data", *settings, *BUILT, *overrides)
     assert "2 of 3 test inputs occur in the training data" in shown.out, shown.err
     assert "2 of 3 validation inputs occur in the training data" in shown.out
