@@ -99,7 +99,8 @@ class DataConfig:
             "messages",
         ),
     )  # fmt: skip
-    template: str = setting("plain", choices=("alpaca", "plain", "chat"))
+    # How a prompt is made; `ready` takes the text in the column `prompt` as it is.
+    template: str = setting("plain", choices=("alpaca", "plain", "chat", "ready"))
     # Template of the prompt that the teacher reads; null: the teacher reads the student's prompt.
     teacher_template: str | None = setting(
         None, choices=("alpaca", "plain", "chat", "demonstration")

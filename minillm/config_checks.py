@@ -111,6 +111,12 @@ def _validate_data(data: DataConfig) -> None:
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."
         )
+    if "prompt" in data.columns and data.template != "ready":
+        raise InputError(
+            f"data.columns.prompt={data.columns['prompt']} names the column of ready prompts, but "
+            f"data.template={data.template} makes the prompts. Set data.template=ready, or leave "
+            f"data.columns.prompt out."
+        )
     is_name = "/" not in data.name and data.name.strip(". ") != ""
     require(is_name, "data.name", data.name, "a name of files without '/', such as my_data")
 

@@ -22,7 +22,7 @@ REFUSED = {
     "experiment=e2e/minilm": ["'e2e/minilm'", "'e2e/minillm'", "e2e/kd"],
     "data=embeded": ["'embeded'", "'embedded'", "e2e"],
     "data.kind=cvs": ["data.kind 'cvs'", "'csv'", "jsonl"],
-    "data.template=alpacca": ["'alpacca'", "'alpaca'", "chat, plain"],
+    "data.template=alpacca": ["'alpacca'", "'alpaca'", "chat, plain, ready"],
     "data.columns.reference=ref": ["'reference'", "'references'", "instruction"],
     "runtime.trackers=[tensorbord]": ["'tensorbord'", "'tensorboard'", "wandb"],
     "runtime.device=gpu": ["'gpu'", "auto, cpu, cuda"],
@@ -81,6 +81,7 @@ REFUSED = {
     "teacher.mixture=geometric": ["teacher.mixture=geometric", "no effect", "kind=ensemble"],
     "data.validation=test.jsonl": ["data.validation_size=5", "no effect", "data.validation"],
     # Settings that contradict each other.
+    "data.columns.prompt=x": ["data.columns.prompt=x", "data.template=plain", "=ready"],
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],
     "student.path=gpt2": ["student.path=gpt2", "student.architecture=gpt2", "null"],

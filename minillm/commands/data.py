@@ -80,7 +80,7 @@ def _line(record: Record) -> str:
         messages = [message._asdict() for message in record.messages]
         line = {"topic": record.topic, "messages": messages}
     line["output"] = list(record.references)
-    for name in ("prompt", "teacher_prompt", "id"):
-        if getattr(record, name):
-            line[name] = getattr(record, name)
+    names = {"prompt": record.prompt or record.unused_prompt,
+             "teacher_prompt": record.teacher_prompt, "id": record.id}  # fmt: skip
+    line |= {name: value for name, value in names.items() if value}
     return json.dumps(line, ensure_ascii=False) + "\n"

@@ -35,7 +35,11 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
         tokenizer = load_tokenizer(config.student.tokenizer or str(path))
         model = make_model(config, config.student, tokenizer).to(device)
         model.module.eval()
-        records = [Record(instruction=prompt, references=("",)) for prompt in prompts]
+        is_ready = config.data.template == "ready"
+        records = [
+            Record(instruction=prompt, references=("",), prompt=prompt if is_ready else None)
+            for prompt in prompts
+        ]
         encoded = encode(records, tokenizer, config.data)
         if encoded.dropped_prompts:
             raise InputError(

@@ -3,7 +3,7 @@
 | format | columns |
 | --- | --- |
 | Alpaca, and the paper's data | `instruction`, `input`, `output` |
-| ready prompts | `prompt`, `output` |
+| ready prompts (`data.template=ready`) | `prompt`, `output` |
 | chat | `messages` (`role`, `content`), or `conversations` (`from`, `value`) |
 
 `data.columns` names the columns of other formats. A row that cannot be read is refused with the
@@ -48,14 +48,19 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a data set: its location for messages, its values, and the names of its columns.
+    """One row of a data set.
 
-    `columns` maps fields of `COLUMNS` to columns of the data.
+    Attributes:
+        location: where the row is, for messages.
+        values: the values by the names of the columns.
+        columns: the column of the data for each field of `COLUMNS`.
+        template: the setting `data.template`.
     """
 
     location: str
     values: dict[str, Any]
     columns: dict[str, str]
+    template: str
 
     def get(self, field: str) -> Any:
         """The value of a field; None if its column is missing."""
@@ -85,7 +90,7 @@ def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[
 
     Args:
         rows: the location of each row for messages, and its columns.
-        config: names of columns, and the templates that must be able to render the records.
+        config: names of columns, and the templates that make the prompts of the records.
 
     Raises:
         InputError: a row lacks a column, or a value has the wrong type.
@@ -97,7 +102,13 @@ def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[
     columns = defaults | chosen
     templates = {config.template, config.teacher_template} - {"chat", None}
     for location, values in rows:
-        for record in _records(Row(location, values, columns)):
+        row = Row(location, values, columns, config.template)
+        if config.template == "ready" and config.teacher_template and not row.get("instruction"):
+            raise row.invalid(
+                f"data.teacher_template={config.teacher_template} needs an instruction, but "
+                f"{columns.get('instruction', 'instruction')!r} is missing or empty"
+            )
+        for record in _records(row):
             if record.messages:
                 _check_templates(record.messages, templates, location)
             yield record
@@ -112,18 +123,20 @@ def _check_templates(messages: Sequence[Message], templates: Iterable[str], loca
 
 
 def _records(row: Row) -> list[Record]:
-    is_asked = bool(row.get("instruction") or row.get("prompt"))
-    is_complete = is_asked and row.get("references") is not None
-    column = _column_of_messages(row)
+    is_ready = row.template == "ready"
+    is_complete = bool(row.get("instruction")) and row.get("references") is not None
+    column = None if is_ready else _column_of_messages(row)
     if column and (not is_complete or column == row.columns["messages"] != COLUMNS["messages"]):
         records = _conversation(row, column)
-    elif is_asked:
+    elif row.get("prompt" if is_ready else "instruction"):
+        prompt = row.get("prompt")
         records = [
             Record(
                 instruction=row.text("instruction"),
                 input=row.text("input"),
-                prompt=row.text("prompt") or None,
+                prompt=row.text("prompt") if is_ready else None,
                 references=_references(row),
+                unused_prompt=None if is_ready or not isinstance(prompt, str) else prompt or None,
                 **_names(row),
             )
         ]
@@ -135,10 +148,10 @@ def _records(row: Row) -> list[Record]:
 
 
 def _nothing_asked(row: Row) -> str:
-    columns = [repr(row.columns[name]) for name in ("instruction", "prompt") if name in row.columns]
-    if len(columns) == 1:
-        return f"{columns[0]} is missing or empty, and this column is required"
-    return f"{' and '.join(columns)} are both missing or empty, and one of the two is required"
+    """What is missing in a row without instruction, or without prompt if prompts are ready."""
+    field = "prompt" if row.template == "ready" else "instruction"
+    column = row.columns.get(field, COLUMNS[field])
+    return f"{column!r} is missing or empty, and data.template={row.template} needs this column"
 
 
 def _references(row: Row) -> tuple[str, ...]:
@@ -207,34 +220,51 @@ def _names(row: Row) -> dict[str, Any]:
 
 def _all_text(record: Record) -> str:
     contents = [message.content for message in record.messages or ()]
-    texts = [record.instruction, record.input, record.prompt or "", record.teacher_prompt or ""]
+    prompts = [record.prompt, record.unused_prompt, record.teacher_prompt]
+    texts = [record.instruction, record.input, *filter(None, prompts)]
     return "\0".join([*texts, *record.references, *contents])
 
 
 def _offer(row: Row) -> str | None:
     """Advice: the settings with which the row could be read; None if there are none."""
-    values = row.values
+    values, is_ready = row.values, row.template == "ready"
     for name, value in values.items():
-        if is_conversation(value) and name not in (COLUMNS["messages"], SHAREGPT):
+        if not is_conversation(value):
+            continue
+        if is_ready:
+            return f"set data.template=chat to read the conversation in {name!r}"
+        if name not in (COLUMNS["messages"], SHAREGPT):
             return f"set data.columns.messages={name} to read the conversation in {name!r}"
-    question = next((name for name in QUESTIONS if isinstance(values.get(name), str)), None)
+    questions = ("prompt", *QUESTIONS) if is_ready else QUESTIONS
+    question = next((x for x in questions if values.get(x) and isinstance(values[x], str)), None)
     response = next((name for name in RESPONSES if _is_response(values.get(name))), None)
     if question is None and isinstance(values.get("text"), str):
         return "divide 'text' into 'prompt' and 'output'"
     if question is None or response is None:
         return None
-    if question == "prompt" and row.columns.get("references") != response:
+    columns = {"prompt" if is_ready else "instruction": question, "references": response}
+    settings = _settings_for(columns, row)
+    if is_ready and question == COLUMNS["instruction"]:
+        return "set data.template=alpaca, plain or chat to make prompts of 'instruction'"
+    if not settings:
+        return None
+    if question == COLUMNS["prompt"] and not is_ready:
+        ready = _settings_for({"prompt": question, "references": response}, row)
         return (
-            f"set data.columns.references={response} to read {response!r} as the response to the "
-            f"ready prompt 'prompt' (and data.columns.instruction=prompt to apply a template to "
-            f"'prompt')"
+            f"set {settings} to apply data.template={row.template} to {question!r}, or "
+            f"{' '.join(['data.template=ready', *ready.split()])} to read {question!r} as the "
+            f"ready prompt"
         )
-    settings = [
+    return f"set {settings} to read {question!r} and {response!r}"
+
+
+def _settings_for(columns: dict[str, str], row: Row) -> str:
+    """The settings that name the columns of some fields, without those that the row has already."""
+    return " ".join(
         f"data.columns.{field}={column}"
-        for field, column in (("instruction", question), ("references", response))
+        for field, column in columns.items()
         if row.columns.get(field) != column
-    ]
-    return f"set {' '.join(settings)} to read {question!r} and {response!r}" if settings else None
+    )
 
 
 def _is_response(value: Any) -> bool:

@@ -19,13 +19,14 @@ class Record:
     Attributes:
         instruction, input: a template makes the text of the prompt from these two texts.
         references: every right response.
-        prompt: the ready text of the prompt, if the data set has one.
+        prompt: the ready text of the prompt, with `data.template=ready`.
         topic: names the kind of task for break-downs.
         teacher_prompt: the ready text of the teacher's own prompt, which may hold more than the
             student's prompt.
         id: the name of the record in the data set.
         messages: the conversation before the response, instead of instruction and input.
         rows: number of rows of the data set (or turns of conversations) with this input.
+        unused_prompt: a ready prompt in the data, if a template makes the prompt.
     """
 
     instruction: str
@@ -37,11 +38,14 @@ class Record:
     id: str = ""
     messages: tuple[Message, ...] | None = None
     rows: int = field(default=1, compare=False)
+    unused_prompt: str | None = field(default=None, compare=False)
 
     @property
     def question(self) -> tuple:
         """What the student is asked; equal for records with the same input."""
-        return self.instruction, self.input, self.prompt, self.messages
+        if self.prompt is not None:
+            return (self.prompt,)
+        return self.instruction, self.input, self.messages
 
     @property
     def opening(self) -> tuple:

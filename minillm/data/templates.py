@@ -2,7 +2,8 @@
 
 `alpaca` is the text in the `prompt` field of the paper's data sets (wording of Stanford Alpaca).
 `plain` is for task data that need no instruction, such as E2E. `chat` is the chat template of the
-model's tokenizer. Only `chat` renders conversations of several turns.
+model's tokenizer. `ready` is the text in the data's column of prompts. Only `chat` renders
+conversations of several turns.
 """
 
 from collections.abc import Sequence
@@ -81,6 +82,11 @@ def _render(
         ) from error
 
 
+def ready(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The prompt of the data, as it is."""
+    return record.prompt
+
+
 def demonstration(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     """The plain prompt with the first reference as an example of a good response.
 
@@ -93,21 +99,23 @@ def demonstration(record: Record, tokenizer: PreTrainedTokenizerBase) -> str:
     )
 
 
-TEMPLATES = {"alpaca": alpaca, "plain": plain, "chat": chat, "demonstration": demonstration}
+TEMPLATES = {
+    "alpaca": alpaca, "plain": plain, "chat": chat, "ready": ready, "demonstration": demonstration
+}  # fmt: skip
 
 
 def prompt_text(record: Record, template: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The prompt of the record if it has one, otherwise the prompt that `template` builds."""
-    return record.prompt if record.prompt is not None else TEMPLATES[template](record, tokenizer)
+    """The prompt that `template` makes of the record."""
+    return TEMPLATES[template](record, tokenizer)
 
 
 def teacher_prompt_text(
     record: Record, template: str | None, tokenizer: PreTrainedTokenizerBase
 ) -> str | None:
-    """The teacher's own prompt: the record's, or what the template makes; None without both."""
+    """The teacher's own prompt: the record's, or what `template` makes; None without both."""
     if record.teacher_prompt is not None:
         return record.teacher_prompt
-    return template and TEMPLATES[template](record, tokenizer)
+    return template and prompt_text(record, template, tokenizer)
 
 
 @dataclass(frozen=True)

@@ -83,15 +83,13 @@ def test_csv_rows_with_the_same_input_become_one_record(tmp_path):
     assert records == [Record("a", ("one\nline", "three")), Record("b", ("two",))]
 
 
-def test_several_references_and_complete_prompts_are_kept(tmp_path):
+def test_several_references_are_kept(tmp_path):
     lines = [
         {"instruction": "a", "output": ["x", " y ", ""], "topic": "t"},
-        {"prompt": "ready", "output": "z"},
         {"instruction": "b", "prompt": "", "output": "z"},
     ]
     assert read(write_jsonl(tmp_path / "a.jsonl", lines), "test", kind="jsonl") == [
         Record("a", ("x", "y"), topic="t"),
-        Record("", ("z",), prompt="ready"),
         Record("b", ("z",)),
     ]
 
@@ -194,13 +192,38 @@ def test_the_files_of_a_folder_are_found_by_the_names_of_the_splits(command, set
     assert refused.status == 2 and "has train.jsonl, train.json" in refused.err
 
 
-def test_a_named_column_is_not_read_for_another_field_too(tmp_path):
-    """`prompt` holds ready prompts by default."""
-    file = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "ask", "completion": "b"}])
+def test_a_template_or_the_ready_prompts_make_the_prompts(tmp_path):
+    """`data.template` says which; a ready prompt is not used only because it is there."""
+    lines = [
+        {"prompt": "ask", "completion": "b", "instruction": "i"},
+        {"prompt": "c", "completion": "d"},
+    ]
+    file = write_jsonl(tmp_path / "a.jsonl", lines)
     answer = {"references": "completion"}
-    assert read(file, "test", kind="jsonl", columns=answer) == [Record("", ("b",), prompt="ask")]
+    assert read(file, "test", kind="jsonl", template="ready", columns=answer) == [
+        Record("i", ("b",), prompt="ask"),
+        Record("", ("d",), prompt="c"),
+    ]
     columns = answer | {"instruction": "prompt"}
-    assert read(file, "test", kind="jsonl", columns=columns) == [Record("ask", ("b",))]
+    for template in ("plain", "chat"):
+        records = read(file, "test", kind="jsonl", template=template, columns=columns)
+        assert records == [Record("ask", ("b",)), Record("c", ("d",))]
+    with pytest.raises(InputError, match=r"line 2: 'instruction' is missing.*template=ready"):
+        read(file, "test", kind="jsonl", template="chat", columns=answer)
+
+
+def test_ready_prompts_with_the_same_text_are_one_input(tmp_path):
+    lines = [{"prompt": "ask", "output": "a", "instruction": str(i)} for i in range(2)]
+    file = write_jsonl(tmp_path / "a.jsonl", lines)
+    assert len(read(file, "test", kind="jsonl", template="ready")) == 1
+    assert len(read(file, "test", kind="jsonl")) == 2
+
+
+def test_a_template_of_the_teacher_needs_an_instruction(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "ask", "output": "a"}])
+    settings = {"kind": "jsonl", "template": "ready", "teacher_template": "demonstration"}
+    with pytest.raises(InputError, match=r"line 1: data\.teacher_template=demonstration needs"):
+        read(file, "test", **settings)
 
 
 def test_rows_with_the_same_input_are_counted(command, settings, tmp_path):

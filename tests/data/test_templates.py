@@ -34,8 +34,8 @@ def test_plain_is_instruction_and_input_on_one_line_each():
     assert prompt_text(Record("ask", ("x",), "this"), "plain", None) == "ask\nthis\n"
 
 
-def test_the_prompt_of_a_record_is_not_changed():
-    assert prompt_text(Record("ask", ("x",), prompt="Q: ask"), "alpaca", None) == "Q: ask"
+def test_ready_prompts_are_not_changed():
+    assert prompt_text(Record("ask", ("x",), prompt="Q: ask"), "ready", None) == "Q: ask"
 
 
 def test_chat_uses_the_template_of_the_tokenizer():

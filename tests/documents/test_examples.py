@@ -18,11 +18,15 @@ DOCS = ROOT / "docs"
 ROWS = code_blocks(DOCS / "data.md", "json")
 
 
-@pytest.mark.parametrize(("rows", "inputs"), list(zip(ROWS, (2, 1, 4, 1), strict=True)))
-def test_the_rows_of_the_page_of_data_can_be_read(rows, inputs, tmp_path):
+INPUTS = (("plain", 2), ("ready", 1), ("chat", 4), ("plain", 1))
+
+
+@pytest.mark.parametrize(("rows", "expected"), list(zip(ROWS, INPUTS, strict=True)))
+def test_the_rows_of_the_page_of_data_can_be_read(rows, expected, tmp_path):
     """The conversations have 2, 1 and 1 responses, and two of their prompts are equal."""
     (tmp_path / "rows.jsonl").write_text(rows)
-    config = DataConfig(kind="files", path=str(tmp_path / "rows.jsonl"), template="chat")
+    template, inputs = expected
+    config = DataConfig(kind="files", path=str(tmp_path / "rows.jsonl"), template=template)
     assert len(load_records(config, {"test"})["test"]) == inputs
 
 
