@@ -108,9 +108,26 @@ class DataConfig:
     # Tokens; null: `max_prompt_length`.
     max_teacher_prompt_length: int | None = setting(None, at_least=1)
     max_prompt_length: int = setting(256, at_least=1)  # tokens; longer prompts are dropped
+    # Longer prompts of the test split: `drop` drops them, too; `truncate` keeps their first
+    # `max_prompt_length` tokens (official code).
+    long_test_prompts: str = setting("drop", choices=("drop", "truncate"))
     max_response_length: int = setting(256, at_least=1)  # tokens, including EOS
+    # Tokens of a prompt and its given response together; then `max_response_length` limits only
+    # sampled responses (official code: 512). null: `max_response_length` limits all responses.
+    max_length: int | None = setting(None, at_least=2)
+    # Whether the tokenizer reads a given response alone, or together with its prompt (official
+    # code). Only `joint` gives the tokens that a model reads if it reads the whole text at once.
+    tokenize: str = setting("separate", choices=("separate", "joint"))
+    # Whether prompts begin with the special tokens that the tokenizer adds, such as BOS (official
+    # code: false). A chat template writes all special tokens itself.
+    special_tokens: bool = True
     seed: int = setting(0, **SEED)  # of splits and of generated data
     plain_text: str | None = None  # text file of D_PT for L_PT, one document per line
+
+    @property
+    def teacher_prompt_limit(self) -> int:
+        """The maximum tokens of a prompt that the teacher reads."""
+        return self.max_teacher_prompt_length or self.max_prompt_length
 
 
 @dataclass

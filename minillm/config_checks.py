@@ -111,6 +111,13 @@ def _validate_data(data: DataConfig) -> None:
             f"data.path is not set: data.kind={data.kind} needs the file, folder or Hub name to "
             f"read. Add data.path=PATH."
         )
+    longest_prompt = max(data.max_prompt_length, data.teacher_prompt_limit)
+    if data.max_length is not None and data.max_length <= longest_prompt:
+        raise InputError(
+            f"data.max_length={data.max_length} leaves no token for a response after a prompt of "
+            f"{longest_prompt} tokens (data.max_prompt_length, data.max_teacher_prompt_length). "
+            f"Raise data.max_length, lower the limit of prompts, or set data.max_length=null."
+        )
     if "prompt" in data.columns and data.template != "ready":
         raise InputError(
             f"data.columns.prompt={data.columns['prompt']} names the column of ready prompts, but "

@@ -81,6 +81,7 @@ REFUSED = {
     "teacher.mixture=geometric": ["teacher.mixture=geometric", "no effect", "kind=ensemble"],
     "data.validation=test.jsonl": ["data.validation_size=5", "no effect", "data.validation"],
     # Settings that contradict each other.
+    "data.max_length=32": ["data.max_length=32", "prompt of 32 tokens", "data.max_length=null"],
     "data.columns.prompt=x": ["data.columns.prompt=x", "data.template=plain", "=ready"],
     "training.epochs=2": ["training.steps=3", "training.epochs=2", "exactly one", "null"],
     "training.steps=null": ["training.steps=None", "training.epochs=None", "exactly one"],

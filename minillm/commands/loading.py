@@ -25,6 +25,8 @@ from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)
 
+OWN_DATA = ("chat", "files", "jsonl", "paper")  # files of configs/data that name no data set
+
 
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
@@ -38,8 +40,14 @@ def encode_splits(
     tokenizer_of_teacher = teacher_tokenizer(config, model_tokenizer)
     for split, rows in records.items():
         reader = tokenizer_of_teacher if split == "train" else None
-        encoded[split] = encode(rows, model_tokenizer, config.data, reader)
+        truncates = split == "test" and config.data.long_test_prompts == "truncate"
+        encoded[split] = encode(
+            rows, model_tokenizer, config.data, reader, truncates_prompts=truncates
+        )
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
+        warning = encoded[split].warning(config.data)
+        if warning:
+            log.warning("%s, %s: %s", config.data.name, split, warning)
         seen = 0 if split == "train" else count_seen(rows, records.get("train", ()))
         if seen:
             log.warning(seen_in_training(split, seen, len(rows)))
@@ -60,7 +68,7 @@ def check_data_is_named(config: Config) -> None:
     if config.data.kind is not None:
         return
     given = f"data.path={config.data.path} is set, but " if config.data.path else ""
-    names = [name for name in groups()["data"] if name not in ("chat", "files", "jsonl")]
+    names = [name for name in groups()["data"] if name not in OWN_DATA]
     raise InputError(
         f"{given}no data set is named. Add data=jsonl data.path=FOLDER for your own data, or "
         f"data={', '.join(names[:-1])} or {names[-1]}."
@@ -101,8 +109,8 @@ def make_tokenizer(config: Config, train: list[Record]):
 def max_length(config: Config) -> int:
     """Tokens of the longest sequence: a prompt with its response, or a block of plain text."""
     data = config.data
-    prompt = max(data.max_prompt_length, data.max_teacher_prompt_length or 0)
-    longest = prompt + data.max_response_length
+    prompt = max(data.max_prompt_length, data.teacher_prompt_limit)
+    longest = max(prompt + data.max_response_length, data.max_length or 0)
     if config.method.lm_coef:
         longest = max(longest, 1 + config.method.lm_length)
     return longest

@@ -1,8 +1,9 @@
-"""Encodes records as token ids; drops long prompts, cuts long responses, and counts both."""
+"""Encodes records as token ids; drops or cuts what is too long, and counts it."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -10,7 +11,13 @@ from transformers import PreTrainedTokenizerBase
 from minillm.config import DataConfig
 from minillm.data.batches import PromptBatch
 from minillm.data.records import Record
-from minillm.data.templates import prompt_text, response_form, teacher_prompt_text
+from minillm.data.templates import prompt_text, teacher_prompt_text
+from minillm.data.token_ids import (
+    ResponseTokens,
+    encode_prompts,
+    encode_responses,
+    response_limit,
+)
 from minillm.errors import InputError
 
 
@@ -19,7 +26,7 @@ class Example:
     """One input as text and as token ids, in the views of student and teacher.
 
     Attributes:
-        prompt: the student's prompt.
+        prompt: the student's prompt, without what was cut.
         references: every right response.
         topic: the kind of task.
         prompt_ids: the student's prompt.
@@ -41,33 +48,64 @@ class Example:
 
 @dataclass(frozen=True)
 class Encoded:
-    """An encoded split, and the numbers of dropped prompts and cut responses.
+    """An encoded split, and the numbers of what was dropped, cut or merged.
 
-    `rows` is the number of rows of the data set (or of assistant turns) that became the examples,
-    and `row_name` their name in the summary. Rows with the same input become one example.
+    Attributes:
+        examples: the inputs.
+        dropped_prompts: inputs whose prompt is too long.
+        cut_prompts: inputs whose prompt lost its last tokens (`data.long_test_prompts=truncate`).
+        cut_responses: responses that lost their last tokens.
+        crossing_responses: responses that have a token in common with their prompt
+            (`data.tokenize=joint`, see `encode_responses`).
+        unused_prompts: inputs whose ready prompt in the data differs from the prompt of the
+            template.
+        rows: number of rows of the data set (or of assistant turns) that became the examples. Rows
+            with the same input become one example, unless `data.duplicates=keep`.
+        row_name: their name in the summary.
     """
 
     examples: list[Example]
     dropped_prompts: int
+    cut_prompts: int
     cut_responses: int
+    crossing_responses: int
+    unused_prompts: int
     rows: int
     row_name: str = "row"
+
+    @property
+    def merged_rows(self) -> int:
+        """Number of rows that became another reference of an earlier row with the same input."""
+        return self.rows - len(self.examples)
 
     def summary(self) -> str:
         """One line for the log."""
         responses = sum(len(example.response_ids) for example in self.examples)
         text = f"{len(self.examples)} inputs, {responses} references"
-        merged, name = self.rows - len(self.examples), self.row_name
+        merged, name = self.merged_rows, self.row_name
         if merged:
             text = f"{self.rows} {name}s, {text}: {merged} {name}s have the input of another {name}"
-        if self.dropped_prompts:
-            text += (
-                f"; {self.dropped_prompts} prompts over data.max_prompt_length dropped (or the "
-                f"teacher's over data.max_teacher_prompt_length)"
-            )
-        if self.cut_responses:
-            text += f"; {self.cut_responses} responses cut to data.max_response_length"
-        return text
+        changes = {
+            "prompts over data.max_prompt_length dropped (or the teacher's over "
+            "data.max_teacher_prompt_length)": self.dropped_prompts,
+            "prompts cut to their first data.max_prompt_length tokens (or the teacher's to "
+            "data.max_teacher_prompt_length)": self.cut_prompts,
+            "responses cut to data.max_response_length (or with their prompt to data.max_length)":
+                self.cut_responses,
+            "responses have a token in common with their prompt": self.crossing_responses,
+        }  # fmt: skip
+        return "; ".join([text, *(f"{count} {what}" for what, count in changes.items() if count)])
+
+    def warning(self, config: DataConfig) -> str | None:
+        """What the user may not expect, for the log; None if nothing is unexpected."""
+        if not self.unused_prompts:
+            return None
+        return (
+            f"{self.unused_prompts} of {len(self.examples)} inputs have a ready prompt in the "
+            f"column {config.columns.get('prompt', 'prompt')!r}, which is not used, because "
+            f"data.template={config.template} makes other prompts. Set data.template=ready to use "
+            f"the ready prompts"
+        )
 
 
 def encode(
@@ -75,6 +113,8 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     config: DataConfig,
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    truncates_prompts: bool = False,
 ) -> Encoded:
     """Apply the prompt template to the records of a split and tokenise them.
 
@@ -83,57 +123,101 @@ def encode(
         tokenizer: the student's.
         config: templates and limits.
         teacher_tokenizer: the teacher's, if it differs from the student's.
+        truncates_prompts: whether prompts over the limit keep their first tokens; otherwise they
+            are dropped.
 
     Raises:
         InputError: every prompt is longer than `data.max_prompt_length`.
     """
-    prompts = [prompt_text(record, config.template, tokenizer) for record in records]
-    prompt_ids = _prompt_ids(prompts, tokenizer, config.template)
-    teacher_ids = _teacher_prompt_ids(records, prompts, tokenizer, teacher_tokenizer, config)
-    references = [text for record in records for text in record.references]
-    all_response_ids = iter(encode_responses(references, tokenizer, config.template))
-    limit, teacher_limit = config.max_prompt_length, config.max_teacher_prompt_length
-    examples, cut, rows = [], 0, 0
-    for record, text, ids, teacher in zip(records, prompts, prompt_ids, teacher_ids, strict=True):
-        responses = [next(all_response_ids) for _ in record.references]
-        if len(ids) > limit or len(teacher or ()) > (teacher_limit or limit):
-            continue
-        rows += record.rows
-        cut += sum(len(response) > config.max_response_length for response in responses)
-        examples.append(
-            Example(
-                prompt=text,
-                references=record.references,
-                topic=record.topic,
-                prompt_ids=ids,
-                response_ids=[response[: config.max_response_length] for response in responses],
-                teacher_prompt_ids=teacher,
-                id=record.id or _checksum(record),
-            )
-        )
-    if not examples:
-        shortest = min(map(len, prompt_ids))
+    tokens = _tokens(records, tokenizer, teacher_tokenizer, config)
+    kept = tokens if truncates_prompts else [x for x in tokens if not x.is_too_long(config)]
+    if not kept:
+        shortest = min(len(x.prompt_ids) for x in tokens)
+        limit = config.max_prompt_length
         raise InputError(
             f"every prompt ({len(records)}) is longer than data.max_prompt_length={limit} tokens "
             f"(the shortest has {shortest}), or its teacher's prompt is longer than "
-            f"data.max_teacher_prompt_length={teacher_limit or limit}. Raise the limit."
+            f"data.max_teacher_prompt_length={config.teacher_prompt_limit}. Raise the limit."
         )
+    examples = [_example(x, tokenizer, config) for x in kept]
     return Encoded(
         examples,
-        dropped_prompts=len(records) - len(examples),
-        cut_responses=cut,
-        rows=rows,
+        dropped_prompts=len(tokens) - len(kept),
+        cut_prompts=sum(x.is_too_long(config) for x in kept),
+        cut_responses=sum(
+            len(ids) < len(response.ids)
+            for example, x in zip(examples, kept, strict=True)
+            for ids, response in zip(example.response_ids, x.responses, strict=True)
+        ),
+        crossing_responses=sum(response.crosses_border for x in kept for response in x.responses),
+        unused_prompts=sum(x.record.unused_prompt not in (None, x.prompt) for x in kept),
+        rows=sum(x.record.rows for x in kept),
         row_name="assistant turn" if any(record.messages for record in records) else "row",
     )
 
 
-def encode_responses(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, template: str
-) -> list[list[int]]:
-    """Token ids of responses after prompts of a template, with the token that ends a response."""
-    form = response_form(tokenizer, template)
-    texts = [form.before + text for text in texts]
-    return [[*ids, form.end_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+@dataclass(frozen=True)
+class _Tokens:
+    """A record with its prompt and all tokens, before anything is dropped or cut."""
+
+    record: Record
+    prompt: str
+    prompt_ids: list[int]
+    teacher_prompt_ids: list[int] | None
+    responses: list[ResponseTokens]
+
+    def is_too_long(self, config: DataConfig) -> bool:
+        """Whether the prompt of student or teacher is over its limit."""
+        return (
+            len(self.prompt_ids) > config.max_prompt_length
+            or len(self.teacher_prompt_ids or ()) > config.teacher_prompt_limit
+        )
+
+
+def _tokens(
+    records: Sequence[Record],
+    tokenizer: PreTrainedTokenizerBase,
+    teacher_tokenizer: PreTrainedTokenizerBase | None,
+    config: DataConfig,
+) -> list[_Tokens]:
+    prompts = [prompt_text(record, config.template, tokenizer) for record in records]
+    pairs = [
+        (prompt, reference)
+        for record, prompt in zip(records, prompts, strict=True)
+        for reference in record.references
+    ]
+    responses = iter(encode_responses(pairs, tokenizer, config))
+    return [
+        _Tokens(record, *views, [*islice(responses, len(record.references))])
+        for record, *views in zip(
+            records,
+            prompts,
+            encode_prompts(prompts, tokenizer, config, config.template),
+            _teacher_prompt_ids(records, prompts, tokenizer, teacher_tokenizer, config),
+            strict=True,
+        )
+    ]
+
+
+def _example(tokens: _Tokens, tokenizer: PreTrainedTokenizerBase, config: DataConfig) -> Example:
+    """Prompts keep their first tokens, as in the official code (data_utils/prompt_datasets.py)."""
+    record, prompt = tokens.record, tokens.prompt
+    prompt_ids = tokens.prompt_ids[: config.max_prompt_length]
+    if len(prompt_ids) < len(tokens.prompt_ids):
+        prompt = tokenizer.decode(prompt_ids, skip_special_tokens=config.template != "chat")
+    teacher_ids = (
+        tokens.teacher_prompt_ids and tokens.teacher_prompt_ids[: config.teacher_prompt_limit]
+    )
+    end = response_limit(config, prompt_ids, teacher_ids)
+    return Example(
+        prompt=prompt,
+        references=record.references,
+        topic=record.topic,
+        prompt_ids=prompt_ids,
+        response_ids=[response.ids[:end] for response in tokens.responses],
+        teacher_prompt_ids=teacher_ids,
+        id=record.id or _checksum(record),
+    )
 
 
 def teacher_prompt_batch(
@@ -143,13 +227,6 @@ def teacher_prompt_batch(
     if examples[0].teacher_prompt_ids is None:
         return None
     return PromptBatch.pad([x.teacher_prompt_ids for x in examples], pad_id).to(device)
-
-
-def _prompt_ids(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, template: str | None
-) -> list[list[int]]:
-    # A chat template writes its own special tokens; for other templates the tokenizer adds them.
-    return tokenizer(list(texts), add_special_tokens=template != "chat")["input_ids"]
 
 
 def _teacher_prompt_ids(
@@ -170,7 +247,7 @@ def _teacher_prompt_ids(
             for text, record in zip(texts, records, strict=True)
         ]
     texts = [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
-    return _prompt_ids(texts, reader, config.teacher_template or config.template)
+    return encode_prompts(texts, reader, config, config.teacher_template or config.template)
 
 
 def _checksum(record: Record) -> str:

@@ -19,7 +19,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from minillm.config import Config
-from minillm.data.encoding import Example, encode_responses
+from minillm.data.encoding import Example
+from minillm.data.token_ids import encode_responses, response_limit
 from minillm.errors import InputError, TrainingError, first_line
 from minillm.files import check_writable, write_text
 from minillm.models.language_model import LanguageModel
@@ -99,10 +100,11 @@ def _pair(setup: Setup, example: Example, row: dict) -> Pair:
     ids = row["response_ids"]
     if not setup.shared_tokenizer:
         has_ended = ids[-1] in setup.teacher.sampler.eos_ids
-        template = setup.config.data.template
-        (ids,) = encode_responses([row["response"]], setup.student.tokenizer, template)
-        ids = ids if has_ended else ids[:-1] or ids
-        ids = ids[: setup.config.data.max_response_length]
+        data = setup.config.data
+        pair = (example.prompt, row["response"])
+        (response,) = encode_responses([pair], setup.student.tokenizer, data)
+        ids = response.ids if has_ended else response.ids[:-1] or response.ids
+        ids = ids[: response_limit(data, example.prompt_ids)]
     return Pair(example.prompt_ids, ids, example.teacher_prompt_ids)
 
 

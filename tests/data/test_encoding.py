@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from minillm.config import DataConfig
+from minillm.commands.loading import encode_splits
+from minillm.config import Config, DataConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import encode
 from minillm.data.records import Record
@@ -42,6 +43,35 @@ def test_long_prompts_are_dropped_and_long_responses_cut_and_both_counted(tokeni
     assert len(cut) == 4 and tokenizer.eos_token_id not in cut
     assert "1 prompts over data.max_prompt_length dropped" in encoded.summary()
     assert "1 responses cut to data.max_response_length" in encoded.summary()
+
+
+def test_long_prompts_of_the_test_split_keep_their_first_tokens(tokenizer):
+    """The official evaluator takes the first tokens of a prompt, and scores all inputs."""
+    long = Record("the cat sat on the mat, " * 9, ("mat",), teacher_prompt="the cat " * 9)
+    rows = [Record("the cat", ("mat",)), long]
+    records = {"train": rows, "test": rows}
+    data = DataConfig(max_prompt_length=12, long_test_prompts="truncate")
+    encoded = encode_splits(records, tokenizer, Config(data=data))
+    assert (encoded["train"].dropped_prompts, encoded["train"].cut_prompts) == (1, 0)
+    assert (encoded["test"].dropped_prompts, encoded["test"].cut_prompts) == (0, 1)
+    cut = encoded["test"].examples[1]
+    assert cut.prompt_ids == tokenizer("the cat sat on the mat, " * 9)["input_ids"][:12]
+    assert cut.teacher_prompt_ids == tokenizer("the cat " * 9)["input_ids"][:12]
+    assert cut.prompt == tokenizer.decode(cut.prompt_ids)
+    assert "1 prompts cut to their first data.max_prompt_length" in encoded["test"].summary()
+
+
+def test_ready_prompts_that_a_template_replaces_are_counted(tokenizer, caplog):
+    """A ready prompt that the template also makes, as in the paper's data, is no surprise."""
+    records = [
+        Record("the cat", ("mat",), unused_prompt="the cat\n"),
+        Record("the cat", ("mat",), unused_prompt="Question: the cat"),
+    ]
+    encoded = encode_splits({"test": records}, tokenizer, Config())["test"]
+    assert [example.prompt for example in encoded.examples] == ["the cat\n"] * 2
+    assert encoded.unused_prompts == 1
+    assert "1 of 2 inputs have a ready prompt in the column 'prompt', which is not" in caplog.text
+    assert "Set data.template=ready" in caplog.text
 
 
 def test_padding_is_on_the_left_of_prompts_and_masks_distinguish_it_from_eos(tokenizer):

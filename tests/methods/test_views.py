@@ -134,7 +134,7 @@ def test_seqkd_and_evaluation_work_across_tokenizers(command, settings, teacher,
     """The student's tokenizer encodes the texts again, and no code compares tokens."""
     outcome = command(
         "train", *settings, "method=seqkd", f"student.path={teacher}/best", f"teacher.path={other}",
-        "method.file=seqkd.jsonl", "output=out",
+        "method.file=seqkd.jsonl", "output=out", "data.tokenize=joint", "data.max_length=40",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     assert "the teacher's tokenizer differs from the student's: 300 tokens" in caplog.text

@@ -1,4 +1,4 @@
-"""Data that cannot be read."""
+"""Data that cannot be read, and settings of data that do not go together."""
 
 from tests.commands.answers.case import Case
 
@@ -7,5 +7,32 @@ CASES = [
         "data data=jsonl data.path=nowhere",
         "minillm: there is no file or folder nowhere. Check data.path, data.train, "
         "data.validation and data.test.",
+    ),
+    Case(
+        "data data=embedded data.validation_size=20",
+        "minillm: data.validation_size=20 has no effect here: it is not used with "
+        "data.kind=embedded. Leave data.validation_size out, or change data.kind.",
+    ),
+    Case(
+        "data data=jsonl data.path=my_data data.validation=test.jsonl data.validation_size=20",
+        "minillm: data.validation_size=20 has no effect here: it is not used with data.validation. "
+        "Leave data.validation_size out, or change data.validation.",
+    ),
+    Case(
+        "data data=jsonl data.path=my_data data.hold_out=first data.validation_size=30",
+        "minillm: data.validation_size=30 leaves no training data: the training split has 30 rows. "
+        "Set a smaller size.",
+    ),
+    Case(
+        "data data=jsonl data.path=my_data data.max_length=256",
+        "minillm: data.max_length=256 leaves no token for a response after a prompt of 256 tokens "
+        "(data.max_prompt_length, data.max_teacher_prompt_length). Raise data.max_length, lower "
+        "the limit of prompts, or set data.max_length=null.",
+    ),
+    Case(
+        "data data=jsonl data.path=my_data data.template=chat data.columns.prompt=text",
+        "minillm: data.columns.prompt=text names the column of ready prompts, but "
+        "data.template=chat makes the prompts. Set data.template=ready, or leave "
+        "data.columns.prompt out.",
     ),
 ]

@@ -9,6 +9,8 @@ USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "cont
 ROWS = {
     "questions": {"question": "Who?", "answer": "I"},
     "completions": {"prompt": "Who?", "completion": "I"},
+    "ready": {"prompt": "Who?", "output": "I"},
+    "instructions": {"instruction": "Who?", "output": "I"},
     "responses": {"instruction": "Who?", "response": "I"},
     "preferences": {"chosen": [USER, ASSISTANT], "rejected": [USER, ASSISTANT]},
     "texts": {"text": "Who? I"},
@@ -48,30 +50,64 @@ def write_files(folder: Path) -> None:
     (folder / "digits.json").write_text("9" * 5000)
 
 
-def case(name: str, answer: str, kind: str = "chat") -> Case:
+def case(name: str, answer: str, kind: str = "chat", settings: str = "") -> Case:
     """The command that shows the data of a file in the folder `formats`, and its answer."""
     row = ROWS.get(Path(name).stem)
     note = f"the row: `{json.dumps(row)}`" if row else NOTES[name]
-    return Case(f"data data={kind} data.path=formats/{name}", answer, note=note)
+    return Case(f"data data={kind} data.path=formats/{name}{settings}", answer, note=note)
 
 
-NEITHER = "'instruction' and 'prompt' are both missing or empty, and one of the two is required"
+def missing(template: str, column: str = "instruction") -> str:
+    """The start of the answer to a row without the column that the template needs."""
+    return f"line 1: {column!r} is missing or empty, and data.template={template} needs this column"
+
+
+READY = " data.template=ready"
 
 CASES = [
     case(
         "questions.jsonl",
-        f"minillm: formats/questions.jsonl, line 1: {NEITHER}. The columns of the row are "
+        f"minillm: formats/questions.jsonl, {missing('alpaca')}. The columns of the row are "
         "'question', 'answer'. Correct the row, or set data.columns.instruction=question "
         "data.columns.references=answer to read 'question' and 'answer'.",
         kind="files",
     ),
     case(
         "completions.jsonl",
-        "minillm: formats/completions.jsonl, line 1: the field 'output' is missing or null. The "
-        "columns of the row are 'prompt', 'completion'. Correct the row, or set "
-        "data.columns.references=completion to read 'completion' as the response to the ready "
-        "prompt 'prompt' (and data.columns.instruction=prompt to apply a template to 'prompt').",
+        f"minillm: formats/completions.jsonl, {missing('alpaca')}. The columns of the row are "
+        "'prompt', 'completion'. Correct the row, or set data.columns.instruction=prompt "
+        "data.columns.references=completion to apply data.template=alpaca to 'prompt', or "
+        "data.template=ready data.columns.references=completion to read 'prompt' as the ready "
+        "prompt.",
         kind="files",
+    ),
+    case(
+        "ready.jsonl",
+        f"minillm: formats/ready.jsonl, {missing('chat')}. The columns of the row are 'prompt', "
+        "'output'. Correct the row, or set data.columns.instruction=prompt to apply "
+        "data.template=chat to 'prompt', or data.template=ready to read 'prompt' as the ready "
+        "prompt.",
+    ),
+    case(
+        "instructions.jsonl",
+        f"minillm: formats/instructions.jsonl, {missing('ready', 'prompt')}. ... Correct the row, "
+        "or set data.template=alpaca, plain or chat to make prompts of 'instruction'.",
+        kind="files",
+        settings=READY,
+    ),
+    case(
+        "turns.jsonl",
+        f"minillm: formats/turns.jsonl, {missing('ready', 'prompt')}. ... Correct the row, or set "
+        "data.template=chat to read the conversation in 'messages'.",
+        kind="files",
+        settings=READY,
+    ),
+    case(
+        "ready.jsonl",
+        "minillm: formats/ready.jsonl, line 1: data.teacher_template=demonstration needs an "
+        "instruction, but 'instruction' is missing or empty. ...",
+        kind="files",
+        settings=f"{READY} data.teacher_template=demonstration",
     ),
     case(
         "responses.jsonl",
@@ -82,12 +118,12 @@ CASES = [
     ),
     case(
         "preferences.jsonl",
-        f"minillm: formats/preferences.jsonl, line 1: {NEITHER}. ... Correct the row, or set "
+        f"minillm: formats/preferences.jsonl, {missing('chat')}. ... Correct the row, or set "
         "data.columns.messages=chosen to read the conversation in 'chosen'.",
     ),
     case(
         "texts.jsonl",
-        f"minillm: formats/texts.jsonl, line 1: {NEITHER}. The columns of the row are 'text'. "
+        f"minillm: formats/texts.jsonl, {missing('alpaca')}. The columns of the row are 'text'. "
         "Correct the row, or divide 'text' into 'prompt' and 'output'.",
         kind="files",
     ),
