@@ -59,7 +59,7 @@ QUICK_RUN = ["training.steps=2", "training.epochs=null", "training.batch_size=4"
 QUICK_MINILLM = ["method.rollouts_per_collection=4"]
 
 # The settings that `...` leaves out of a command of docs/.
-LEFT_OUT = ["data=jsonl", "data.path=my_data", "data.validation_size=20",
+LEFT_OUT = ["data=paper", "data.path=my_data", "data.validation_size=20",
             "student.path=runs/init/best", "teacher.path=runs/teacher/best"]  # fmt: skip
 
 # Pages that begin with data and models, as README does, and not with the runs of README.
