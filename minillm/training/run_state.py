@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 # The number of the format: the files above and their keys. Raise the number if a change makes older
 # checkpoints unreadable. Checkpoints of format 1 do not contain a number.
-FORMAT = 2
+FORMAT = 3
 PROGRESS = "progress.json"
 SHARED = "shared.pt"
 
