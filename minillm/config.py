@@ -122,7 +122,10 @@ class DataConfig:
     # code: false). A chat template writes all special tokens itself.
     special_tokens: bool = True
     seed: int = setting(0, **SEED)  # of splits and of generated data
-    plain_text: str | None = None  # text file of D_PT for L_PT, one document per line
+    # File of D_PT for L_PT: text with one document per line, or .jsonl with a `text` per line.
+    plain_text: str | None = None
+    # Folder of the tokenised text, which all processes share; null: the folder of `plain_text`.
+    plain_text_cache: str | None = setting(None, may_change=True)
 
     @property
     def teacher_prompt_limit(self) -> int:
@@ -139,7 +142,7 @@ class MethodConfig:
     lm_coef: float = setting(0.0, at_least=0)
     lm_kd_ratio: float = setting(0.0, at_least=0, at_most=1, only_with="lm_coef")
     lm_batch_size: int = setting(64, at_least=1, multiple_of_processes=True, only_with="lm_coef")
-    lm_length: int = setting(512, at_least=1, only_with="lm_coef")
+    lm_length: int = setting(512, at_least=2, only_with="lm_coef")
 
     @property
     def reads_distributions(self) -> bool:

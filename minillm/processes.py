@@ -3,13 +3,14 @@
 With a single process, the functions return their input.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather, gather_object, reduce
+from accelerate.utils import broadcast_object_list, gather, gather_object, reduce
 from torch import Tensor
 
 
@@ -58,3 +59,18 @@ def failing_together(*kinds: type[Exception]) -> Iterator[None]:
             shared_error = type(error)(f"{error}{where}")
             shared_error.is_known_to_all = True  # so that only the main process prints the error
             raise shared_error from failure
+
+
+def work_on_main(work: Iterable[None], *kinds: type[Exception]) -> None:
+    """The main process goes through `work`, and the others wait for its end.
+
+    All processes exchange a word after each item, because a process gives up after
+    `runtime.timeout` seconds without a word. If the main process raises an error of these kinds,
+    all processes raise it.
+    """
+    items = iter(work) if PartialState().is_main_process else repeat(None)
+    is_done = False
+    while not is_done:
+        with failing_together(*kinds):
+            is_done = next(items, items) is items
+        (is_done,) = broadcast_object_list([is_done])

@@ -1,5 +1,6 @@
 """`dry_run=true` of `train` and `evaluate`: prints what the command would do; writes nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -66,12 +67,14 @@ def _epoch_size(setup: Setup) -> int:
     """Sequences of one pass over the data. The method is built, because this checks it.
 
     The method that trains on responses of the teacher is not built, because it writes their file.
+    L_PT is left out, because its corpus is tokenised into a file.
     """
     method = setup.config.method
     if isinstance(method, TokenLossConfig) and method.source == "teacher":
         check_tokenizer(setup)
         return len(setup.train) * method.samples_per_prompt
-    return build_method(setup).epoch_size
+    config = replace(setup.config, method=replace(method, lm_coef=0.0))
+    return build_method(replace(setup, config=config)).epoch_size
 
 
 def _model(model: LanguageModel) -> str:

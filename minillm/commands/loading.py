@@ -112,7 +112,7 @@ def max_length(config: Config) -> int:
     prompt = max(data.max_prompt_length, data.teacher_prompt_limit)
     longest = max(prompt + data.max_response_length, data.max_length or 0)
     if config.method.lm_coef:
-        longest = max(longest, 1 + config.method.lm_length)
+        longest = max(longest, config.method.lm_length)
     return longest
 
 

@@ -14,6 +14,7 @@ from accelerate.utils import DistributedType, broadcast_object_list
 from minillm.compose import read_config
 from minillm.config import Config
 from minillm.data.encoding import Example
+from minillm.data.plain_text import PlainText
 from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.objectives.minillm import with_variant
@@ -112,7 +113,10 @@ def no_checkpoint(folder: Path, reason: str) -> InputError:
 
 
 def run_identity(
-    config: Config, data: Sequence[Example], accelerator: Accelerator
+    config: Config,
+    data: Sequence[Example],
+    accelerator: Accelerator,
+    plain_text: PlainText | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint stores about its run, to be compared when the run continues."""
     checksum = hashlib.sha256()
@@ -123,6 +127,7 @@ def run_identity(
     return {
         "settings": asdict(config),
         "training_data": checksum.hexdigest()[:16],
+        "plain_text": plain_text.checksum if plain_text else None,
         "device": accelerator.device.type,
         "backend": accelerator.distributed_type.value,
     }
@@ -156,6 +161,11 @@ def check_checkpoint(
         raise InputError(
             f"{folder} was made with other training data than data.path={config.data.path} has "
             f"now. Restore the data, or begin a new run in another output=FOLDER."
+        )
+    if progress["plain_text"] != identity["plain_text"]:
+        raise InputError(
+            f"{folder} was made with other text than data.plain_text={config.data.plain_text} has "
+            f"now. Restore the text, or begin a new run in another output=FOLDER."
         )
     if progress["device"] != identity["device"]:
         raise InputError(

@@ -32,6 +32,7 @@ from minillm.compose import write_config
 from minillm.config import Config
 from minillm.config_checks import check_processes
 from minillm.data.encoding import Example
+from minillm.data.plain_text import check_plain_text, load_plain_text
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.selection import check_select_by
@@ -100,7 +101,7 @@ def train(config: Config) -> None:
     setup = with_sharded_models(setup, accelerator)
     method = build_method(setup)
     steps = config.training.total_steps(method.epoch_size)
-    identity = run_identity(config, setup.train, accelerator)
+    identity = run_identity(config, setup.train, accelerator, setup.plain_text)
     state = RunState(accelerator, output, config.training.keep_checkpoints, identity)
     if checkpoint:
         check_checkpoint(checkpoint, identity, method=method, steps=steps, config=config,
@@ -126,6 +127,7 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
+    plain_text = None if config.dry_run else load_plain_text(config, tokenizer)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
         student = replace(student, autocast=None)
@@ -135,12 +137,13 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
         config=config, student=student, teacher=teacher, train=data["train"].examples,
         device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,
         output=Path(config.output), shared_tokenizer=shared,
+        plain_text=plain_text,
     )  # fmt: skip
     return setup, data["validation"].examples
 
 
 def check_folders(config: Config) -> None:
-    """Refuse a wrong checkpoint, output folder or response file, before anything is loaded.
+    """Refuse a wrong checkpoint, output folder, response file or corpus, before anything is loaded.
 
     Raises:
         InputError: the message names the setting and says what is allowed.
@@ -149,6 +152,7 @@ def check_folders(config: Config) -> None:
     check_inputs_are_kept(config)
     check_output(Path(config.output), config.overwrite, config.resume)
     check_response_file(config)
+    check_plain_text(config)
 
 
 def prepare_output(config: Config, state: RunState, checkpoint: Path | None) -> None:

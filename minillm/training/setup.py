@@ -7,6 +7,7 @@ import torch
 
 from minillm.config import Config
 from minillm.data.encoding import Example
+from minillm.data.plain_text import PlainText
 from minillm.models.language_model import LanguageModel
 from minillm.teachers.teacher import Teacher
 
@@ -26,6 +27,7 @@ class Setup:
         output: the folder of the run.
         shared_tokenizer: whether the teacher has the student's tokenizer. If not, the teacher can
             write text for the student, but cannot score the student's tokens.
+        plain_text: the blocks of L_PT; None without L_PT, and in a dry run.
     """
 
     config: Config
@@ -37,6 +39,7 @@ class Setup:
     world: int
     output: Path
     shared_tokenizer: bool = True
+    plain_text: PlainText | None = None
 
     def seed(self, purpose: str) -> int:
         """The seed of a purpose. The seed is the same on every machine and process."""

@@ -119,12 +119,52 @@ def test_plain_text_adds_its_loss(train, refused, teacher):
     assert len(losses) == 3 and all(0 < loss < 10 for loss in losses)
     models = ["method=minillm", f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
     Path("out").rename("done")
-    assert "data.plain_text=FILE" in refused(*models, *options)
-    assert "no file gone.txt" in refused(*models, *options, "data.plain_text=gone.txt")
     options[1] = "method.lm_length=39"
     Path("text.txt").write_text("too little")
     message = refused(*models, *options, "data.plain_text=text.txt")
     assert "text.txt" in message and "method.lm_length=39" in message and "smaller" in message
+
+
+def test_a_missing_corpus_is_refused_before_models_are_loaded(refused, tmp_path):
+    options = ["method=minillm", "method.lm_coef=1", "student.path=gone", "teacher.path=gone"]
+    message = refused(*options)
+    assert "data.plain_text=FILE" in message and "method.lm_coef=0" in message
+    assert "no file gone.txt" in refused(*options, "data.plain_text=gone.txt")
+    Path("text.txt").touch()
+    Path("text.parquet").touch()
+    assert "neither a text nor" in refused(*options, "data.plain_text=text.parquet")
+    cache = "data.plain_text_cache=out/cache"
+    assert "files of the run" in refused(*options, "data.plain_text=text.txt", cache)
+
+
+def test_an_unused_corpus_is_reported(train, caplog):
+    train("sft", "data.plain_text=text.txt")
+    assert "data.plain_text=text.txt is not used" in caplog.text and "lm_coef=1" in caplog.text
+
+
+def test_a_dry_run_does_not_tokenise_the_corpus(command, settings, teacher):
+    Path("text.txt").write_text("some words of plain text\n" * 20)
+    models = [f"student.path={teacher}/best", f"teacher.path={teacher}/best"]
+    plain_text = ["method.lm_coef=1", "method.lm_length=16", "data.plain_text=text.txt"]
+    outcome = command("train", *settings, "method=minillm", *models, *plain_text, "dry_run=true")
+    assert outcome.status == 0, outcome.err
+    assert [path.name for path in Path().iterdir()] == ["text.txt"]
+
+
+def test_a_run_continues_with_the_same_corpus_only(train, settings, command, teacher):
+    file = Path("text.txt")
+    file.write_text("some words of plain text\n" * 20)
+    options = ["method.lm_coef=1", "method.lm_length=16", "method.lm_batch_size=2",
+               "data.plain_text=text.txt"]  # fmt: skip
+    train("minillm", *options)
+    resumed = [f"student.path={teacher}/best", f"teacher.path={teacher}/best", "method=minillm",
+               "method.rollouts_per_collection=8", "output=out", "resume=auto",
+               "training.steps=4"]  # fmt: skip
+    file.write_text("more words of plain text\n" * 20)
+    outcome = command("train", *settings, *options, *resumed)
+    assert outcome.status == 2 and "other text than data.plain_text=text.txt" in outcome.err
+    file.write_text("some words of plain text\n" * 20)
+    assert command("train", *settings, *options, *resumed).status == 0
 
 
 def test_the_same_seed_trains_the_same_student(train):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -181,8 +182,10 @@ def test_missing_models_are_refused(command, refused, teacher):
 
 
 def test_a_model_with_too_few_positions_is_refused(refused, teacher):
-    student, method = f"student.path={teacher}/best", ["method=minillm", "method.lm_coef=1"]
+    student = f"student.path={teacher}/best"
     message = refused(student, "data.max_response_length=100")
     assert "40 positions" in message and "132 tokens" in message and "Lower" in message
-    message = refused(student, f"teacher.path={teacher}/best", *method)
-    assert "40 positions" in message and "513 tokens" in message and "lm_length" in message
+    Path("text.txt").write_text("a word " * 600)
+    plain_text = ["method.lm_coef=1", "data.plain_text=text.txt"]
+    message = refused(student, f"teacher.path={teacher}/best", "method=minillm", *plain_text)
+    assert "40 positions" in message and "512 tokens" in message and "lm_length" in message
