@@ -75,11 +75,11 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> float:
         raise InputError(
             f"the peak memory on a CPU is read from /proc, which failed: {error}. Use Linux."
         ) from error
-    before = _status("VmRSS")
+    before = process_status("VmRSS")
     call()
-    return (_status("VmHWM") - before) / 2**10
+    return (process_status("VmHWM") - before) / 2**10
 
 
-def _status(name: str) -> int:
+def process_status(name: str) -> int:
     """The value `name` of /proc/self/status, in KiB."""
     return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])

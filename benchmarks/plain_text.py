@@ -1,0 +1,68 @@
+"""Plain text for L_PT: speed of its preparation, its size on the disk, and memory of a process.
+
+    python -m benchmarks.plain_text gpt2 --megabytes 40
+
+The text is made of prompts and responses of the embedded data, in random order. The speed is that
+of one core: tokens per second of processor time.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.measure import process_status
+from minillm.config import Config, DataConfig, MiniLLMConfig
+from minillm.data.embedded import generate_records
+from minillm.data.plain_text import PlainText, load_plain_text
+from minillm.data.templates import prompt_text
+from minillm.data.tokenizers import load_tokenizer
+from minillm.sources.plain_text import BlockPairs
+
+
+def write_text(file: Path, megabytes: int, sentences: int = 40) -> None:
+    """Documents of `sentences` prompts with a response, one per line."""
+    draw = random.Random(0)
+    records = generate_records()["train"]
+    texts = [f"{prompt_text(record, 'plain', None)}{record.references[0]}" for record in records]
+    with file.open("w", encoding="utf-8") as lines:
+        while lines.tell() < megabytes * 10**6:
+            document = "\n".join(draw.choices(texts, k=sentences))
+            lines.write(document.replace("\n", "<@x(x!>") + "\n")
+
+
+def read(plain_text: PlainText) -> None:
+    """Read every block once, as training does."""
+    pairs = BlockPairs(plain_text)
+    for i in range(len(pairs)):
+        pairs[i]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("benchmarks.plain_text", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("tokenizer", help="folder or Hub name")
+    parser.add_argument("--megabytes", type=int, default=40)
+    arguments = parser.parse_args()
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder, "text.txt")
+        write_text(text, arguments.megabytes)
+        data, method = DataConfig(plain_text=str(text)), MiniLLMConfig(lm_coef=1.0)
+        config = Config(data=data, method=method)
+        start = time.process_time()
+        plain_text = load_plain_text(config, tokenizer)
+        seconds, tokens = time.process_time() - start, plain_text.ids.size
+        read(plain_text)  # the second reading then allocates nothing but what it keeps
+        before = process_status("RssAnon")  # without memory-mapped files, which are shared
+        plain_text = load_plain_text(config, tokenizer)
+        read(plain_text)
+        kept = process_status("RssAnon") - before
+        print(f"{tokens:,} tokens of {arguments.megabytes} MB of text")
+        print(f"preparation: {tokens / seconds:,.0f} tokens per second and core")
+        print(f"disk: {Path(plain_text.ids.filename).stat().st_size / tokens:.4f} bytes per token")
+        print(f"private memory of a process: {kept / 1024:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
