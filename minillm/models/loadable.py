@@ -32,6 +32,19 @@ def load_shape(path: str) -> PretrainedConfig:
         raise not_loadable(path, error) from error
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the weights of a folder, by name. transformers prefers safetensors.
+
+    Raises:
+        OSError: there are no such files.
+    """
+    for pattern in WEIGHTS:
+        files = sorted(folder.glob(pattern))
+        if files:
+            return files
+    raise OSError(f"the folder has no file {' or '.join(WEIGHTS)}")
+
+
 def check_loadable(path: str) -> None:
     """Refuse a folder or Hub name without a model.
 
@@ -41,11 +54,8 @@ def check_loadable(path: str) -> None:
     load_shape(path)
     if not Path(path).is_dir():
         return
-    files = [file for pattern in WEIGHTS for file in Path(path).glob(pattern)]
     try:
-        if not files:
-            raise OSError(f"the folder has no file {' or '.join(WEIGHTS)}")
-        for file in files:
+        for file in weight_files(Path(path)):
             if file.suffix == ".safetensors":
                 with safe_open(file, "pt"):  # reads the list of tensors
                     pass

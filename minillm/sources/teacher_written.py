@@ -1,8 +1,9 @@
 """The source of SeqKD: responses that the teacher samples (Kim and Rush, arXiv 1606.07947).
 
 The responses are written to a jsonl file, batch by batch. The first line of the file contains the
-settings with which the responses were made. A run uses a complete file, and continues an incomplete
-file. All processes sample responses; only the main process reads and writes the file.
+settings with which the responses were made, and a checksum of the teacher's weights. A run uses a
+complete file, and continues an incomplete file. All processes sample responses; only the main
+process reads and writes the file.
 The tokenizers of teacher and student may differ. Then the student's tokenizer encodes the text of
 each response again.
 """
@@ -23,13 +24,13 @@ from minillm.data.encoding import Example
 from minillm.data.token_ids import encode_responses, response_limit
 from minillm.errors import InputError, TrainingError, first_line
 from minillm.files import check_writable, write_text
+from minillm.models.checksum import weights_checksum
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
 from minillm.progress import responses_shown
 from minillm.sampling.generate import generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
-from minillm.training.checkpoint import DETAILS
 from minillm.training.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     """Each training prompt with `samples_per_prompt` responses of the teacher, from the file.
 
     Raises:
-        InputError: the file was made with other settings.
+        InputError: the file was made by another teacher, or with other settings.
         TrainingError: the file could not be written.
     """
     method = setup.config.method
@@ -63,7 +64,6 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     batches = length_batches(prompts, method.generation_batch_size)
     made_with = {
         "teacher": setup.config.teacher.path,
-        "training_of_the_teacher": _training_checksum(setup.config.teacher.path),
         "data": setup.config.data.name,
         "prompts": len(prompts),
         "prompts_checksum": hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
@@ -71,9 +71,11 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         "max_response_length": setup.config.data.max_response_length,
         "seed": setup.seed("seqkd"),
     }
-    path = Path(method.file)
+    path, rows = Path(method.file), None
     with failing_together(InputError):
-        rows = _read(path, made_with) if PartialState().is_main_process else None
+        if PartialState().is_main_process:
+            made_with["teacher_weights"] = weights_checksum(setup.config.teacher.path)
+            rows = _read(path, made_with)
     (rows,) = broadcast_object_list([rows])
     done = 0
     while done < len(batches) and sum(map(len, batches[: done + 1])) <= len(rows):
@@ -87,12 +89,6 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
-
-
-def _training_checksum(teacher: str) -> str | None:
-    """A checksum of minillm.json, which another training changes; None for other models."""
-    details = Path(teacher) / DETAILS
-    return hashlib.sha256(details.read_bytes()).hexdigest()[:16] if details.is_file() else None
 
 
 def _pair(setup: Setup, example: Example, row: dict) -> Pair:
@@ -117,13 +113,19 @@ def _read(path: Path, made_with: dict) -> list[dict]:
         # Only "\n" ends a line, because JSON strings may contain other line breaks of Unicode.
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
-        # A file of an older version has no checksum of the training of its teacher.
-        header = {"training_of_the_teacher": made_with["training_of_the_teacher"]} | header
-        changed = [key for key in made_with if header.get(key) != made_with[key]]
+        # The path of the teacher may change. A file of an older version has only the path.
+        unused = "teacher" if "teacher_weights" in header else "teacher_weights"
+        changed = [key for key in made_with if header.get(key) != made_with[key] and key != unused]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {first_line(error)}. {advice}") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} does not contain teacher responses. {advice}") from error
+    if {"teacher", "teacher_weights"} & {*changed}:
+        raise InputError(
+            f"{path} contains responses of another teacher: the weights of "
+            f"teacher.path={made_with['teacher']} differ from those that wrote the file, which "
+            f"were in {header.get('teacher')} at that time. {advice}"
+        )
     if changed:
         raise InputError(
             f"{path} contains teacher responses that were made with other settings "

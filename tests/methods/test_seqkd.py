@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture
@@ -67,20 +68,37 @@ def test_a_file_made_with_other_settings_is_refused(train, override, changed):
     assert Path("out/summary.json").exists()  # the run that would be overwritten
 
 
-def test_a_file_of_a_teacher_that_was_trained_again_is_refused(train, teacher):
-    """The teacher has the same path, so that only its minillm.json is different."""
-    details = Path(shutil.copytree(teacher / "best", "teacher"), "minillm.json")
+def test_a_file_of_another_teacher_at_the_same_path_is_refused(train, teacher):
+    """minillm.json is the same, so that only the weights are different."""
+    weights = Path(shutil.copytree(teacher / "best", "teacher"), "model.safetensors")
     options = ["teacher.path=teacher", "method.file=new.jsonl"]
     assert train(*options).status == 0
-    changed = json.loads(details.read_text()) | {"seconds": 7.5}
-    details.write_text(json.dumps(changed))
+    tensors = load_file(weights)
+    tensors["transformer.ln_f.bias"][3] += 1e-3
+    save_file(tensors, weights, {"format": "pt"})
     outcome = train(*options)
-    assert outcome.status == 2 and "(training_of_the_teacher differ)" in outcome.err
-    header, *rows = Path("new.jsonl").read_text().splitlines(keepends=True)
+    assert outcome.status == 2, outcome.err
+    assert "new.jsonl contains responses of another teacher" in outcome.err
+    assert "the weights of teacher.path=teacher differ" in outcome.err
+
+
+def test_a_teacher_may_move(train, teacher):
+    """The file is used, although path and minillm.json of the teacher are new."""
+    before = Path("seqkd.jsonl").read_bytes()
+    Path(shutil.copytree(teacher / "best", "moved"), "minillm.json").unlink()
+    assert train("teacher.path=moved").status == 0
+    assert Path("seqkd.jsonl").read_bytes() == before
+
+
+def test_a_file_of_an_older_version_is_used_with_the_same_path(train, teacher):
+    header, *rows = Path("seqkd.jsonl").read_text().splitlines(keepends=True)
     older = json.loads(header)
-    del older["training_of_the_teacher"]
-    Path("new.jsonl").write_text("".join([json.dumps(older) + "\n", *rows]))
-    assert train(*options).status == 0
+    del older["teacher_weights"]
+    Path("seqkd.jsonl").write_text("".join([json.dumps(older) + "\n", *rows]))
+    assert train().status == 0
+    shutil.copytree(teacher / "best", "other")
+    outcome = train("teacher.path=other")
+    assert outcome.status == 2 and "responses of another teacher" in outcome.err
 
 
 @pytest.mark.parametrize("content", ["my notes", "my notes\n", '["a"]\n', '{"a": 1}\n{"b": 2}\n'])
