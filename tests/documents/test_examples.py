@@ -8,6 +8,7 @@ import pytest
 
 from minillm.config import DataConfig
 from minillm.data.loaders import load_records
+from minillm.data.plain_text import documents
 from minillm.evaluation.metrics import ExactMatch
 from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
@@ -16,18 +17,27 @@ from tests.documents.reading import ROOT, code_blocks, table_rows
 
 DOCS = ROOT / "docs"
 ROWS = code_blocks(DOCS / "data.md", "json")
+PLAIN_TEXT = next(rows for rows in ROWS if rows.startswith('{"text"'))
 
 
 INPUTS = (("plain", 2), ("ready", 1), ("chat", 4), ("plain", 1))
 
 
-@pytest.mark.parametrize(("rows", "expected"), list(zip(ROWS, INPUTS, strict=True)))
+@pytest.mark.parametrize(
+    ("rows", "expected"), list(zip([x for x in ROWS if x != PLAIN_TEXT], INPUTS, strict=True))
+)
 def test_the_rows_of_the_page_of_data_can_be_read(rows, expected, tmp_path):
     """The conversations have 2, 1 and 1 responses, and two of their prompts are equal."""
     (tmp_path / "rows.jsonl").write_text(rows)
     template, inputs = expected
     config = DataConfig(kind="files", path=str(tmp_path / "rows.jsonl"), template=template)
     assert len(load_records(config, {"test"})["test"]) == inputs
+
+
+def test_the_example_of_plain_text_can_be_read(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(PLAIN_TEXT)
+    ((document, _),) = documents(tmp_path / "rows.jsonl")
+    assert document == "The first line of a document.\nThe second line."
 
 
 def test_the_table_of_variants_has_the_settings_of_the_code():

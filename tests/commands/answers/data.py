@@ -35,4 +35,16 @@ CASES = [
         "data.template=chat makes the prompts. Set data.template=ready, or leave "
         "data.columns.prompt out.",
     ),
+    Case(
+        "train experiment=paper/minillm data.path=my_data student.path=foreign "
+        "teacher.path=foreign output=new",
+        "minillm: method.lm_coef=1.0 adds the loss L_PT, which needs a corpus of plain text. Add "
+        "data.plain_text=FILE (text with one document per line, or .jsonl), or train without L_PT: "
+        "method.lm_coef=0.",
+    ),
+    Case(
+        "train experiment=paper/minillm data.path=my_data student.path=foreign "
+        "teacher.path=foreign output=new data.plain_text=my_data/corpus.txt",
+        "minillm: there is no file my_data/corpus.txt. Check data.plain_text.",
+    ),
 ]
