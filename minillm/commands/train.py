@@ -127,12 +127,13 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
-    plain_text = None if config.dry_run else load_plain_text(config, tokenizer)
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
         student = replace(student, autocast=None)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
+    # Last, because a new text may take an hour, and a wrong model is refused in seconds.
+    plain_text = None if config.dry_run else load_plain_text(config, tokenizer)
     setup = Setup(
         config=config, student=student, teacher=teacher, train=data["train"].examples,
         device=accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes,

@@ -4,18 +4,17 @@ The documents are joined as in the official code (tools/process_data_pretrain.py
 document, and the ids of all documents together are cut into blocks of `method.lm_length`. The last
 ids are not used if they do not fill a block.
 
-The main process writes the blocks once, as a NumPy file NAME.CHECKSUM.npy, in a few seconds per
-megabyte and core. The checksum identifies the text, the tokenizer and the length, so that the file
-is never used for others. All processes read the file through one memory map, which the operating
-system can share and drop. Arrow files of `datasets` have the same size and are slower to write (see
-docs/data.md), and their checksums do not cover the content of the text.
+The main process writes the blocks once, as a NumPy file NAME.CHECKSUM.npy. The checksum identifies
+the text, the tokenizer and the length, so that the file is never used for others. All processes
+read the file through memory maps, whose pages the operating system shares. The library `datasets`
+writes files of the same size, but its own checksums do not cover the content of a text, and the
+processes that wait for it end after `runtime.timeout`.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 NEWLINE = "<@x(x!>"
 # Characters that are tokenised at once. Processes that wait exchange a word after each batch.
 BATCH = 1_000_000
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 30.0
 # Raise the number if other code writes other blocks from the same text.
 FORMAT = 1
 
@@ -157,8 +156,10 @@ def prepare(
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         while not lock.is_locked:
-            with suppress(Timeout):
+            try:
                 lock.acquire(timeout=LOCK_SECONDS)
+            except Timeout:
+                log.info("plain text: another run writes %s, and this run waits", file)
             yield
         if not file.exists():
             yield from _write(text, file, tokenizer, length)

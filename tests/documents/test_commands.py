@@ -42,7 +42,6 @@ NOT_RUN = {
     "python -m studies.estimators": "takes half a minute and writes to docs/",
     "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
-    "python -m benchmarks.plain_text": "needs GPT-2's tokenizer",
     "pip install": "changes the installation",
 }
 
