@@ -14,13 +14,8 @@ from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.check import check_model
 from minillm.models.fit import tokenizer_differences
-from minillm.models.language_model import (
-    LanguageModel,
-    build_model,
-    check_finite,
-    check_length,
-    load_model,
-)
+from minillm.models.language_model import LanguageModel, build_model, check_finite, load_model
+from minillm.models.limits import check_length
 from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ Position ids count only real tokens. Without explicit position ids, a model with
 (GPT-2) reads left-padded prompts at shifted positions.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -229,10 +228,3 @@ class CachedReader:
         self.mask = torch.cat(masks)
         self.lengths = torch.cat([self.lengths, other.lengths])
         join(self.cache, other.cache)
-
-
-def column_limit(model: LanguageModel) -> float:
-    """Maximum number of columns of the model's cache, including padding."""
-    # GPT-Neo has a table of this size for the attention mask. Other models compute the mask.
-    config = model.module.config.get_text_config()
-    return config.max_position_embeddings if config.model_type == "gpt_neo" else math.inf

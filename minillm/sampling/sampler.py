@@ -23,8 +23,8 @@ from transformers import (
 )
 
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.models.forward import column_limit
 from minillm.models.language_model import LanguageModel
+from minillm.models.limits import column_limit
 from minillm.objectives.chunked import vocabulary_terms
 from minillm.objectives.divergences import ReverseKL
 from minillm.objectives.targets import HeadTargets
@@ -129,7 +129,8 @@ def sample(
         scores_tokens=not computes_reverse_kl,
     )
     may_join = all(
-        responses.most_columns(reader.prompts.ids.shape[1]) <= column_limit(reader.reader.model)
+        responses.most_columns(reader.prompts.ids.shape[1])
+        <= column_limit(reader.reader.model.module.config)
         for reader in (student, scorer)
         if reader
     )
