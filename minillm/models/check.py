@@ -1,7 +1,7 @@
 """Refuses models whose predictions in training or in the sampler would be wrong.
 
 The check compares the hidden states that are used with the inputs of the output head in a plain
-forward pass. The inputs are tiny, and the model makes four forward passes.
+forward pass. The inputs are tiny, and the model makes five forward passes.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ def check_model(model: LanguageModel) -> None:
     """Refuse a model that is not causal, or that training or the sampler would read wrongly.
 
     Raises:
-        InputError: the last token changes earlier logits; logits differ from the logits of
-            `output_head`; the cache of the model cannot mask padding; hidden states of padded
-            sequences, or of sequences in the cache, differ from the inputs of the output head; or
-            a forward pass fails.
+        InputError: hidden states are not finite numbers; the last token changes earlier logits;
+            logits differ from the logits of `output_head`; the cache of the model cannot mask
+            padding; hidden states of padded sequences, or of sequences in the cache, differ from
+            the inputs of the output head; or a forward pass fails.
     """
     ids = _token_ids(model)
     mask = torch.ones_like(ids)
@@ -35,6 +35,7 @@ def check_model(model: LanguageModel) -> None:
         with captured_hidden(model.module) as captured:
             output = model.module(input_ids=ids, attention_mask=mask, use_cache=False)
         logits, hidden = output.logits[..., : model.vocab_size], captured[0]
+        _check_finite(model, hidden)
         _check_causal(model, logits[:, :-1])
         _check_head(model, hidden, logits)
         _check_sampler(model, ids[0], hidden[0])
@@ -48,6 +49,15 @@ def _token_ids(model: LanguageModel) -> Tensor:
     usable = [token for token in range(model.vocab_size) if token not in padding]
     first = [usable[len(usable) * i // (LENGTH + 1)] for i in range(LENGTH)]
     return torch.tensor([first, [*first[:-1], usable[0]]], device=model.device)
+
+
+def _check_finite(model: LanguageModel, hidden: Tensor) -> None:
+    """Refuse inputs of the head that are not finite numbers."""
+    if not hidden.isfinite().all():
+        raise InputError(
+            f"{_name(model)} gives NaN or infinity as hidden states in {hidden.dtype}. Use another "
+            f"checkpoint, or load the model in float32."
+        )
 
 
 def _check_causal(model: LanguageModel, logits: Tensor) -> None:
@@ -75,8 +85,9 @@ def _check_head(model: LanguageModel, hidden: Tensor, logits: Tensor) -> None:
 def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     """Compare the hidden states of the sampler with `hidden` `[L, d]` of the sequence `ids`.
 
-    The sampler reads a long prompt and the first token of the sequence, padded on the left. Then
-    the long prompt leaves the cache, so that the column of each token changes.
+    The sampler reads a long prompt and the first token of the sequence, padded on the left, and
+    the next token of both. Then the long prompt leaves the cache, so that the column of each token
+    of the other row changes.
     """
     prompts = PromptBatch.pad([ids[:PROMPT].tolist(), ids[:1].tolist()], model.pad_id)
     prompts = prompts.to(model.device)
@@ -93,9 +104,13 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
             f"{_name(model)} does not store the keys and values of all layers in its cache, so "
             f"that the sampler cannot continue a response. Use a model that uses its cache."
         )
+    next_ids = torch.stack([ids[PROMPT : PROMPT + 1], ids[1:2]])
+    padded = reader.read(next_ids, torch.ones_like(next_ids))
     reader.keep(torch.tensor([1]))
-    after = reader.read(ids[None, 1:3], torch.ones_like(ids[None, 1:3]))
-    if not _is_close(torch.cat([together[1, -1:], after[0]]), hidden[:3], hidden):
+    after = reader.read(ids[None, 2:4], torch.ones_like(ids[None, 2:4]))
+    states = torch.cat([padded[0], together[1, -1:], padded[1], after[0]])
+    expected = torch.cat([hidden[PROMPT : PROMPT + 1], hidden[:4]])
+    if not _is_close(states, expected, hidden):
         raise _padding_changes(model)
 
 
@@ -134,7 +149,7 @@ def _is_close(states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
     rounding = max(1e-3, 16 * torch.finfo(states.dtype).eps)
     states, expected, sequence = (x.double() for x in (states, expected, sequence))
     variation = (sequence - sequence.mean(0)).square().mean().sqrt()
-    return not (states - expected).square().mean().sqrt() > rounding * variation
+    return bool((states - expected).square().mean().sqrt() <= rounding * variation)
 
 
 @contextmanager

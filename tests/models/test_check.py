@@ -1,5 +1,6 @@
 """Models that training or the sampler would read wrongly are refused when they are loaded."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -10,14 +11,17 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma3Config,
     Llama4Config,
+    Llama4TextConfig,
+    Phi3Config,
     PretrainedConfig,
 )
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.errors import InputError
 from minillm.models.check import check_model
-from minillm.models.forward import CachedReader, column_limit, response_hidden
-from minillm.models.language_model import LanguageModel, check_length
+from minillm.models.forward import CachedReader, response_hidden
+from minillm.models.language_model import LanguageModel
+from minillm.models.limits import check_length, column_limit
 from minillm.sampling.sampler import Decoding, sample
 from tests.models.stock_models import GPT, LLAMA, ROWS, build
 
@@ -76,6 +80,23 @@ def test_a_model_whose_positions_count_the_columns_of_the_cache_is_refused(monke
     monkeypatch.setattr(body, "forward", forward)
     with pytest.raises(InputError, match="its prompts are padded on the left"):
         check_model(model)
+
+
+def test_a_model_that_reads_padding_in_its_cache_is_refused():
+    """GIT masks padding in prompts only: later it expects the columns of an image in the mask."""
+    model = untrained("git", **BERT, vision_config={**BERT, "image_size": 8, "patch_size": 4})
+    with pytest.raises(InputError, match="its prompts are padded on the left"):
+        check_model(model)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    model = build("llama", seed=1)
+    model.module.model.norm.weight.data.fill_(torch.inf)
+    with pytest.raises(InputError, match="gives NaN or infinity"):
+        check_model(model)
+    # In float64, Gemma 2 gives NaN to tokens after padding.
+    with pytest.raises(InputError, match="its prompts are padded on the left"):
+        check_model(build("gemma2", seed=1, num_hidden_layers=2))
 
 
 def test_a_model_that_ignores_logits_to_keep_is_refused():
@@ -152,6 +173,31 @@ TEXT = {"hidden_size": 24, "num_hidden_layers": 3, "max_position_embeddings": 40
 def test_sizes_are_read_from_the_config_of_the_text_part(config: PretrainedConfig):
     model = LanguageModel(SimpleNamespace(config=config), SimpleNamespace(), ROWS, (2,))
     assert model.description == f"{config.model_type} 24x3"
-    assert column_limit(model) > 40
+    assert column_limit(config) > 40
     with pytest.raises(InputError, match="has 40 positions"):
         check_length(config, "model", 41)
+
+
+LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4,
+            "long_factor": [4.0] * 4}  # fmt: skip
+PHI3 = Phi3Config(hidden_size=16, num_attention_heads=2, original_max_position_embeddings=16,
+                  rope_parameters=LONGROPE)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "limit", "message"),
+    [
+        (PHI3, 16, "reads a batch in another way"),
+        (Llama4TextConfig(floor_scale=16), 15, "counts padding as tokens"),
+    ],
+    ids=["longrope", "llama4"],
+)
+def test_lengths_at_which_the_rows_of_a_batch_change_each_other_are_refused(config, limit, message):
+    check_length(config, "model", limit)
+    with pytest.raises(InputError, match=f"{message}.*longest sequence has {limit + 1} tokens"):
+        check_length(config, "model", limit + 1)
+
+
+def test_no_row_joins_a_batch_if_the_columns_would_change_its_predictions():
+    assert column_limit(Llama4TextConfig(floor_scale=16)) == 15
+    assert column_limit(PHI3) == math.inf  # Phi-3 counts positions only
