@@ -5,13 +5,19 @@ joins is therefore padded on the left. Positions count real tokens only, and att
 masked columns, so that the columns of a row do not change its predictions.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import Cache, DynamicCache, PretrainedConfig
+from transformers import Cache, DynamicCache, PretrainedConfig, cache_utils
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from minillm.errors import InputError
+
+# A layer without keys and values of its own: Gemma 3n's last layers read those of earlier layers.
+# Older versions of transformers leave such layers out of the cache.
+EMPTY = getattr(cache_utils, "DummyLayer", ())
 
 ROOM = 64  # free columns of a new copy, so that a full cache is not copied for every token
 
@@ -49,31 +55,42 @@ def growing_cache(config: PretrainedConfig) -> Cache:
     outside of the window.
 
     Raises:
-        InputError: the cache of the model is not made of keys and values. The state of a recurrent
+        InputError: the cache of the model has more than keys and values. The state of a recurrent
             layer, for example, cannot mask padding.
     """
     cache = DynamicCache(config=config)
-    for layer in cache.layers:
-        if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
-            raise InputError(
-                f"models of type {config.model_type!r} cannot be sampled from: their cache has a "
-                f"{type(layer).__name__}, which cannot mask padding. Use a model with attention "
-                f"layers only."
-            )
-    cache.layers = [GrowingLayer() for _ in cache.layers]
+    cache.layers = [_growing(layer, config.model_type) for layer in cache.layers]
     return cache
+
+
+def _growing(layer: object, model_type: str) -> object:
+    """The layer of a growing cache in place of a layer of transformers."""
+    if isinstance(layer, EMPTY):
+        return layer
+    if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+        raise InputError(
+            f"models of type {model_type!r} cannot be sampled from: their cache has a "
+            f"{type(layer).__name__}, which is more than keys and values, so that padding cannot "
+            f"be masked or dropped. Use a model with attention layers only."
+        )
+    return GrowingLayer()
+
+
+def _filled(cache: Cache) -> Iterator[GrowingLayer]:
+    """The layers with keys and values."""
+    return (layer for layer in cache.layers if isinstance(layer, GrowingLayer))
 
 
 def keep_rows(cache: Cache, rows: Tensor, first_column: int) -> None:
     """Keep the rows with the indices `rows`, and drop the columns before `first_column`."""
-    for layer in cache.layers:
+    for layer in _filled(cache):
         layer.hold(layer.keys[rows, :, first_column:], layer.values[rows, :, first_column:])
 
 
 def join(cache: Cache, other: Cache) -> None:
     """Append the rows of `other` to `cache`; the shorter cache is padded on the left."""
     width = max(cache.get_seq_length(), other.get_seq_length())
-    for layer, other_layer in zip(cache.layers, other.layers, strict=True):
+    for layer, other_layer in zip(_filled(cache), _filled(other), strict=True):
         layer.hold(
             *(
                 torch.cat([functional.pad(x, (0, 0, width - x.shape[2], 0)) for x in pair])

@@ -30,7 +30,9 @@ def output_head(model: LanguageModel) -> Head:
     embeddings = model.module.get_output_embeddings()
     config = model.module.config.get_text_config()
     scale = getattr(config, "logit_scale", None) or 1.0  # Cohere multiplies
-    scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite divides
+    scaling = getattr(config, "logits_scaling", None) or 1.0
+    # HyperCLOVA X multiplies, Granite divides.
+    scale = scale * scaling if config.model_type == "hyperclovax" else scale / scaling
     softcap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(embeddings, "bias", None)
     return Head(embeddings.weight, bias, model.vocab_size, scale, softcap, model.autocast)

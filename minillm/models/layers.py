@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from minillm.errors import InputError
+from minillm.models.parts import unwrapped
 
 
 def decoder_layers(module: PreTrainedModel) -> nn.ModuleList:
@@ -17,7 +18,8 @@ def decoder_layers(module: PreTrainedModel) -> nn.ModuleList:
         InputError: the model has no such list.
     """
     count = module.config.get_text_config().num_hidden_layers
-    for part in module.modules():
+    # A model of images and text has a second list of layers, which may be as long.
+    for part in unwrapped(module).get_decoder().modules():
         if isinstance(part, nn.ModuleList) and len(part) == count:
             return part
     raise InputError(

@@ -26,6 +26,7 @@ MODELS = {
     "gemma2": LLAMA | {"final_logit_softcapping": 3.0},
     "cohere": LLAMA | {"logit_scale": 0.4},
     "granite": LLAMA | {"logits_scaling": 3.0},
+    "hyperclovax": LLAMA | {"logits_scaling": 3.0},
 }  # fmt: skip
 EVERY_MODEL = pytest.mark.parametrize("kind", MODELS)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, Gemma3Config
 
 from minillm.data.batches import SequenceBatch
 from minillm.errors import InputError
@@ -44,6 +45,17 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-10) -> 
     tolerance = tolerance if actual.dtype == torch.float64 else 1e-4
     scale = max(1.0, float(expected.detach().abs().max()))
     torch.testing.assert_close(actual / scale, expected / scale, atol=tolerance, rtol=tolerance)
+
+
+def test_the_layers_are_those_of_the_text_part():
+    """The layers of images are as many, and come first."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
+             "num_attention_heads": 2}  # fmt: skip
+    vision = sizes | {"image_size": 8, "patch_size": 4}
+    config = Gemma3Config(text_config=sizes | {"vocab_size": 32}, vision_config=vision)
+    with torch.device("meta"):
+        module = AutoModelForCausalLM.from_config(config)
+    assert decoder_layers(module) is module.model.language_model.layers
 
 
 @EVERY_KIND
