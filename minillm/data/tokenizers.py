@@ -48,7 +48,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     advice = "Give a folder that holds tokenizer.json, or a Hub name."
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of many types: a missing package, wrong fields in config.json
         raise InputError(
             f"no tokenizer could be loaded from {source}: {first_line(error)}. {advice}"
         ) from error

@@ -23,12 +23,12 @@ def load_shape(path: str) -> PretrainedConfig:
     """The transformers config of a folder or Hub name.
 
     Raises:
-        InputError: there is no config.json.
+        InputError: there is no config.json, or its fields are wrong.
     """
     hub.prepare(path)
     try:
         return AutoConfig.from_pretrained(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of many types; wrong fields raise errors of huggingface_hub
         raise not_loadable(path, error) from error
 
 

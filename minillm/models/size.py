@@ -27,6 +27,6 @@ def count_parameters(config: ModelConfig, max_length: int) -> int:
     try:
         with torch.device("meta"):  # tensors without memory
             module = AutoModelForCausalLM.from_config(shape)
-    except ValueError as error:  # the class of the config has no causal language model
+    except Exception as error:  # of many types, see `load_model`
         raise not_loadable(config.path, error) from error
     return sum(parameter.numel() for parameter in module.parameters())

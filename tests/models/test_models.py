@@ -160,6 +160,10 @@ def test_missing_and_damaged_models_are_refused(refused, teacher, damaged):
     config = json.loads((damaged / "config.json").read_text())
     (damaged / "config.json").write_text(json.dumps(config | {"n_layer": 2}))
     assert "lacks" in message() and "transformer.h.1" in message()
+    (damaged / "config.json").write_text(json.dumps(config | {"n_layer": "two"}))
+    assert "'n_layer'" in message()
+    (damaged / "config.json").write_text('{"model_type": "musicgen"}')  # fails in transformers
+    assert "no causal language model" in message()
     (damaged / "config.json").write_text("{")
     assert "config" in message()
     (damaged / "config.json").write_text(json.dumps(config))
