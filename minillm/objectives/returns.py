@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from minillm.objectives.precision import at_least_float32, finite
 
@@ -105,17 +106,33 @@ def returns(
             ends at t' - 1.
     """
     rewards = at_least_float32(rewards)
-    return_from_next = torch.zeros_like(rewards[:, 0])
-    all_returns = torch.empty_like(rewards)
-    for t in range(rewards.shape[1] - 1, -1, -1):
-        all_returns[:, t] = return_from_next if from_next else rewards[:, t] + return_from_next
-        ratio = 1.0 if step_ratios is None else step_ratios[:, t]
-        if later_rewards is None:
-            return_from_here = ratio * (rewards[:, t] + return_from_next)
-        else:
-            return_from_here = later_rewards[:, t] + ratio * return_from_next
-        return_from_next = gamma * return_from_here
-    return all_returns
+    ratios = torch.ones_like(rewards) if step_ratios is None else step_ratios
+    # S_t, the sum from t of rewards that have the weights of their own steps, relative to w_{t-1}:
+    # S_t = ratio_t (r_t + gamma S_{t+1}), or later_t + ratio_t gamma S_{t+1}.
+    sums = _backward_sums(
+        ratios * rewards if later_rewards is None else later_rewards, gamma * ratios
+    )
+    from_next_step = gamma * _shifted(sums, 1)
+    return from_next_step if from_next else rewards + from_next_step
+
+
+def _backward_sums(values: Tensor, factors: Tensor) -> Tensor:
+    """S_t = v_t + f_t S_{t+1} `[B, T]`, with S_{T+1} = 0, in log2(T) steps on whole tensors.
+
+    Each step doubles the number of terms that each sum has, and the number of factors in each
+    product (Hillis and Steele 1986, "Data parallel algorithms").
+    """
+    terms = 1
+    while terms < values.shape[1]:
+        values = torch.addcmul(values, factors, _shifted(values, terms))
+        factors = factors * _shifted(factors, terms)
+        terms *= 2
+    return values
+
+
+def _shifted(values: Tensor, steps: int) -> Tensor:
+    """The values `[B, T]` of `steps` columns later, and 0 after the last column."""
+    return functional.pad(values[:, steps:], (0, steps))
 
 
 def other_responses_mean(
