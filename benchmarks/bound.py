@@ -32,7 +32,7 @@ class Bound:
         self.prompts = Shuffled(
             len(problem.examples), problem.shape.rollouts, seed=0, rank=0, world=1
         )
-        self.generator = torch.Generator(problem.device).manual_seed(0)
+        self.generator = torch.Generator().manual_seed(0)
         self.rollout: Rollout | None = None
 
     @property
@@ -73,4 +73,4 @@ class Bound:
         ids = ids[:, -prompt - response :][:, : prompt + response]
         mask = torch.ones_like(ids)
         batch = SequenceBatch(ids[:, :prompt], mask[:, :prompt], ids[:, prompt:], mask[:, prompt:])
-        return [batch.select(rows) for rows in torch.arange(count, device=ids.device).split(size)]
+        return [batch.select(rows) for rows in torch.arange(count).split(size)]

@@ -16,9 +16,10 @@ from torch.optim import AdamW
 from benchmarks.ours import ALPHA, minillm_method, update
 from benchmarks.shapes import Problem
 from minillm.data.batches import PromptBatch, SequenceBatch
-from minillm.models.forward import CachedReader, position_ids
+from minillm.models.forward import position_ids
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
+from minillm.models.reader import CachedReader
 from minillm.objectives.distributions import kl, log_softmax, token_log_probs
 from minillm.objectives.minillm import Settings, advantages, importance_weights, losses
 from minillm.sampling.rollout import Rollout
@@ -40,9 +41,9 @@ def generate(
     models = [student, teacher] if teacher else [student]
     readers = [CachedReader(model) for model in models]
     ends = torch.tensor(student.eos_ids, device=prompts.ids.device)
-    unread = (prompts.ids, prompts.mask)
+    unread = (prompts.ids, prompts.mask.bool().cpu())
     is_running = torch.ones_like(prompts.ids[:, 0], dtype=torch.bool)
-    uniform = uniform_numbers(len(prompts.ids), max_length, generator)
+    uniform = uniform_numbers(len(prompts.ids), max_length, generator).to(prompts.ids.device)
     ids, masks, scores = [], [], []
     while len(ids) < max_length and is_running.any():
         log_probs = [
@@ -54,7 +55,7 @@ def generate(
         ids.append(tokens.where(is_running, student.pad_id))
         masks.append(is_running.long())
         is_running = is_running & ~torch.isin(tokens, ends)
-        unread = ids[-1][:, None], torch.ones_like(ids[-1][:, None])
+        unread = ids[-1][:, None], torch.ones(len(prompts.ids), 1, dtype=torch.bool)
     responses = SequenceBatch(
         prompts.ids, prompts.mask, torch.stack(ids, dim=1), torch.stack(masks, dim=1)
     )

@@ -13,6 +13,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather, gather_object, reduce
 from torch import Tensor
 
+from minillm.devices import to_device
+
 
 def share(items: Sequence) -> Sequence:
     """The items of this process: every N-th item, starting at its rank, for N processes."""
@@ -35,9 +37,11 @@ def largest(value: Tensor) -> Tensor:
     return gather(value[None]).max()
 
 
-def longest(length: int, device: torch.device) -> int:
-    """Maximum of `length` over all processes."""
-    return int(largest(torch.tensor(length, device=device)))
+def highest(number: int, device: torch.device) -> int:
+    """Maximum of `number` over all processes, which exchange it with tensors on `device`."""
+    if PartialState().num_processes == 1:  # one process need not wait for its device
+        return number
+    return int(largest(to_device(torch.tensor(number), device)))
 
 
 @contextmanager

@@ -5,10 +5,14 @@ may have the same id.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from minillm.devices import to_device
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -38,19 +42,31 @@ class PromptBatch:
     def pad(prompts: Sequence[Sequence[int]], pad_id: int) -> "PromptBatch":
         return PromptBatch(*pad_left(prompts, pad_id))
 
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Number of tokens per prompt `[B]`, in host memory; see `SequenceBatch`."""
+        return _lengths(self.mask)
+
     def to(self, device: torch.device) -> "PromptBatch":
-        return PromptBatch(self.ids.to(device), self.mask.to(device))
+        moved = PromptBatch(to_device(self.ids, device), to_device(self.mask, device))
+        return _with_lengths(moved, lengths=self.lengths)
 
     def select(self, rows: Tensor) -> "PromptBatch":
-        """Some rows, cut to their longest prompt."""
-        mask = self.mask[rows]
-        first = self.mask.shape[1] - int(mask.sum(-1).max())
-        return PromptBatch(self.ids[rows, first:], mask[:, first:])
+        """Some rows, cut to their longest prompt. `rows` `[B']` is in host memory."""
+        lengths, index = self.lengths[rows], to_device(rows, self.ids.device)
+        first = self.ids.shape[1] - int(lengths.max())
+        selected = PromptBatch(self.ids[index, first:], self.mask[index, first:])
+        return _with_lengths(selected, lengths=lengths)
 
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """Prompts, int64 `[B, P]`, and responses, int64 `[B, T]`; the response mask includes EOS."""
+    """Prompts, int64 `[B, P]`, and responses, int64 `[B, T]`; the response mask includes EOS.
+
+    The lengths of the rows are also in host memory. They are computed from the masks when they are
+    needed first, before the batch goes to a device, and then passed on to the batches that are made
+    from it. So the host need not wait for a device to know the shapes of a batch.
+    """
 
     prompt_ids: Tensor
     prompt_mask: Tensor
@@ -62,13 +78,38 @@ class SequenceBatch:
         prompts, responses = zip(*pairs, strict=True)
         return SequenceBatch(*pad_left(prompts, pad_id), *pad_right(responses, pad_id))
 
+    @staticmethod
+    def of_responses(prompts: PromptBatch, ids: Tensor, lengths: Tensor) -> "SequenceBatch":
+        """Prompts with responses of known lengths.
+
+        Args:
+            prompts: `[B, P]`.
+            ids: right-padded responses `[B, T]`, on the device of the prompts.
+            lengths: number of tokens per response `[B]`, in host memory.
+        """
+        mask = torch.arange(ids.shape[1]) < lengths[:, None]
+        mask = to_device(mask, ids.device).long()
+        batch = SequenceBatch(prompts.ids, prompts.mask, ids, mask)
+        return _with_lengths(batch, prompt_lengths=prompts.lengths, response_lengths=lengths)
+
+    @cached_property
+    def prompt_lengths(self) -> Tensor:
+        """Number of tokens per prompt `[B]`, in host memory."""
+        return _lengths(self.prompt_mask)
+
+    @cached_property
+    def response_lengths(self) -> Tensor:
+        """Number of tokens per response `[B]`, in host memory."""
+        return _lengths(self.response_mask)
+
+    @property
+    def prompts(self) -> PromptBatch:
+        batch = PromptBatch(self.prompt_ids, self.prompt_mask)
+        return _with_lengths(batch, lengths=self.prompt_lengths)
+
     def to(self, device: torch.device) -> "SequenceBatch":
-        return SequenceBatch(
-            self.prompt_ids.to(device),
-            self.prompt_mask.to(device),
-            self.response_ids.to(device),
-            self.response_mask.to(device),
-        )
+        ids = to_device(self.response_ids, device)
+        return SequenceBatch.of_responses(self.prompts.to(device), ids, self.response_lengths)
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -77,18 +118,29 @@ class SequenceBatch:
         """The same responses after other prompts; unchanged for None."""
         if prompts is None:
             return self
-        return replace(self, prompt_ids=prompts.ids, prompt_mask=prompts.mask)
+        return SequenceBatch.of_responses(prompts, self.response_ids, self.response_lengths)
 
     @property
     def tokens(self) -> int:
         """Number of response tokens, including EOS."""
-        return int(self.response_mask.sum())
+        return int(self.response_lengths.sum())
 
     def select(self, rows: Tensor) -> "SequenceBatch":
-        """Some rows, cut to their longest prompt and response."""
-        prompts = PromptBatch(self.prompt_ids, self.prompt_mask).select(rows)
-        response_mask = self.response_mask[rows]
-        length = int(response_mask.sum(-1).max())
-        return SequenceBatch(
-            prompts.ids, prompts.mask, self.response_ids[rows, :length], response_mask[:, :length]
-        )
+        """Some rows, cut to their longest prompt and response. `rows` `[B']` is in host memory."""
+        lengths, index = self.response_lengths[rows], to_device(rows, self.response_ids.device)
+        ids = self.response_ids[index, : int(lengths.max())]
+        return SequenceBatch.of_responses(self.prompts.select(rows), ids, lengths)
+
+
+Batch = TypeVar("Batch", PromptBatch, SequenceBatch)
+
+
+def _lengths(mask: Tensor) -> Tensor:
+    """The lengths of the rows of a mask, in host memory. The host waits for the mask's device."""
+    return mask.sum(-1).cpu()
+
+
+def _with_lengths(batch: Batch, **lengths: Tensor) -> Batch:
+    """The batch with known values of its cached properties."""
+    vars(batch).update(lengths)
+    return batch

@@ -116,9 +116,9 @@ def respond(
         for indices, rollout in batches:
             batch = [examples[i] for i in indices]
             sums = _sums_of_terms(model, teacher, batch, rollout, terms)
-            lengths, finished = rollout.mask.sum(-1).tolist(), rollout.finished.tolist()
-            rows += zip(indices, response_texts(model, rollout), lengths, finished, *sums,
-                        strict=True)  # fmt: skip
+            lengths, finished = rollout.sequences.response_lengths, rollout.finished
+            rows += zip(indices, response_texts(model, rollout), lengths.tolist(),
+                        finished.tolist(), *sums, strict=True)  # fmt: skip
     _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
     lengths, finished, *sums = map(np.array, columns)
     return Responses(list(texts), lengths, finished, **dict(zip(terms, sums, strict=True)))

@@ -47,6 +47,9 @@ class Loss(Protocol):
 
 
 def by_length(batch: TrainingBatch, size: int | None) -> list[Tensor]:
-    """Row indices of each part of a batch. Rows of a part have similar lengths, to pad little."""
+    """Row indices of each part of a batch, in host memory.
+
+    Rows of a part have similar lengths, so that little padding is needed.
+    """
     order = batch.lengths.argsort(stable=True)
     return list(order.split(size or len(order)))

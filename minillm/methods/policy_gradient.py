@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from minillm.config import MiniLLMConfig
+from minillm.devices import to_device
 from minillm.methods.loss import by_length
 from minillm.models.forward import response_loss
 from minillm.objectives import diagnostics
@@ -24,7 +26,7 @@ from minillm.objectives.minillm import (
     with_variant,
 )
 from minillm.objectives.terms import DivergenceTerm, TokenLogProb
-from minillm.processes import largest, longest, total
+from minillm.processes import highest, largest, total
 from minillm.sampling.rollout import Rollout
 from minillm.sources.source import TrainingBatch
 from minillm.training.metrics import Metrics
@@ -102,7 +104,8 @@ class PolicyGradient:
             collection.student_log_probs, collection.mixture_log_probs, self.settings
         )
         columns = collection.student_log_probs, weights, self._advantages(collection)
-        old_log_probs, weights, values = (x[batch.rows, : mask.shape[1]] for x in columns)
+        index = to_device(batch.rows, mask.device)
+        old_log_probs, weights, values = (x[index, : mask.shape[1]] for x in columns)
         values = values, mask
         if self.settings.whitening == "all":  # padding counts as much as in one whole batch
             values = self._as_long_as_the_longest(values)
@@ -111,7 +114,8 @@ class PolicyGradient:
         for rows in by_length(batch, size):
             part = replace(batch, collection=None, rows=None).select(rows)
             length = part.sequences.response_ids.shape[1]
-            given = (x[rows, :length] for x in (old_log_probs, weights, values))
+            index = to_device(rows, mask.device)
+            given = (x[index, :length] for x in (old_log_probs, weights, values))
             parts.append(PolicyBatch(part, *given))
         return parts
 
@@ -138,7 +142,7 @@ class PolicyGradient:
     def _as_long_as_the_longest(values: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Tensors `[B, T]`, padded to the largest T of all processes."""
         length = values[0].shape[1]
-        missing = longest(length, values[0].device) - length
+        missing = highest(length, values[0].device) - length
         return [x if x is None else functional.pad(x, (0, missing)) for x in values]
 
     def tokens(self, part: PolicyBatch) -> int:
@@ -187,8 +191,8 @@ class PolicyGradient:
         )
         return {
             "weights/mean": ((weights * mask).sum(), tokens),
-            "weights/max": (largest(weights[mask.bool()].max()), 1),
-            "weights/min": (-largest(-weights[mask.bool()].min()), 1),
+            "weights/max": (largest(weights.where(mask.bool(), -torch.inf).max()), 1),
+            "weights/min": (-largest(-weights.where(mask.bool(), torch.inf).min()), 1),
             "weights/effective_share": (
                 diagnostics.effective_sample_share(weights, mask, total, largest),
                 1,

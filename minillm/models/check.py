@@ -12,9 +12,10 @@ from torch import Tensor
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.errors import InputError, first_line
-from minillm.models.forward import CachedReader, response_hidden
+from minillm.models.forward import response_hidden
 from minillm.models.heads import AFTER_THE_HEAD, captured_hidden, output_head
 from minillm.models.language_model import LanguageModel
+from minillm.models.reader import CachedReader
 
 PROMPT, LENGTH = 5, 7  # tokens of the longer prompt, and of the longer sequence
 
@@ -90,9 +91,8 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     of the other row changes.
     """
     prompts = PromptBatch.pad([ids[:PROMPT].tolist(), ids[:1].tolist()], model.pad_id)
-    prompts = prompts.to(model.device)
     reader = CachedReader(model)
-    together = reader.read(prompts.ids, prompts.mask)
+    together = reader.read(prompts.ids.to(model.device), prompts.mask.bool())
     if not _is_close(together[0], hidden[:PROMPT], hidden):
         raise InputError(
             f"{_name(model)} changes its last hidden states before the output head, or does not "
@@ -105,9 +105,9 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
             f"that the sampler cannot continue a response. Use a model that uses its cache."
         )
     next_ids = torch.stack([ids[PROMPT : PROMPT + 1], ids[1:2]])
-    padded = reader.read(next_ids, torch.ones_like(next_ids))
+    padded = reader.read(next_ids, torch.ones(2, 1, dtype=torch.bool))
     reader.keep(torch.tensor([1]))
-    after = reader.read(ids[None, 2:4], torch.ones_like(ids[None, 2:4]))
+    after = reader.read(ids[None, 2:4], torch.ones(1, 2, dtype=torch.bool))
     states = torch.cat([padded[0], together[1, -1:], padded[1], after[0]])
     expected = torch.cat([hidden[PROMPT : PROMPT + 1], hidden[:4]])
     if not _is_close(states, expected, hidden):

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from minillm.compat.masks import padding_known
 from minillm.data.batches import SequenceBatch
-from minillm.models.cache import growing_cache, join, keep_rows
+from minillm.devices import to_device
 from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
 from minillm.models.layers import StateLoss, captured_layers
-from minillm.models.parts import model_body, takes, takes_positions
+from minillm.models.parts import takes_positions
 from minillm.objectives.chunked import TokenLoss, Values, vocabulary_loss, vocabulary_terms
 from minillm.objectives.head import Head
 from minillm.objectives.targets import Targets
@@ -67,7 +67,7 @@ def response_terms(
         terms: the terms by name.
         targets: of the B * T tokens, row by row; needed if a term compares with a teacher.
     """
-    real = _RealTokens(batch)
+    real = RealTokens(batch)
 
     def compute(hidden: Tensor, head: Head) -> Tensor:
         values = vocabulary_terms(
@@ -107,7 +107,7 @@ def response_loss(
             values are returned under the name "states".
         chunk_size: tokens per chunk of logits; None for a number that suits the device.
     """
-    real = _RealTokens(batch)
+    real = RealTokens(batch)
     names = [*terms, *(["states"] if state_loss else [])]
     columns = slice(-batch.response_ids.shape[1] - 1, -1)
 
@@ -132,7 +132,7 @@ def response_loss(
     return output[0], dict(zip(names, values, strict=True))
 
 
-class _RealTokens:
+class RealTokens:
     """The N response tokens of a batch that are not padding.
 
     Attributes:
@@ -142,7 +142,10 @@ class _RealTokens:
 
     def __init__(self, batch: SequenceBatch) -> None:
         self.shape = batch.response_ids.shape
-        self.tokens = batch.response_mask.flatten().nonzero()[:, 0]
+        # Found in host memory, so that the host does not wait for the mask.
+        is_real = torch.arange(self.shape[1]) < batch.response_lengths[:, None]
+        tokens = is_real.flatten().nonzero()[:, 0]
+        self.tokens = to_device(tokens, batch.response_ids.device)
         self.ids = self.select(batch.response_ids)
 
     def select(self, values: Tensor) -> Tensor:
@@ -164,8 +167,9 @@ def _through_head(
 ) -> Tensor:
     """`function(hidden, head)` for hidden states `[B, T + 1, d]`, from the last prompt token on."""
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=1)
+    is_padded = bool((batch.prompt_lengths + batch.response_lengths < mask.shape[1]).any())
     positions = {"position_ids": position_ids(mask)} if takes_positions(model.module) else {}
-    with head_replaced(model, function), model.precision():
+    with head_replaced(model, function), model.precision(), padding_known(is_padded):
         return module(
             input_ids=torch.cat([batch.prompt_ids, batch.response_ids], dim=1),
             attention_mask=mask,
@@ -173,58 +177,3 @@ def _through_head(
             use_cache=False,
             **positions,
         ).logits
-
-
-class CachedReader:
-    """Reads a batch of growing sequences piece by piece, each token once.
-
-    Holds the key-value cache, and the mask `[B, L]` of all columns that were read. There is no
-    padding between the tokens of a row. Only rows that get no more tokens may have padding on the
-    right.
-    """
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self.body = model_body(model.module)
-        self.cache = growing_cache(model.module.config)
-        self.takes_positions = takes_positions(self.body)
-        # transformers 5.24 renamed the argument.
-        self.cache_argument = "cache" if takes(self.body, "cache") else "past_key_values"
-        self.mask: Tensor | None = None
-        self.lengths: Tensor | int = 0  # [B] real tokens read
-
-    def read(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Read the next `ids` `[B, S]` of each row; return the last hidden states `[B, S, d]`.
-
-        The hidden states are on the device of `ids`, also if the model is on another device.
-        """
-        device, model_device = ids.device, self.model.device
-        ids, mask = ids.to(model_device), mask.to(model_device)
-        counts = mask.cumsum(-1)
-        arguments = {self.cache_argument: self.cache}
-        if self.takes_positions:
-            lengths_before = self.lengths[:, None] if self.mask is not None else 0
-            arguments["position_ids"] = (lengths_before + counts - 1).clamp(min=0)
-        self.lengths = self.lengths + counts[:, -1]
-        self.mask = mask if self.mask is None else torch.cat([self.mask, mask], dim=1)
-        with self.model.precision():
-            output = self.body(input_ids=ids, attention_mask=self.mask, use_cache=True, **arguments)
-        return output.last_hidden_state.to(device)
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep the rows with these indices, without leading columns that no kept row uses."""
-        rows = rows.to(self.mask.device)
-        mask = self.mask[rows]
-        first_column = int(mask.any(0).int().argmax())
-        self.mask, self.lengths = mask[:, first_column:], self.lengths[rows]
-        keep_rows(self.cache, rows, first_column)
-
-    def join(self, other: "CachedReader") -> None:
-        """Append the rows of another reader of the same model to the rows of this reader."""
-        width = max(self.mask.shape[1], other.mask.shape[1])
-        masks = [
-            functional.pad(mask, (width - mask.shape[1], 0)) for mask in (self.mask, other.mask)
-        ]
-        self.mask = torch.cat(masks)
-        self.lengths = torch.cat([self.lengths, other.lengths])
-        join(self.cache, other.cache)

@@ -3,6 +3,10 @@
 `Responses` is the table of the drawn tokens. A `LazyReader` runs its model only when its
 log-probabilities are needed. One cached forward pass then reads all tokens since the last pass, so
 that each token is read once. The reader stores the log-probabilities of all tokens.
+
+The tokens and everything computed from them are on the device. Which rows are decoded, their
+lengths and what each model has read are in host memory: the sampler copies the flags of the ended
+rows to the host once per step, and the host derives the rest. So no code here waits for the device.
 """
 
 from collections.abc import Callable
@@ -11,14 +15,19 @@ import torch
 from torch import Tensor
 
 from minillm.data.batches import PromptBatch
-from minillm.models.forward import CachedReader
+from minillm.devices import to_device
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
+from minillm.models.reader import CachedReader, Reader
 from minillm.objectives.chunked import default_chunk_size
+
+Index = tuple[Tensor, Tensor]  # rows and positions in a table `[N, T]`, `[n]` each, on the device
 
 
 class Responses:
     """N growing responses; at each step, the B rows of the batch are decoded.
+
+    All attributes but `prompts` and `ids` are in host memory.
 
     Attributes:
         prompts: left-padded, `[N, P]`.
@@ -40,10 +49,10 @@ class Responses:
         self.max_length = max_length
         self.batch_size = batch_size
         self.ids = prompts.ids.new_zeros(count, max_length + 1)
-        self.lengths = prompts.ids.new_zeros(count)
-        self.ended = torch.zeros_like(self.lengths, dtype=torch.bool)
+        self.lengths = torch.zeros(count, dtype=torch.long)
+        self.ended = torch.zeros(count, dtype=torch.bool)
         self.rows = self.lengths[:0]
-        self.queue = prompts.mask.sum(-1).argsort(descending=True, stable=True)
+        self.queue = prompts.lengths.argsort(descending=True, stable=True)
         self.steps = 0
 
     def start(self) -> None:
@@ -52,13 +61,20 @@ class Responses:
         self.rows = torch.cat([self.rows, self.queue[:free]])
         self.queue = self.queue[free:]
 
-    def append(self, tokens: Tensor, is_end: Tensor) -> Tensor:
-        """Append the tokens `[B]` to the rows of the batch that have not ended.
+    def next_index(self) -> Index:
+        """The places in `ids` of the next tokens of the batch; without meaning for ended rows."""
+        return self.on_device(self.rows, self.lengths[self.rows])
 
-        Returns whether each row has ended, bool `[B]`.
+    def append(self, is_end: Tensor) -> Tensor:
+        """Count a new token for the rows of the batch that have not ended.
+
+        Args:
+            is_end: whether the new tokens end their responses, bool `[B]`.
+
+        Returns:
+            Whether each row has ended, bool `[B]`.
         """
         lengths, ended = self.lengths[self.rows], self.ended[self.rows]
-        self.ids[self.rows, lengths] = tokens
         lengths = lengths + ~ended
         ended = ended | is_end | (lengths == self.max_length)
         self.lengths[self.rows], self.ended[self.rows] = lengths, ended
@@ -75,6 +91,10 @@ class Responses:
         The last token of a response that has ended predicts nothing and is not read.
         """
         return self.lengths[rows] - self.ended[rows].long()
+
+    def on_device(self, *indices: Tensor) -> tuple[Tensor, ...]:
+        """Indices of equal shape, in one copy to the device of `ids`."""
+        return to_device(torch.stack(indices), self.ids.device).unbind()
 
 
 class LazyReader:
@@ -93,8 +113,8 @@ class LazyReader:
         prompts: the prompts that the model reads, `[N, P]`; by default those of the responses.
         log_probs: log-probabilities of the tokens at temperature 1, `[N, T + 1]`.
         drawn: log-probabilities of the tokens after `warp`, `[N, T + 1]`.
-        hidden: (rows `[B]`, positions `[B, S]`, last hidden states `[B, S, d]`) of each forward
-            pass, if stored. A hidden state predicts the token at its position.
+        hidden: last hidden states that predict the tokens, `[N, T, d]`, and 0 past the length of a
+            row; None if they are not stored, and before the first forward pass.
         calls: number of forward passes.
         prompt_calls: number of forward passes that read prompts.
     """
@@ -109,9 +129,10 @@ class LazyReader:
         keeps_hidden: bool = False,
         scores_tokens: bool = True,
     ) -> None:
+        self.model = model
         self.responses = responses
         self.prompts = prompts or responses.prompts
-        self.reader = CachedReader(model)
+        self.reader: Reader | None = None  # None while no rows are cached
         self.head = output_head(model).ready()
         self.warp = warp
         self.cached_rows = responses.rows  # indices of the rows in the cache, [B]
@@ -123,7 +144,7 @@ class LazyReader:
         self.drawn = torch.zeros_like(self.log_probs) if warp else self.log_probs
         self.keeps_hidden = keeps_hidden
         self.scores_tokens = scores_tokens
-        self.hidden: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.hidden: Tensor | None = None
         self.calls = self.prompt_calls = 0
 
     def next(self) -> Tensor:
@@ -132,20 +153,17 @@ class LazyReader:
         if self.cached_rows is batch_rows:
             # Rows that have not ended have one unread token per step since the last call; ended
             # rows have fewer. With one step, the pass predicts only tokens that are not drawn yet.
-            unread = self.responses.steps - self.read_step
-            hidden = self._read_unread(unread, predicts_drawn_tokens=unread > 1)
+            hidden = self._read_unread(self.responses.steps - self.read_step)
         else:
             hidden = self._read_and_join(batch_rows)
         self.read_step = self.responses.steps
         self.last_prediction = self._predict(hidden)
         return self.last_prediction[1]
 
-    def record(self, tokens: Tensor) -> None:
+    def record(self, index: Index, tokens: Tensor) -> None:
         """Store the log-probabilities of the `tokens` `[B]` that were drawn right after `next`."""
-        if not self.scores_tokens:
-            return
-        index = self.responses.rows, self.responses.lengths[self.responses.rows]
-        self._record(*self.last_prediction, index, tokens)
+        if self.scores_tokens:
+            self._record(*self.last_prediction, index, tokens)
 
     def finish(self) -> None:
         """Read all unread tokens after all rows have ended: cached rows first, then new rows."""
@@ -153,19 +171,16 @@ class LazyReader:
         if len(self.cached_rows):
             self._read_unread(self._max_unread())
         new_rows = self.never_read.nonzero()[:, 0]
-        lengths = self.prompts.mask[new_rows].sum(-1) + self.responses.lengths[new_rows]
+        lengths = self.prompts.lengths[new_rows] + self.responses.lengths[new_rows]
         new_rows = new_rows[lengths.argsort(descending=True, stable=True)]
         for rows in new_rows.split(self.responses.batch_size) if len(new_rows) else ():
             self._read_prompts(rows)
 
-    def all_hidden(self, length: int) -> Tensor:
-        """The hidden states `[N, length, d]` of all tokens, 0 past a row's length."""
-        _, _, first_hidden = self.hidden[0]
-        all_states = first_hidden.new_zeros(len(self.never_read), length, first_hidden.shape[-1])
-        for rows, positions, hidden in self.hidden:
-            index, is_drawn = self._drawn_tokens(rows, positions)
-            all_states[index] = hidden[is_drawn]
-        return all_states
+    def hidden_of(self, length: int) -> Tensor:
+        """The hidden states `[N, length, d]` of all tokens; `length` is that of the longest row."""
+        if length == self.hidden.shape[1]:
+            return self.hidden
+        return self.hidden[:, :length].clone()  # a view would keep the columns that no row has
 
     def _read_and_join(self, batch_rows: Tensor) -> Tensor:
         """Read all unread tokens after rows have left the batch or joined it.
@@ -176,8 +191,9 @@ class LazyReader:
         self._drop(batch_rows)
         last_hidden = []
         if len(self.cached_rows):
-            in_batch = torch.isin(self.cached_rows, batch_rows)
-            last_hidden.append(self._read_unread(max(self._max_unread(), 1))[in_batch])
+            in_batch = torch.isin(self.cached_rows, batch_rows).nonzero()[:, 0]
+            hidden = self._read_unread(max(self._max_unread(), 1))
+            last_hidden.append(hidden.index_select(0, to_device(in_batch, hidden.device)))
         new_rows = batch_rows[self.never_read[batch_rows]]
         if len(new_rows):
             # The same pass reads rows that have ended without being read, if the batch has room.
@@ -187,7 +203,7 @@ class LazyReader:
             reader, hidden = self._read_prompts(torch.cat([new_rows, ended_rows]))
             last_hidden.append(hidden[: len(new_rows)])
             if len(ended_rows):
-                reader.keep(torch.arange(len(new_rows), device=new_rows.device))
+                reader.keep(torch.arange(len(new_rows)))
             if len(self.cached_rows):
                 self.reader.join(reader)
             else:
@@ -213,71 +229,88 @@ class LazyReader:
         lengths = self.responses.readable_lengths(self.cached_rows)
         return int((lengths - self.read_lengths).max())
 
-    def _read_unread(self, columns: int, predicts_drawn_tokens: bool = True) -> Tensor:
+    def _read_unread(self, columns: int) -> Tensor:
         """Read up to `columns` unread tokens of each cached row.
 
         Returns the hidden states `[B, d]` of the last column.
         """
-        rows = self.cached_rows
-        positions = self.read_lengths[:, None] + torch.arange(columns, device=rows.device)
-        ids = self.responses.ids[rows[:, None], positions.clamp(max=self.responses.max_length)]
-        self.read_lengths = self.responses.readable_lengths(rows)
+        rows = self.cached_rows[:, None].expand(-1, columns)
+        positions = self.read_lengths[:, None] + torch.arange(columns)
+        self.read_lengths = self.responses.readable_lengths(self.cached_rows)
         mask = positions < self.read_lengths[:, None]
-        hidden = self.reader.read(ids, mask.long())
+        index = self.responses.on_device(rows, positions.clamp(max=self.responses.max_length))
+        hidden = self.reader.read(self.responses.ids[index], mask)
         self.calls += 1
-        self._store(hidden, rows, positions + 1, predicts_drawn_tokens)
+        self._store(hidden, rows, positions + 1, mask)
         return hidden[:, -1]
 
-    def _read_prompts(self, rows: Tensor) -> tuple[CachedReader, Tensor]:
+    def _read_prompts(self, rows: Tensor) -> tuple[Reader, Tensor]:
         """Read prompts and their responses so far, padded on the left, into a new cache.
 
         Returns the reader with the new cache, and the hidden states `[B, d]` of the last column.
         """
         prompts, counts = self.prompts, self.responses.readable_lengths(rows)
-        lengths = prompts.mask[rows].sum(-1) + counts
+        lengths = prompts.lengths[rows] + counts
         width, prompt_width = int(lengths.max()), prompts.ids.shape[1]
         # The response position of each column; positions of prompt tokens are below 0.
-        positions = torch.arange(-width, 0, device=rows.device) + counts[:, None]
+        positions = torch.arange(-width, 0) + counts[:, None]
         mask = positions >= (counts - lengths)[:, None]
-        sequences = torch.cat([prompts.ids[rows], self.responses.ids[rows]], dim=1)
-        ids = sequences.gather(1, (positions + prompt_width).clamp(min=0))
-        reader = CachedReader(self.reader.model)
-        hidden = reader.read(ids, mask.long())
+        on_device, columns = self.responses.on_device(
+            rows[:, None].expand_as(positions), (positions + prompt_width).clamp(min=0)
+        )
+        on_device = on_device[:, 0]
+        sequences = torch.cat([prompts.ids[on_device], self.responses.ids[on_device]], dim=1)
+        reader = CachedReader(self.model)
+        hidden = reader.read(sequences.gather(1, columns), mask)
         self.calls += 1
         self.prompt_calls += 1
         self.never_read[rows] = False
-        stored = min(width, int(counts.max()) + 1)
-        # A copy, because a stored view would keep the states of the whole prompts.
-        self._store(hidden[:, -stored:].clone(), rows, positions[:, -stored:] + 1)
+        self._store(hidden, rows[:, None].expand_as(positions), positions + 1, mask)
         return reader, hidden[:, -1]
 
-    def _store(
-        self, hidden: Tensor, rows: Tensor, positions: Tensor, predicts_drawn_tokens: bool = True
-    ) -> None:
-        """Store hidden states `[B, S, d]`, and the log-probabilities of the predicted tokens.
+    def _store(self, hidden: Tensor, rows: Tensor, positions: Tensor, mask: Tensor) -> None:
+        """Store hidden states, and the log-probabilities of the drawn tokens that they predict.
 
         `record` stores the log-probabilities of tokens that are not drawn yet.
+
+        Args:
+            hidden: last hidden states of a forward pass, `[B, S, d]`.
+            rows: the row of each hidden state, `[B, S]`.
+            positions: the position of the token that each hidden state predicts, `[B, S]`; below 0
+                for tokens of a prompt.
+            mask: whether each hidden state is of a real token, bool `[B, S]`.
         """
+        is_predicted = mask & (positions >= 0)
+        hidden = hidden.flatten(0, 1)
         if self.keeps_hidden:
-            self.hidden.append((rows, positions, hidden))
-        if not (predicts_drawn_tokens and self.scores_tokens):
+            if self.hidden is None:
+                count = len(self.responses.ids), self.responses.max_length
+                self.hidden = hidden.new_zeros(*count, hidden.shape[-1])
+            cells, index = self._cells(is_predicted, rows, positions)
+            self.hidden[index] = hidden.index_select(0, cells)
+        is_drawn = is_predicted & (positions < self.responses.lengths[rows])
+        if not (self.scores_tokens and is_drawn.any()):
             return
-        index, is_drawn = self._drawn_tokens(rows, positions)
-        size = default_chunk_size(hidden.device, self.reader.model.vocab_size)
-        chunks = zip(hidden[is_drawn].split(size), *(x.split(size) for x in index), strict=True)
-        for states, *chunk_index in chunks:
-            chunk_index = tuple(chunk_index)
-            self._record(*self._predict(states), chunk_index, self.responses.ids[chunk_index])
+        cells, index = self._cells(is_drawn, rows, positions)
+        size = default_chunk_size(hidden.device, self.model.vocab_size)
+        for chunk, *place in zip(*(x.split(size) for x in (cells, *index)), strict=True):
+            prediction = self._predict(hidden.index_select(0, chunk))
+            self._record(*prediction, tuple(place), self.responses.ids[tuple(place)])
 
-    def _drawn_tokens(
-        self, rows: Tensor, positions: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Selects the `positions` `[B, S]` of `rows` `[B]` whose tokens are drawn.
+    def _cells(self, chosen: Tensor, rows: Tensor, positions: Tensor) -> tuple[Tensor, Index]:
+        """The chosen cells of a forward pass, on the device.
 
-        Returns their index into the table (one tensor per axis), and a mask `[B, S]`.
+        Args:
+            chosen: bool `[B, S]` with n true values.
+            rows: `[B, S]`.
+            positions: `[B, S]`.
+
+        Returns:
+            The indices `[n]` of the cells in `[B * S]`, and of their rows and positions.
         """
-        is_drawn = (positions >= 0) & (positions < self.responses.lengths[rows, None])
-        return (rows[:, None].expand_as(positions)[is_drawn], positions[is_drawn]), is_drawn
+        cells = chosen.flatten().nonzero()[:, 0]
+        cells, *index = self.responses.on_device(cells, rows[chosen], positions[chosen])
+        return cells, tuple(index)
 
     def _predict(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities `[N, V]`, at least float32, from hidden states `[N, d]`.
@@ -287,10 +320,8 @@ class LazyReader:
         log_probs = self.head.logits(hidden).log_softmax(-1)
         return log_probs, self.warp(log_probs) if self.warp else log_probs
 
-    def _record(
-        self, log_probs: Tensor, warped: Tensor, index: tuple[Tensor, Tensor], ids: Tensor
-    ) -> None:
-        """Store the log-probabilities of the tokens `ids` `[N]` at `index` in the tables."""
+    def _record(self, log_probs: Tensor, warped: Tensor, index: Index, ids: Tensor) -> None:
+        """Store the log-probabilities of the tokens `ids` `[n]` at `index` in the tables."""
         self.log_probs[index] = log_probs.gather(-1, ids[:, None])[:, 0]
         if self.warp:
             self.drawn[index] = warped.gather(-1, ids[:, None])[:, 0]

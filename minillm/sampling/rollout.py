@@ -1,6 +1,6 @@
 """The output of the sampler: responses, and the values that it has computed for them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from accelerate.utils import recursively_apply, send_to_device
 from torch import Tensor
 
 from minillm.data.batches import SequenceBatch
+from minillm.devices import to_device
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,26 @@ class Rollout:
     def mask(self) -> Tensor:
         return self.sequences.response_mask
 
+    @property
+    def responses(self) -> list[list[int]]:
+        """The token ids of each response, without padding. The host waits for the device once."""
+        rows, lengths = self.sequences.response_ids.tolist(), self.sequences.response_lengths
+        return [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
+
     def __len__(self) -> int:
         return len(self.finished)
 
     def select(self, rows: Tensor) -> "Rollout":
-        """The rows with the indices `rows`, cut to their longest prompt and response."""
+        """The rows with the indices `rows`, cut to their longest prompt and response.
+
+        `rows` `[B']` is in host memory.
+        """
         sequences = self.sequences.select(rows)
         length = sequences.response_ids.shape[1]
+        index = to_device(rows, self.finished.device)
 
         def cut(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values[rows, :length]
+            return None if values is None else values[index, :length]
 
         return replace(
             self,
@@ -68,17 +79,19 @@ class Rollout:
             teacher_log_probs=cut(self.teacher_log_probs),
             teacher_hidden=cut(self.teacher_hidden),
             mixture_log_probs=cut(self.mixture_log_probs),
-            finished=self.finished[rows],
+            finished=self.finished[index],
             reverse_kl=cut(self.reverse_kl),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """All fields as plain values, for `torch.save`. Tensors are copies, so no view is saved."""
-        values = vars(self) | {"sequences": vars(self.sequences)}
+        names = [field.name for field in fields(SequenceBatch)]
+        sequences = {name: getattr(self.sequences, name) for name in names}
+        values = vars(self) | {"sequences": sequences}
         return recursively_apply(torch.clone, values)
 
     @staticmethod
     def from_state_dict(state: dict[str, Any], device: torch.device) -> "Rollout":
-        """The rollout of a `state_dict`, on a device."""
-        state = send_to_device(state, device)
-        return Rollout(**state | {"sequences": SequenceBatch(**state["sequences"])})
+        """The rollout of a `state_dict`, which is in host memory, on a device."""
+        values = send_to_device({k: v for k, v in state.items() if k != "sequences"}, device)
+        return Rollout(SequenceBatch(**state["sequences"]).to(device), **values)

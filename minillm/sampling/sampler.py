@@ -8,6 +8,7 @@ in one cached forward pass (`lazy.py`). This takes about one forward pass per to
 model, and each model reads each token once.
 New prompts replace rows that have ended.
 Without a teacher, the same loop decodes for evaluation and SeqKD.
+The host waits for the device once per step, for the flags of the rows that end (`lazy.py`).
 """
 
 import math
@@ -23,6 +24,8 @@ from transformers import (
 )
 
 from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.devices import to_device
+from minillm.models.forward import RealTokens
 from minillm.models.language_model import LanguageModel
 from minillm.models.limits import column_limit
 from minillm.objectives.chunked import vocabulary_terms
@@ -88,7 +91,8 @@ def sample(
         policy: the student, or the only model if there is no teacher.
         prompts: left-padded, `[N, P]`, on the policy's device.
         decoding: limits and warps the policy's part of the mixture.
-        generator: draws the coins, and `uniform` if `uniform` is None.
+        generator: draws the coins, and `uniform` if `uniform` is None. It is in host memory, so
+            that a coin needs no wait for the device.
         teacher: scores every token. Tokens are drawn from it with probability `alpha`.
         teacher_prompts: the teacher's prompts `[N, P']`; None: the policy's prompts.
         alpha: the teacher's share.
@@ -97,7 +101,8 @@ def sample(
             share 1 - (1 - alpha)^G of the steps, so small groups need almost one call per step.
         batch_size: rows decoded at once; None: all. New prompts, long prompts first, replace rows
             that have ended.
-        uniform: numbers in [0, 1), float64 `[N, max_length]`; each number draws one token.
+        uniform: numbers in [0, 1), float64 `[N, max_length]`, on any device; each number draws one
+            token.
         computes_reverse_kl: whether the rollout has the exact KL[q || p] at each token. The hidden
             states of the forward passes are used again; no model makes another pass.
 
@@ -110,9 +115,10 @@ def sample(
     """
     if computes_reverse_kl and teacher is None:
         raise ValueError("computes_reverse_kl=True needs a teacher")
-    count, limit = len(prompts.ids), decoding.max_length
+    count, limit, device = len(prompts.ids), decoding.max_length, prompts.ids.device
     if uniform is None:
         uniform = uniform_numbers(count, limit, generator)
+    uniform = to_device(uniform, device)
     responses = Responses(prompts, limit, batch_size or count)
     student = LazyReader(
         policy,
@@ -130,25 +136,28 @@ def sample(
     )
     may_join = all(
         responses.most_columns(reader.prompts.ids.shape[1])
-        <= column_limit(reader.reader.model.module.config)
+        <= column_limit(reader.model.module.config)
         for reader in (student, scorer)
         if reader
     )
-    ends = torch.tensor(policy.eos_ids, device=prompts.ids.device)
+    ends = to_device(torch.tensor(policy.eos_ids), device)
     responses.start()
     counted = 0  # ended responses that `count_responses` knows
     while count := len(responses.rows):
         coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
-        positions = responses.rows, responses.lengths[responses.rows].clamp(max=limit - 1)
-        tokens, total = draw(_source(student, scorer, coins, coin_group), uniform[positions])
+        log_probs = _source(student, scorer, coins, coin_group)
+        rows, positions = index = responses.next_index()
+        tokens, total = draw(log_probs, uniform[rows, positions.clamp(max=limit - 1)])
         for reader, was_called in ((student, not all(coins)), (scorer, any(coins))):
             if was_called:
-                reader.record(tokens)
-        ended = responses.append(tokens, (tokens[:, None] == ends).any(-1))
-        # A step waits for the device only here and for the coins.
-        count_ended, is_bad = torch.stack([ended.sum(), (~total.isfinite()).sum()]).tolist()
-        if is_bad:
+                reader.record(index, tokens)
+        responses.ids[index] = tokens
+        flags = torch.stack([(tokens[:, None] == ends).any(-1), total[:, 0].isfinite()])
+        is_end, is_finite = flags.cpu()  # the only wait for the device in a step
+        if not is_finite.all():
             raise FloatingPointError("the logits are not finite")
+        ended = responses.append(is_end)
+        count_ended = int(ended.sum())
         all_ended = len(prompts.ids) - len(responses.queue) - count + count_ended
         count_responses(all_ended - counted)
         counted = all_ended
@@ -164,7 +173,7 @@ def sample(
 def flip(alpha: float, rows: int, coin_group: int | None, generator: torch.Generator) -> list[bool]:
     """One coin per group of rows; True means heads, which selects the teacher."""
     groups = -(-rows // (coin_group or rows))
-    return (torch.rand(groups, generator=generator, device=generator.device) < alpha).tolist()
+    return (torch.rand(groups, generator=generator) < alpha).tolist()
 
 
 def _source(
@@ -176,15 +185,13 @@ def _source(
     p = teacher.next()
     if all(coins):
         return p
-    rows = torch.tensor(coins, device=p.device).repeat_interleave(coin_group)[: len(p)]
-    return torch.where(rows[:, None], p, student.next())
+    rows = torch.tensor(coins).repeat_interleave(coin_group)[: len(p)]
+    return torch.where(to_device(rows, p.device)[:, None], p, student.next())
 
 
 def uniform_numbers(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """Numbers in [0, 1), float64 `[rows, columns]`, on the generator's device."""
-    return torch.rand(
-        rows, columns, dtype=torch.float64, generator=generator, device=generator.device
-    )
+    """Numbers in [0, 1), float64 `[rows, columns]`, in host memory."""
+    return torch.rand(rows, columns, dtype=torch.float64, generator=generator)
 
 
 def draw(log_probs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,8 +221,11 @@ def _rollout(
     """The rollout, cut to the longest response."""
     length = int(responses.lengths.max())
     ids = responses.ids[:, :length]
-    mask = torch.arange(length, device=ids.device) < responses.lengths[:, None]
-    last = ids.gather(1, responses.lengths[:, None] - 1)
+    mask = to_device(torch.arange(length) < responses.lengths[:, None], ids.device)
+    sequences = SequenceBatch.of_responses(
+        responses.prompts, ids.masked_fill(~mask, pad_id), responses.lengths
+    )
+    last = ids.gather(1, to_device(responses.lengths[:, None] - 1, ids.device))
 
     def cut(values: Tensor) -> Tensor:
         return values[:, :length].masked_fill(~mask, 0.0)
@@ -223,19 +233,14 @@ def _rollout(
     mixture_log_probs = cut(student.drawn)
     teacher_log_probs = teacher_hidden = reverse_kl = None
     if teacher:
-        teacher_hidden = teacher.all_hidden(length)
+        teacher_hidden = teacher.hidden_of(length)
         if teacher.scores_tokens:
             teacher_log_probs = cut(teacher.log_probs)
         else:
-            teacher_log_probs, reverse_kl = _compare(student, teacher, teacher_hidden, ids, mask)
+            teacher_log_probs, reverse_kl = _compare(student, teacher, teacher_hidden, sequences)
         mixture_log_probs = mix(teacher_log_probs, mixture_log_probs, alpha)
     return Rollout(
-        sequences=SequenceBatch(
-            responses.prompts.ids,
-            responses.prompts.mask,
-            ids.masked_fill(~mask, pad_id),
-            mask.long(),
-        ),
+        sequences=sequences,
         student_log_probs=cut(student.log_probs),
         teacher_log_probs=teacher_log_probs,
         teacher_hidden=teacher_hidden,
@@ -250,21 +255,21 @@ def _rollout(
 
 
 def _compare(
-    student: LazyReader, teacher: LazyReader, teacher_hidden: Tensor, ids: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
+    student: LazyReader, teacher: LazyReader, teacher_hidden: Tensor, sequences: SequenceBatch
+) -> list[Tensor]:
     """The teacher's log-probabilities of the tokens, and KL[q || p] at each token.
 
     Both are `[N, T]`, and 0 on padding.
     """
+    real = RealTokens(sequences)
     values = vocabulary_terms(
-        student.all_hidden(mask.shape[1])[mask],
+        real.select(student.hidden_of(real.shape[1])),
         student.head,
-        ids[mask],
+        real.ids,
         terms={"log_probs": TeacherLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())},
-        targets=HeadTargets(teacher_hidden[mask], teacher.head),
+        targets=HeadTargets(real.select(teacher_hidden), teacher.head),
     )
-    empty = values["reverse_kl"].new_zeros(mask.shape)
-    return tuple(empty.masked_scatter(mask, values[name]) for name in ("log_probs", "reverse_kl"))
+    return list(real.scatter(values))
 
 
 def mix(teacher_log_probs: Tensor, student_log_probs: Tensor, alpha: float) -> Tensor:

@@ -54,7 +54,8 @@ class Rollouts:
             world=setup.world,
         )
         self.rollout: Rollout | None = None  # of the last collection
-        self.mini_batches: list[Tensor] = []  # rows of each that is still to come, all epochs
+        # Rows of each that is still to come, all epochs, in host memory.
+        self.mini_batches: list[Tensor] = []
 
     def __iter__(self) -> Iterator[SourceStep]:
         while True:
@@ -93,7 +94,7 @@ class Rollouts:
                 alpha=self.method.alpha,
                 coin_group=self.method.coin_group,
                 batch_size=self.method.sampling_batch_size,
-                uniform=uniforms_by_number(seed, numbers, limit).to(device),
+                uniform=uniforms_by_number(seed, numbers, limit),
                 computes_reverse_kl=self.computes_reverse_kl,
             )
         metrics = rollout_metrics(rollout)
@@ -111,8 +112,7 @@ class Rollouts:
         """Rows of every mini-batch; each inner epoch has an order of its own."""
         size = self.setup.config.training.batch_size // self.setup.world
         orders = [
-            torch.randperm(count, generator=self.shuffle, device=self.setup.device)
-            for _ in range(self.method.inner_epochs)
+            torch.randperm(count, generator=self.shuffle) for _ in range(self.method.inner_epochs)
         ]
         return [rows for order in orders for rows in order.split(size)]
 
@@ -129,7 +129,7 @@ class Rollouts:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["rollout"]:
             self.rollout = Rollout.from_state_dict(state["rollout"], self.setup.device)
-        self.mini_batches = [rows.to(self.setup.device) for rows in state["mini_batches"]]
+        self.mini_batches = state["mini_batches"]
         self.coins.set_state(state["coins"])
         self.shuffle.set_state(state["shuffle"])
         self.prompts.load_state_dict(state["prompts"])

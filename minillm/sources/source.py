@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from minillm.data.batches import PromptBatch, SequenceBatch
+from minillm.devices import to_device
 from minillm.objectives.targets import Targets
 from minillm.sampling.rollout import Rollout
 from minillm.training.metrics import Metrics
@@ -23,7 +24,7 @@ class TrainingBatch:
         targets: the teacher's distributions for the B * T response tokens, row by row; None if the
             source has not computed them.
         collection: all responses that were sampled together, if the sequences are some of them.
-        rows: index `[B]` of each sequence in the collection.
+        rows: index `[B]` of each sequence in the collection, in host memory.
         is_first: whether the student has not been updated since it sampled the collection.
     """
 
@@ -41,15 +42,18 @@ class TrainingBatch:
 
     @property
     def lengths(self) -> Tensor:
-        """Number of response tokens per row, `[B]`."""
-        return self.sequences.response_mask.sum(-1)
+        """Number of response tokens per row, `[B]`, in host memory."""
+        return self.sequences.response_lengths
 
     def select(self, rows: Tensor) -> "TrainingBatch":
-        """The rows with the indices `rows`, cut to their longest prompt and response."""
+        """The rows with the indices `rows`, cut to their longest prompt and response.
+
+        `rows` `[B']` is in host memory.
+        """
         sequences = self.sequences.select(rows)
         width, length = (x.response_ids.shape[1] for x in (self.sequences, sequences))
-        columns = torch.arange(length, device=rows.device)
-        tokens = (rows[:, None] * width + columns).flatten()
+        tokens = (rows[:, None] * width + torch.arange(length)).flatten()
+        tokens = to_device(tokens, sequences.response_ids.device)
         return TrainingBatch(
             sequences,
             self.teacher_prompts and self.teacher_prompts.select(rows),

@@ -75,13 +75,12 @@ class StudentWritten:
         rollout = self._sample([pairs[i] for i in new], [numbers[i] for i in new])
         if rollout is None:
             return {"rollout/length": (0.0, 0), "rollout/unfinished_share": (0.0, 0)}
-        responses = zip(rollout.sequences.response_ids, rollout.mask.bool(), strict=True)
-        for i, (ids, mask) in zip(new, responses, strict=True):
-            pairs[i] = pairs[i]._replace(response_ids=ids[mask].tolist())
+        for i, response in zip(new, rollout.responses, strict=True):
+            pairs[i] = pairs[i]._replace(response_ids=response)
             if self.replay.maxlen:
                 self.replay.append(pairs[i])
         return {
-            "rollout/length": (rollout.mask.sum(), len(new)),
+            "rollout/length": (rollout.sequences.tokens, len(new)),
             "rollout/unfinished_share": ((~rollout.finished).sum(), len(new)),
         }
 
@@ -103,7 +102,7 @@ class StudentWritten:
                     prompts.to(device),
                     Decoding(limit, self.method.temperature),
                     batch_size=self.method.sampling_batch_size,
-                    uniform=uniform.to(device),
+                    uniform=uniform,
                 )
         return rollout
 

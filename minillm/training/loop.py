@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from minillm.config import TrainingConfig
+from minillm.devices import to_device
 from minillm.errors import Stopped
 from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
@@ -188,8 +189,10 @@ class Trainer:
         for micro_batch in batch.micro_batches:
             counts[micro_batch.part] += micro_batch.count
         names = sorted(counts)
-        values = torch.tensor([counts[name] for name in names], dtype=torch.float64)
-        values = self.accelerator.reduce(values.to(self.accelerator.device), "sum").tolist()
+        values = [float(counts[name]) for name in names]
+        if self.accelerator.num_processes > 1:  # one process need not wait for its device
+            sums = to_device(torch.tensor(values, dtype=torch.float64), self.accelerator.device)
+            values = self.accelerator.reduce(sums, "sum").tolist()
         return dict(zip(names, values, strict=True))
 
     def _step(

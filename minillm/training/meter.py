@@ -1,11 +1,13 @@
 """Means of metrics over batches and processes."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from minillm.devices import to_device
 from minillm.training.metrics import Metrics
 
 
@@ -28,14 +30,22 @@ class Meter:
         A name whose count is 0 on all processes has no mean and is left out.
         """
         names = sorted(self.sums)
-        pairs = torch.tensor([[float(self.sums[n]), float(self.counts[n])] for n in names])
+        values = [values[n] for n in names for values in (self.sums, self.counts)]
         self.sums.clear()
         self.counts.clear()
         if not names:
             return {}
-        pairs = accelerator.reduce(pairs.to(accelerator.device), "sum").tolist()
+        pairs = torch.tensor(_numbers(values, accelerator.device)).view(-1, 2)
+        pairs = accelerator.reduce(to_device(pairs, accelerator.device), "sum").tolist()
         return {n: total / count for n, (total, count) in zip(names, pairs, strict=True) if count}
 
     def held(self) -> Metrics:
         """Sums and counts since the last call of `take`, for a checkpoint."""
         return {name: (total, self.counts[name]) for name, total in self.sums.items()}
+
+
+def _numbers(values: Sequence[float | Tensor], device: torch.device) -> list[float]:
+    """The values as numbers. The host waits for the device once, not for each tensor."""
+    tensors = [to_device(x, device).double() for x in values if isinstance(x, Tensor)]
+    read = iter(torch.stack(tensors).tolist() if tensors else ())
+    return [next(read) if isinstance(x, Tensor) else float(x) for x in values]

@@ -49,4 +49,4 @@ class Setup:
     def generator(self, purpose: str) -> torch.Generator:
         """The random generator of a purpose. Its seed differs between processes."""
         seed = self.seed(purpose) + 7919 * self.rank
-        return torch.Generator(self.device).manual_seed(seed)
+        return torch.Generator().manual_seed(seed)

@@ -10,8 +10,9 @@ import signal
 import time
 from types import FrameType
 
-import torch
 from accelerate import Accelerator
+
+from minillm.processes import highest
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,5 @@ class StopSignals:
 
     def agreed(self, accelerator: Accelerator) -> signal.Signals | None:
         """The signal that any process has received; the same result on all processes."""
-        number = torch.tensor(self.received or 0, device=accelerator.device)
-        highest = int(accelerator.gather(number[None]).max())
-        return signal.Signals(highest) if highest else None
+        number = highest(self.received or 0, accelerator.device)
+        return signal.Signals(number) if number else None

@@ -19,9 +19,10 @@ from transformers import (
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.errors import InputError
 from minillm.models.check import check_model
-from minillm.models.forward import CachedReader, response_hidden
+from minillm.models.forward import response_hidden
 from minillm.models.language_model import LanguageModel
 from minillm.models.limits import check_length, column_limit
+from minillm.models.reader import CachedReader
 from minillm.sampling.sampler import Decoding, sample
 from tests.models.stock_models import GPT, LLAMA, ROWS, build
 

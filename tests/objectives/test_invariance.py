@@ -162,7 +162,7 @@ def test_how_much_padding_changes_the_official_whitening(rollout, monkeypatch):
     m, v = values.mean(), values.var()
     _, gradient = step(rollout, changes)
     for columns in (1, width):
-        monkeypatch.setattr(loss_module, "longest", lambda *_, n=columns: width + n)
+        monkeypatch.setattr(loss_module, "highest", lambda *_, n=columns: width + n)
         (wide,) = cut(build(changes), rollout)
         k = columns * len(rollout)
         mean = n * m / (n + k)
@@ -203,7 +203,7 @@ def test_ranks(rollout, changes, world, monkeypatch):
     expected = step(rollout, changes)
     parts = [rollout.select(torch.arange(rank, len(rollout), world)) for rank in range(world)]
     monkeypatch.setattr(loss_module, "total", lambda values: sum(ranks.all(values)))
-    monkeypatch.setattr(loss_module, "longest", lambda length, _: max(ranks.all(length)))
+    monkeypatch.setattr(loss_module, "highest", lambda length, _: max(ranks.all(length)))
     part = build(changes)
     batches = [batch for (batch,) in ranks.map(lambda rows: cut(part, rows), parts)]
     assert_same(total(part, batches), expected)

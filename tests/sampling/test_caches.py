@@ -7,8 +7,8 @@ from transformers import MambaConfig
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError
 from minillm.models.cache import growing_cache
-from minillm.models.forward import CachedReader
 from minillm.models.heads import output_head
+from minillm.models.reader import CachedReader
 from minillm.objectives import chunked
 from minillm.sampling import lazy, sampler
 from minillm.sampling.sampler import Decoding, sample
@@ -126,7 +126,7 @@ def test_the_cache_is_given_by_the_name_in_the_signature(name, monkeypatch):
     body = type(model.module.base_model)
     forward, installed_name = body.forward, CachedReader(model).cache_argument
     ids = torch.tensor([[1, 2, 3, 1]])
-    expected = CachedReader(model).read(ids, torch.ones_like(ids))
+    expected = CachedReader(model).read(ids, torch.ones_like(ids, dtype=torch.bool))
 
     def old_forward(self, past_key_values, position_ids, **others):
         return forward(
@@ -139,5 +139,7 @@ def test_the_cache_is_given_by_the_name_in_the_signature(name, monkeypatch):
     replacement = old_forward if name == "past_key_values" else new_forward
     monkeypatch.setattr(body, "forward", replacement)
     reader = CachedReader(model)
-    states = [reader.read(part, torch.ones_like(part)) for part in ids.split(2, dim=1)]
+    states = [
+        reader.read(part, torch.ones_like(part, dtype=torch.bool)) for part in ids.split(2, dim=1)
+    ]
     torch.testing.assert_close(torch.cat(states, dim=1), expected)
