@@ -1,4 +1,4 @@
-"""Decodes many prompts in batches of similar length; each prompt has its own random numbers."""
+"""Decodes many prompts; each prompt has its own random numbers, and freed rows are refilled."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +9,11 @@ from minillm.data.batches import PromptBatch
 from minillm.models.language_model import LanguageModel
 from minillm.sampling.rollout import Rollout
 from minillm.sampling.sampler import Decoding, sample
+
+# Batches whose prompts are decoded by one call of the sampler. New prompts replace the rows that
+# end, so that only the last batch of a window becomes smaller. A window bounds the memory, and the
+# time until its responses can be scored or written.
+WINDOW = 8
 
 
 def by_length(prompts: Sequence[Sequence[int]]) -> list[int]:
@@ -36,13 +41,23 @@ def generate(
     The random numbers of a prompt depend only on the seed and the index of the prompt. So a
     response does not depend on the batch size, on `indices` (None: all prompts) or on the processes
     that decode the other prompts. An exception is rounding in another batch that changes a draw.
+
+    Args:
+        model: writes the responses.
+        prompts: token ids of each prompt.
+        decoding: temperature and limits.
+        batch_size: rows that are decoded at once, and rows of a batch of results.
+        seed: seed of the random numbers.
+        indices: the prompts that get a response; None for all prompts.
     """
     chosen = range(len(prompts)) if indices is None else indices
-    for positions in length_batches([prompts[i] for i in chosen], batch_size):
+    for positions in length_batches([prompts[i] for i in chosen], WINDOW * batch_size):
         numbers = [chosen[i] for i in positions]
-        batch = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
-        uniform = uniforms_by_number(seed, numbers, decoding.max_length).to(model.device)
-        yield numbers, sample(model, batch, decoding, uniform=uniform)
+        window = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
+        uniform = uniforms_by_number(seed, numbers, decoding.max_length)
+        rollout = sample(model, window, decoding, batch_size=batch_size, uniform=uniform)
+        for rows in torch.arange(len(numbers)).split(batch_size):
+            yield [numbers[i] for i in rows.tolist()], rollout.select(rows)
 
 
 def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.Tensor:
@@ -62,8 +77,5 @@ def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
 
     The token that ends a response is removed even if the tokenizer does not list it as special.
     """
-    rows = [
-        [i for i in ids[mask.bool()].tolist() if i not in model.eos_ids]
-        for ids, mask in zip(rollout.sequences.response_ids, rollout.mask, strict=True)
-    ]
+    rows = [[i for i in ids if i not in model.eos_ids] for ids in rollout.responses]
     return [text.strip() for text in model.tokenizer.batch_decode(rows, skip_special_tokens=True)]

@@ -28,7 +28,7 @@ from minillm.models.checksum import weights_checksum
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
 from minillm.progress import responses_shown
-from minillm.sampling.generate import generate, length_batches, response_texts
+from minillm.sampling.generate import WINDOW, generate, length_batches, response_texts
 from minillm.sampling.sampler import Decoding
 from minillm.sources.pairs import Pair
 from minillm.training.setup import Setup
@@ -61,7 +61,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     method = setup.config.method
     examples = setup.train * method.samples_per_prompt
     prompts = [x.teacher_prompt_ids or x.prompt_ids for x in examples]
-    batches = length_batches(prompts, method.generation_batch_size)
+    batches = length_batches(prompts, _rows_per_write(setup, len(prompts)))
     made_with = {
         "teacher": setup.config.teacher.path,
         "data": setup.config.data.name,
@@ -89,6 +89,15 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
     order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
+
+
+def _rows_per_write(setup: Setup, prompts: int) -> int:
+    """Responses that a process samples before they are written, so that all processes have some.
+
+    The order of the rows in the file does not depend on this number.
+    """
+    size = setup.config.method.generation_batch_size
+    return min(WINDOW * size, max(size, -(-prompts // setup.world)))
 
 
 def _pair(setup: Setup, example: Example, row: dict) -> Pair:
@@ -178,15 +187,13 @@ def _respond(
     """Sample the responses of the prompts at `indices`; one row of the file per prompt."""
     decoding = Decoding(setup.config.data.max_response_length, setup.config.method.temperature)
     rows = {}
+    size = setup.config.method.generation_batch_size
     for some, rollout in generate(
-        teacher, prompts, decoding, batch_size=len(indices), seed=seed, indices=indices
+        teacher, prompts, decoding, batch_size=size, seed=seed, indices=indices
     ):
         texts = response_texts(teacher, rollout)
-        masks, responses = rollout.mask.bool(), rollout.sequences.response_ids
-        for i, ids, mask, text in zip(some, responses, masks, texts, strict=True):
-            rows[i] = {
-                "prompt_ids": prompts[i], "response_ids": ids[mask].tolist(), "response": text
-            }  # fmt: skip
+        for i, ids, text in zip(some, rollout.responses, texts, strict=True):
+            rows[i] = {"prompt_ids": prompts[i], "response_ids": ids, "response": text}
     return [rows[i] for i in indices]
 
 
