@@ -39,6 +39,7 @@ from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
+from minillm.models.recomputation import recomputing
 from minillm.processes import failing_together
 from minillm.runs import (
     CONFIG,
@@ -130,6 +131,8 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
     student = make_model(config, config.student, tokenizer).to(accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
         student = replace(student, autocast=None)
+    if config.runtime.gradient_checkpointing:
+        student = recomputing(student)
     teacher, shared = build_teacher(config, student, partial(load_frozen, config))
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     # Last, because a new text may take an hour, and a wrong model is refused in seconds.

@@ -16,6 +16,7 @@ from minillm.models.heads import head_replaced
 from minillm.models.language_model import LanguageModel
 from minillm.models.layers import StateLoss, captured_layers
 from minillm.models.parts import takes_positions
+from minillm.models.recomputation import recomputable_layers, recomputed_layers
 from minillm.objectives.chunked import TokenLoss, Values, vocabulary_loss, vocabulary_terms
 from minillm.objectives.head import Head
 from minillm.objectives.targets import Targets
@@ -126,7 +127,11 @@ def response_loss(
         # The result is one tensor, because the model returns it instead of the logits.
         return torch.cat([total[None], real.scatter(values).flatten()])
 
-    with captured_layers(model.module, state_loss.layers if state_loss else ()) as states:
+    recomputed = recomputable_layers(model.module) if model.recomputes_layers else ()
+    with (
+        captured_layers(model.module, state_loss.layers if state_loss else ()) as states,
+        recomputed_layers(recomputed),
+    ):
         output = _through_head(module, batch, model, compute)
     values = output[1:].detach().view(len(names), *batch.response_ids.shape)
     return output[0], dict(zip(names, values, strict=True))

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from minillm.models.language_model import LanguageModel
-from minillm.models.parts import unwrapped
+from minillm.models.parts import replaced, unwrapped
 from minillm.objectives.head import Head
 
 # Attributes by which models or their configs change the logits after the head, and the values that
@@ -71,9 +71,9 @@ def head_replaced(
         return function(hidden, replace(described_head, weight=embeddings.weight, bias=bias))
 
     with (
-        _replaced(embeddings, {"forward": forward}),
-        _replaced(module, _neutral_values(module)),
-        _replaced(config, _neutral_values(config)),
+        replaced(embeddings, {"forward": forward}),
+        replaced(module, _neutral_values(module)),
+        replaced(config, _neutral_values(config)),
     ):
         yield
 
@@ -81,16 +81,3 @@ def head_replaced(
 def _neutral_values(owner: object) -> dict[str, Any]:
     """The values that switch off the changes of the logits for which `owner` has attributes."""
     return {name: neutral for name, neutral in AFTER_THE_HEAD.items() if name in vars(owner)}
-
-
-@contextmanager
-def _replaced(owner: object, values: dict[str, Any]) -> Iterator[None]:
-    """Replace attributes of one object; attributes of its class are not changed."""
-    original_values = {name: vars(owner)[name] for name in values if name in vars(owner)}
-    vars(owner).update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            del vars(owner)[name]
-        vars(owner).update(original_values)

@@ -41,6 +41,8 @@ class LanguageModel:
         autocast: dtype of autocast in all forward passes; None for the dtype of the weights.
         rounding: dtype to which sharded training rounds the weights for forward passes; None for
             no rounding.
+        recomputes_layers: whether training computes activations again in backward, instead of
+            storing them; see `models/recomputation.py`.
     """
 
     module: PreTrainedModel
@@ -51,6 +53,7 @@ class LanguageModel:
     gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
     autocast: torch.dtype | None = None
     rounding: torch.dtype | None = None
+    recomputes_layers: bool = False
 
     @contextmanager
     def whole(self, *, rounded: bool = False) -> Iterator["LanguageModel"]:

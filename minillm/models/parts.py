@@ -1,6 +1,9 @@
 """The parts of a model that the forward passes use, also if a wrapper such as PEFT hides them."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -26,3 +29,16 @@ def takes(module: nn.Module, argument: str) -> bool:
 def takes_positions(module: nn.Module) -> bool:
     """Whether the model takes position ids. Models that use the mask alone (ALiBi) do not."""
     return takes(module, "position_ids")
+
+
+@contextmanager
+def replaced(owner: object, values: dict[str, Any]) -> Iterator[None]:
+    """Replace attributes of one object; attributes of its class are not changed."""
+    original_values = {name: vars(owner)[name] for name in values if name in vars(owner)}
+    vars(owner).update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del vars(owner)[name]
+        vars(owner).update(original_values)

@@ -55,6 +55,8 @@ METHODS = {
     "ensemble": ["method=kd", "teacher.kind=ensemble", "teacher.path=null"],
     "top_k": ["method=kd", "teacher.top_k=5", "runtime.shard_teacher=true"],
 }  # fmt: skip
+# Methods that use gradient checkpointing in runs of two processes.
+RECOMPUTED = ("minillm", "hidden_states")
 # Methods that use no other functions of a backend than the methods above run on two backends.
 TWO = {"official": ("ddp", "zero3"), "average_reward": ("ddp", "fsdp2"), "gkd": ("ddp", "fsdp2"), 
        "ensemble": ("ddp", "fsdp2"), "top_k": ("ddp", "zero3")}  # fmt: skip
@@ -113,11 +115,14 @@ def fixed_collection(self: Rollouts):
 
 def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
     shard = runtime in ("fsdp2", "zero3")
+    # Two processes recompute, and one process does not, so that the tests compare both.
+    recomputes = method in RECOMPUTED and "WORLD_SIZE" in os.environ
     # A process has 4 sequences, in micro-batches of 3 and 1, so that their sizes differ.
     return [*settings, "training.batch_size=8", "training.micro_batch_size=3",
             "training.steps=5", "training.evaluate_every=5", "evaluation.batch_size=3",
             "runtime.trackers=[]", "student.architecture=llama", "student.hidden_size=16",
-            f"runtime.shard_teacher={shard}", *METHODS[method], f"output={output}"]  # fmt: skip
+            f"runtime.shard_teacher={shard}", *METHODS[method], f"output={output}",
+            f"runtime.gradient_checkpointing={recomputes}"]  # fmt: skip
 
 
 def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
