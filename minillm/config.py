@@ -376,6 +376,8 @@ class RuntimeConfig:
     seed: int = setting(1, **SEED)
     device: str = setting("auto", choices=("auto", "cpu", "cuda"), may_change=True)
     mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
+    # Whether GPUs round the factors of float32 products to TF32 (mantissas of 10 bits), for speed.
+    tf32: bool = False
     # Whether backward computes the activations inside of the student's layers again, to store less.
     gradient_checkpointing: bool = setting(False, may_change=True)
     # Threads of torch on a CPU; null: all.

@@ -18,6 +18,8 @@ from minillm.config import Config
 from minillm.errors import InputError
 from minillm.runs import LOGS
 
+log = logging.getLogger(__name__)
+
 
 def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
     """Start processes, device and precision; start trackers if there is an output folder.
@@ -47,7 +49,23 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         # Only the main process logs messages.
         logging.getLogger("minillm").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
+    if config.runtime.tf32:
+        use_tf32(accelerator.device)
     return accelerator
+
+
+def use_tf32(device: torch.device) -> None:
+    """Compute float32 matrix products on a GPU in TF32. On other devices, a warning is logged.
+
+    TF32 has the exponents of float32 and mantissas of 10 bits. Sums are in float32.
+    """
+    if device.type == "cuda" and torch.cuda.is_tf32_supported():
+        torch.set_float32_matmul_precision("high")
+    else:
+        log.warning(
+            "runtime.tf32=true has no effect on the device %s: only GPUs since NVIDIA's Ampere "
+            "have TF32. Products of float32 matrices are computed in float32.", device
+        )  # fmt: skip
 
 
 def uses_cpu(config: Config) -> bool:

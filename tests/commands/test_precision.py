@@ -1,10 +1,11 @@
 """A student in half precision is evaluated, but trained only with DeepSpeed's float32 copy."""
 
 import pytest
+import torch
 
 from minillm.compose import load_config
 from minillm.errors import InputError
-from minillm.runtime import check_training_precision
+from minillm.runtime import check_training_precision, use_tf32
 from tests.conftest import BUILT
 
 
@@ -23,3 +24,14 @@ def test_deepspeed_in_bfloat16_accepts_a_student_in_bfloat16(settings, monkeypat
         check_training_precision(config)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     check_training_precision(config)
+
+
+def test_tf32_is_for_gpus(command, settings, monkeypatch, caplog):
+    chosen = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", chosen.append)
+    run = ["train", *settings, *BUILT, "dry_run=true", "runtime.tf32=true"]
+    assert command(*run).status == 0
+    assert "runtime.tf32=true has no effect on the device cpu" in caplog.text and not chosen
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: True)
+    use_tf32(torch.device("cuda"))
+    assert chosen == ["high"]
