@@ -36,7 +36,7 @@ A text is taken as it is written (quotes around the whole text are removed, ~ is
 lists [1,2] and mappings {a:1} follow Hydra's grammar. A word with a / before its = is a folder.
 Words and options may have any order.
 
-On many GPUs or machines: RUNTIME=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
+On many GPUs or machines: BACKEND=zero2 NPROC=8 bash scripts/launch.sh VERB ... (see
 docs/distributed.md). On one device no launcher is needed.
 minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
 

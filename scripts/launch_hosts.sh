@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs scripts/launch.sh on all machines of the file HOSTS, over ssh without a password:
-#   HOSTS=scripts/hosts.example RUNTIME=zero3 bash scripts/launch_hosts.sh experiment=paper/sft ...
+#   HOSTS=scripts/hosts.example BACKEND=zero3 bash scripts/launch_hosts.sh experiment=paper/sft ...
 # The checkout, its .venv, models and data must have the same paths on all machines.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,10 +15,11 @@ fi
 arguments=$(printf '%q ' "$@")
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for rank in "${!hosts[@]}"; do
-    # With a terminal (-tt), the remote command ends (SIGHUP) when this ssh ends.
-    ssh -tt "${hosts[$rank]}" "cd $(printf %q "$PWD") && exec env RUNTIME=${RUNTIME:-ddp} \
+    # With a terminal (-tt), the remote command ends (SIGHUP) when this ssh ends. RUNTIME, the old
+    # name of BACKEND, is passed on because launch.sh refuses it.
+    ssh -tt "${hosts[$rank]}" "cd $(printf %q "$PWD") && exec env BACKEND=${BACKEND:-ddp} \
         NPROC=$slots NNODES=${#hosts[@]} NODE_RANK=$rank MASTER_ADDR=${hosts[0]} \
-        MASTER_PORT=${MASTER_PORT:-29500} bash $(printf %q "$root/scripts/launch.sh") \
+        RUNTIME=${RUNTIME:-} MASTER_PORT=${MASTER_PORT:-29500} bash $(printf %q "$root/scripts/launch.sh") \
         $arguments" </dev/null &
 done
 for _ in "${hosts[@]}"; do

@@ -7,16 +7,16 @@ from safetensors.torch import load_file
 
 from tests.distributed.checkpoints import saved_weights, teacher_state
 from tests.distributed.conftest import ROOT
-from tests.distributed.worker import CASES, FULL, RUNTIMES, STOPPED
+from tests.distributed.worker import BACKENDS, CASES, FULL, STOPPED
 
 TIMES = ("seconds", "speed", "rollout/seconds")
 
 
-@pytest.mark.parametrize(("method", "runtime"), CASES)
-def test_two_processes_train_as_one(runs, method, runtime):
-    assert [found[f"{method} {runtime}"] for found in runs[2].found] == [None, None]
+@pytest.mark.parametrize(("method", "backend"), CASES)
+def test_two_processes_train_as_one(runs, method, backend):
+    assert [found[f"{method} {backend}"] for found in runs[2].found] == [None, None]
     alone = load_file(runs[1].folder / f"{method}_ddp/last/model.safetensors")
-    together = load_file(runs[2].folder / f"{method}_{runtime}/last/model.safetensors")
+    together = load_file(runs[2].folder / f"{method}_{backend}/last/model.safetensors")
     assert together.keys() == alone.keys()
     for name, whole in alone.items():
         assert (together[name] - whole).abs().max() < 1e-5, name
@@ -25,11 +25,11 @@ def test_two_processes_train_as_one(runs, method, runtime):
         assert any((start[name] - whole).abs().max() > 1e-3 for name, whole in alone.items())
 
 
-@pytest.mark.parametrize(("method", "runtime"), CASES)
-def test_two_processes_log_as_one(runs, method, runtime):
+@pytest.mark.parametrize(("method", "backend"), CASES)
+def test_two_processes_log_as_one(runs, method, backend):
     """All metrics except times are the same, for each step and each validation."""
     alone = runs[1].metrics(f"{method}_ddp")
-    together = runs[2].metrics(f"{method}_{runtime}")
+    together = runs[2].metrics(f"{method}_{backend}")
     assert len(alone) == len(together) == 7  # five steps, two validations
     for one, other in zip(alone, together, strict=True):
         assert one.keys() == other.keys()
@@ -38,12 +38,11 @@ def test_two_processes_log_as_one(runs, method, runtime):
                 assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_projection_is_trained_and_saved_and_not_exported(runs, runtime):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_projection_is_trained_and_saved_and_not_exported(runs, backend):
     """The projection has the same gradients on each backend, and is sharded as the student is."""
     alone, together = (
-        runs[world].folder / f"hidden_states_{backend}"
-        for world, backend in ((1, "ddp"), (2, runtime))
+        runs[world].folder / f"hidden_states_{name}" for world, name in ((1, "ddp"), (2, backend))
     )
     before, after, weights = (
         saved_weights(run / "checkpoints" / f"step-{step:06d}")
@@ -60,11 +59,11 @@ def test_a_projection_is_trained_and_saved_and_not_exported(runs, runtime):
         assert (weights[f"student.{name}"] - weight).abs().max() < 1e-7, name
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_an_averaged_teacher_follows_the_whole_student(runs, runtime):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_averaged_teacher_follows_the_whole_student(runs, backend):
     """Each process updates all weights, even if it holds only a part of the student."""
     alone, together = (
-        runs[world].folder / f"average_{backend}" for world, backend in ((1, "ddp"), (2, runtime))
+        runs[world].folder / f"average_{name}" for world, name in ((1, "ddp"), (2, backend))
     )
     checkpoint = "checkpoints/step-000005"
     average, expected = teacher_state(together / checkpoint), teacher_state(alone / checkpoint)
@@ -109,19 +108,19 @@ def test_seqkd_writes_one_file_for_all(runs):
     assert files[1:] == [files[0]] * 3
 
 
-@pytest.mark.parametrize("runtime", STOPPED)
-def test_a_loss_that_is_nan_on_one_process_stops_all(runs, runtime):
-    first, second = (found["stops"][runtime] for found in runs[2].found)
+@pytest.mark.parametrize("backend", STOPPED)
+def test_a_loss_that_is_nan_on_one_process_stops_all(runs, backend):
+    first, second = (found["stops"][backend] for found in runs[2].found)
     assert first == second
     assert "loss or gradient is not finite at step 1 (loss nan)" in first
 
 
-@pytest.mark.parametrize("runtime", FULL)
-def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, runtime):
+@pytest.mark.parametrize("backend", FULL)
+def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, backend):
     """All processes stop, even if FSDP and DeepSpeed synchronise processes during the write."""
-    one, other = (found["fills"][runtime] for found in runs[2].found)
-    assert f"full_{runtime}/checkpoints/step-000004 could not be written" in one["first"]
-    assert one["first"].endswith(f"(process {FULL[runtime]})")
+    one, other = (found["fills"][backend] for found in runs[2].found)
+    assert f"full_{backend}/checkpoints/step-000004 could not be written" in one["first"]
+    assert one["first"].endswith(f"(process {FULL[backend]})")
     assert other["first"] == one["first"]
     assert one["left"] == ["step-000002"]
     assert one["again"] is None and other["again"] is None
@@ -133,14 +132,14 @@ def test_a_collection_that_fails_on_one_process_stops_all(runs):
     assert "the logits are not finite (process 1) at step 1" in first
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_memory_is_that_of_the_table(runs, runtime):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_memory_is_that_of_the_table(runs, backend):
     """The bytes per parameter agree with the formulas in docs/distributed.md, for N processes."""
-    found = runs[2].found[0][f"memory {runtime}"]
+    found = runs[2].found[0][f"memory {backend}"]
     lines = (ROOT / "docs" / "distributed.md").read_text().splitlines()
     table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     header = next(row for row in table if row[0] == "student")
-    row = dict(zip(header, next(row for row in table if row[0] == runtime), strict=True))
+    row = dict(zip(header, next(row for row in table if row[0] == backend), strict=True))
     for name, size in found.items():
         assert size == pytest.approx(value(row[name], 2), rel=0.01), name
     totals = row["in float32, N = 1, 2, 8"].split(", ")

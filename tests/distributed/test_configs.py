@@ -12,27 +12,27 @@ from minillm.compose import CONFIGS, groups, load_config
 from minillm.config_checks import check_processes
 from minillm.errors import InputError
 
-RUNTIMES = sorted(path.stem for path in (CONFIGS / "accelerate").glob("*.yaml"))
+BACKENDS = sorted(path.stem for path in (CONFIGS / "accelerate").glob("*.yaml"))
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_accelerate_reads_every_file(runtime):
-    path = CONFIGS / "accelerate" / f"{runtime}.yaml"
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_accelerate_reads_every_file(backend):
+    path = CONFIGS / "accelerate" / f"{backend}.yaml"
     load_config_from_file(str(path))  # refuses unknown keys
     deepspeed = yaml.safe_load(path.read_text()).get("deepspeed_config", {})
-    assert bool(deepspeed) == (runtime in STAGES)
+    assert bool(deepspeed) == (backend in STAGES)
     if deepspeed:
-        assert deepspeed["deepspeed_config_file"] == f"configs/deepspeed/{runtime}.json"
+        assert deepspeed["deepspeed_config_file"] == f"configs/deepspeed/{backend}.json"
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
-@pytest.mark.parametrize("runtime", STAGES)
-def test_deepspeed_takes_the_precision_of_the_run(runtime, precision):
+@pytest.mark.parametrize("backend", STAGES)
+def test_deepspeed_takes_the_precision_of_the_run(backend, precision):
     with patch.dict(os.environ, {"ACCELERATE_USE_DEEPSPEED": "true"}):
-        plugin = DeepSpeedPlugin(hf_ds_config=str(CONFIGS / "deepspeed" / f"{runtime}.json"))
+        plugin = DeepSpeedPlugin(hf_ds_config=str(CONFIGS / "deepspeed" / f"{backend}.json"))
         plugin.set_mixed_precision(precision)
-    assert plugin.zero_stage == STAGES[runtime]
+    assert plugin.zero_stage == STAGES[backend]
     assert plugin.deepspeed_config["bf16"]["enabled"] == (precision == "bf16")
     assert plugin.deepspeed_config["fp16"]["enabled"] == (precision == "fp16")
 

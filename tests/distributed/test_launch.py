@@ -11,8 +11,20 @@ import pytest
 
 from tests.distributed.conftest import ROOT, clean_environment, free_port
 
-# Runs the command on this machine. The real ssh would run it on another machine.
-FAKE_SSH = '#!/bin/sh\nshift 2\nexec sh -c "$*"\n'
+PROGRAMS = {
+    # Runs the command on this machine. The real ssh would run it on another machine.
+    "ssh": '#!/bin/sh\nshift 2\nexec sh -c "$*"\n',
+    "nvidia-smi": '#!/bin/sh\nfor i in 0 1 2; do echo "GPU $i: a GPU (UUID: GPU-$i)"; done\n',
+}
+
+
+def path_with(folder: Path) -> str:
+    """The variable PATH with PROGRAMS, which are written to a folder."""
+    (folder / "bin").mkdir()
+    for name, program in PROGRAMS.items():
+        (folder / "bin" / name).write_text(program)
+        (folder / "bin" / name).chmod(0o755)
+    return f"{folder / 'bin'}:{clean_environment()['PATH']}"
 
 
 @pytest.fixture
@@ -41,11 +53,7 @@ def launch(tmp_path, tiny_settings):
 def test_two_machines_train_together(launch, tmp_path):
     """Two launchers start one process each. Only the first process prints."""
     (tmp_path / "hosts").write_text("# a comment\n127.0.0.1 slots=1\nlocalhost slots=1\n")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "ssh").write_text(FAKE_SSH)
-    (tmp_path / "bin" / "ssh").chmod(0o755)
-    path = f"{tmp_path / 'bin'}:{clean_environment()['PATH']}"
-    process = launch("launch_hosts.sh", HOSTS="hosts", RUNTIME="zero2", PATH=path)
+    process = launch("launch_hosts.sh", HOSTS="hosts", BACKEND="zero2", PATH=path_with(tmp_path))
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert said.count("on cpu:0, 2 process(es)") == 1, said
@@ -55,7 +63,7 @@ def test_two_machines_train_together(launch, tmp_path):
 
 def test_a_process_that_dies_ends_the_job(launch, tmp_path):
     process = launch("launch.sh", "training.steps=100000", "training.evaluate_every=100000",
-                     NPROC=2, RUNTIME="ddp")  # fmt: skip
+                     NPROC=2, BACKEND="ddp")  # fmt: skip
     metrics = tmp_path / "out" / "metrics.jsonl"
     deadline = time.monotonic() + 150
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 5:
@@ -77,7 +85,7 @@ def process_of_rank(launcher: int, rank: int) -> int:
 
 
 def test_what_all_processes_refuse_is_said_once(launch):
-    process = launch("launch.sh", "training.batch_size=5", NPROC=2, RUNTIME="ddp")
+    process = launch("launch.sh", "training.batch_size=5", NPROC=2, BACKEND="ddp")
     said, _ = process.communicate(timeout=150)
     assert process.returncode == 2
     assert len(re.findall(r"^minillm: training.batch_size=5", said, re.M)) == 1, said
@@ -86,8 +94,9 @@ def test_what_all_processes_refuse_is_said_once(launch):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"RUNTIME": "zero4"}, "RUNTIME=zero4 is not known. Allowed: cpu ddp fsdp2 gpu"),
-        ({"RUNTIME": "cpu", "NPROC": 2}, "Take RUNTIME=ddp"),
+        ({"BACKEND": "zero4"}, "BACKEND=zero4 is not known. Allowed: cpu ddp fsdp2 gpu"),
+        ({"BACKEND": "cpu", "NPROC": 2}, "Take BACKEND=ddp"),
+        ({"RUNTIME": "zero2"}, "Write BACKEND=zero2 instead of RUNTIME=zero2"),
         ({"NPROC": 1, "NNODES": 2}, "MASTER_ADDR: of the first machine is needed"),
     ],
 )
@@ -95,6 +104,36 @@ def test_a_launch_that_cannot_work_is_refused(launch, variables, message):
     process = launch("launch.sh", **variables)
     said, _ = process.communicate(timeout=30)
     assert process.returncode != 0 and message in said
+
+
+def test_several_machines_refuse_the_old_name_too(launch, tmp_path):
+    (tmp_path / "hosts").write_text("localhost slots=1\n")
+    process = launch("launch_hosts.sh", HOSTS="hosts", RUNTIME="zero2", PATH=path_with(tmp_path))
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2 and "Write BACKEND=zero2" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"NPROC": 4}, "NPROC=4 is too large: this machine has 3 GPU(s)"),
+        ({"NPROC": 3, "CUDA_VISIBLE_DEVICES": "0,2"}, "CUDA_VISIBLE_DEVICES=0,2 lists 2"),
+        ({"NPROC": 2, "CUDA_VISIBLE_DEVICES": "GPU-8a,-1,2"}, "lists 1"),
+        ({}, "not for NPROC=3"),
+        ({"CUDA_VISIBLE_DEVICES": "0,2"}, "not for NPROC=2"),
+        ({"NPROC": 9, "CUDA_VISIBLE_DEVICES": ""}, "not for NPROC=9"),  # nine processes on the CPU
+    ],
+)
+def test_there_is_one_process_for_each_visible_gpu(tmp_path, variables, message):
+    """BACKEND=gpu takes one process, so that the launcher says the number and does not start."""
+    environment = clean_environment() | {"PATH": path_with(tmp_path), "BACKEND": "gpu"}
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    environment |= {name: str(value) for name, value in variables.items()}
+    process = subprocess.run(
+        ["bash", ROOT / "scripts/launch.sh", "method=sft"],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 2 and message in process.stderr, process.stderr
 
 
 def test_a_verb_for_one_process_runs_without_a_launcher():

@@ -31,7 +31,7 @@ from minillm.sources.rollouts import Rollouts
 from minillm.training.run_state import RunState
 from tests.distributed.memory import bytes_held, weights_of_an_ensemble
 
-RUNTIMES = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
+BACKENDS = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a NaN loss
 FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
 MINILLM = ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"]
@@ -60,12 +60,12 @@ RECOMPUTED = ("minillm", "hidden_states")
 # Methods that use no other functions of a backend than the methods above run on two backends.
 TWO = {"official": ("ddp", "zero3"), "average_reward": ("ddp", "fsdp2"), "gkd": ("ddp", "fsdp2"), 
        "ensemble": ("ddp", "fsdp2"), "top_k": ("ddp", "zero3")}  # fmt: skip
-CASES = [(method, runtime) for method in METHODS for runtime in TWO.get(method, RUNTIMES)]
+CASES = [(method, backend) for method in METHODS for backend in TWO.get(method, BACKENDS)]
 
 
-def environment(runtime: str) -> dict[str, str]:
+def environment(backend: str) -> dict[str, str]:
     """Environment variables that `accelerate launch` sets for a file of configs/accelerate."""
-    config = yaml.safe_load((CONFIGS / "accelerate" / f"{runtime}.yaml").read_text())
+    config = yaml.safe_load((CONFIGS / "accelerate" / f"{backend}.yaml").read_text())
     if config["distributed_type"] == "FSDP":
         given = {key.upper(): str(value) for key, value in config["fsdp_config"].items()}
         return given | {"ACCELERATE_USE_FSDP": "true"}
@@ -82,12 +82,12 @@ def environment(runtime: str) -> dict[str, str]:
 
 
 @contextmanager
-def backend(runtime: str):
+def using(backend: str):
     """Use a new Accelerate state for one command. The processes stay connected."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     with (
-        patch.dict(os.environ, environment(runtime)),
+        patch.dict(os.environ, environment(backend)),
         patch.object(PartialState, "destroy_process_group"),
         patch.object(commands, "settle"),  # only needed at the end: see `main`
         patch.object(os, "fsync"),  # slow, and tests need no protection against power failures
@@ -113,8 +113,8 @@ def fixed_collection(self: Rollouts):
     return rollout.select(torch.arange(8).chunk(self.setup.world)[self.setup.rank]), {}
 
 
-def options(settings: list[str], method: str, runtime: str, output: str) -> list[str]:
-    shard = runtime in ("fsdp2", "zero3")
+def options(settings: list[str], method: str, backend: str, output: str) -> list[str]:
+    shard = backend in ("fsdp2", "zero3")
     # Two processes recompute, and one process does not, so that the tests compare both.
     recomputes = method in RECOMPUTED and "WORLD_SIZE" in os.environ
     # A process has 4 sequences, in micro-batches of 3 and 1, so that their sizes differ.
@@ -125,11 +125,11 @@ def options(settings: list[str], method: str, runtime: str, output: str) -> list
             f"runtime.gradient_checkpointing={recomputes}"]  # fmt: skip
 
 
-def trained(settings: list[str], method: str, runtime: str, output: str, *more: str) -> str | None:
+def trained(settings: list[str], method: str, backend: str, output: str, *more: str) -> str | None:
     """Train, and return the message of the error that ended the run, or None."""
-    with backend(runtime), patch.object(Rollouts, "collect", fixed_collection):
+    with using(backend), patch.object(Rollouts, "collect", fixed_collection):
         try:
-            train(load_config([*options(settings, method, runtime, output), *more]))
+            train(load_config([*options(settings, method, backend, output), *more]))
         except (TrainingError, InputError) as error:
             return str(error)
     return None
@@ -177,23 +177,23 @@ def fills(settings: list[str]) -> dict[str, dict]:
     """
     found = {}
     more = ["training.checkpoint_every=2"]
-    for runtime, rank in FULL.items():
-        output = f"full_{runtime}"
+    for backend, rank in FULL.items():
+        output = f"full_{backend}"
         with full_disk(rank):
-            message = trained(settings, "sft", runtime, output, *more)
+            message = trained(settings, "sft", backend, output, *more)
         left = sorted(path.name for path in Path(output, "checkpoints").iterdir())
-        again = trained(settings, "sft", runtime, output, *more, "resume=auto")
-        found[runtime] = {"first": message, "left": left, "again": again}
+        again = trained(settings, "sft", backend, output, *more, "resume=auto")
+        found[backend] = {"first": message, "left": left, "again": again}
     return found
 
 
 def stops(settings: list[str]) -> dict[str, str | None]:
     """The messages of runs in which one process fails."""
     found = {}
-    for runtime in STOPPED:
+    for backend in STOPPED:
         with patch.object(TokenLoss, "__call__", loss_that_is_nan_on_rank_1):
-            found[runtime] = trained(settings, "sft", runtime, f"nan_{runtime}")
-    with backend("ddp"), patch.object(rollouts, "sample", sample_that_fails_on_rank_1):
+            found[backend] = trained(settings, "sft", backend, f"nan_{backend}")
+    with using("ddp"), patch.object(rollouts, "sample", sample_that_fails_on_rank_1):
         try:
             train(load_config(options(settings, "minillm", "ddp", "nan_sample")))
         except TrainingError as error:
@@ -211,13 +211,13 @@ def main(settings: list[str], rank: int, world: int) -> None:
     torch.set_num_threads(1)
     found: dict = {}
     METHODS["ensemble"].append(members(settings))
-    runtimes = RUNTIMES if world > 1 else ("ddp",)
-    for method, runtime in CASES:
-        if runtime in runtimes:
-            found[f"{method} {runtime}"] = trained(settings, method, runtime, f"{method}_{runtime}")
-    for runtime in runtimes:
-        with backend(runtime):
-            found[f"memory {runtime}"] = bytes_held(load_config(settings))
+    backends = BACKENDS if world > 1 else ("ddp",)
+    for method, backend in CASES:
+        if backend in backends:
+            found[f"{method} {backend}"] = trained(settings, method, backend, f"{method}_{backend}")
+    for backend in backends:
+        with using(backend):
+            found[f"memory {backend}"] = bytes_held(load_config(settings))
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
     METHODS["seqkd"] = seqkd
     found["seqkd"] = trained(settings, "seqkd", "ddp", "seqkd", "training.steps=1")
@@ -226,10 +226,10 @@ def main(settings: list[str], rank: int, world: int) -> None:
         Path("cut.jsonl").write_bytes(whole[: len(whole) // 2])
     METHODS["seqkd"][1] = "method.file=cut.jsonl"
     found["cut"] = trained(settings, "seqkd", "ddp", "cut", "training.steps=1")
-    with backend("ddp"):
+    with using("ddp"):
         evaluate_models(["sft_ddp"], ["evaluation.seeds=[1,2]"])
     if world > 1:
-        with backend("ddp"):
+        with using("ddp"):
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)

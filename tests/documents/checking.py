@@ -110,7 +110,8 @@ def launched(words: list[str], variables: dict[str, str]) -> list[str]:
         program.parent.mkdir()
         program.write_text(FAKE_PYTHON)
         program.chmod(0o755)
-        environment = os.environ | variables
+        # Without GPUs, the script takes every number of processes.
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | variables
         environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", checkout / "scripts" / "launch.sh", *words],
