@@ -122,6 +122,8 @@ def _read(path: Path, made_with: dict) -> list[dict]:
         # Only "\n" ends a line, because JSON strings may contain other line breaks of Unicode.
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         header, *rows = [json.loads(line) for line in lines]
+        if "teacher" not in header:
+            raise ValueError
         # The path of the teacher may change. A file of an older version has only the path.
         unused = "teacher" if "teacher_weights" in header else "teacher_weights"
         changed = [key for key in made_with if header.get(key) != made_with[key] and key != unused]
@@ -130,10 +132,11 @@ def _read(path: Path, made_with: dict) -> list[dict]:
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} does not contain teacher responses. {advice}") from error
     if {"teacher", "teacher_weights"} & {*changed}:
+        differ = "differ" if "teacher_weights" in changed else "may differ"
         raise InputError(
             f"{path} contains responses of another teacher: the weights of "
-            f"teacher.path={made_with['teacher']} differ from those that wrote the file, which "
-            f"were in {header.get('teacher')} at that time. {advice}"
+            f"teacher.path={made_with['teacher']} {differ} from those that wrote the file, which "
+            f"were in {header['teacher']} at that time. {advice}"
         )
     if changed:
         raise InputError(
