@@ -376,6 +376,9 @@ class RuntimeConfig:
     seed: int = setting(1, **SEED)
     device: str = setting("auto", choices=("auto", "cpu", "cuda"), may_change=True)
     mixed_precision: str = setting("no", choices=("no", "bf16", "fp16"))
+    # How student and teacher compute attention, such as eager, sdpa or flash_attention_2: a name
+    # that transformers knows. null: the choice of transformers.
+    attn_implementation: str | None = setting(None, may_change=True)
     # Whether GPUs round the factors of float32 products to TF32 (mantissas of 10 bits), for speed.
     tf32: bool = False
     # Whether backward computes the activations inside of the student's layers again, to store less.
@@ -396,6 +399,11 @@ class RuntimeConfig:
         ["tensorboard"], choices=("tensorboard", "wandb"), may_change=True
     )
     project: str = setting("minillm", may_change=True)
+
+    @property
+    def uses_flash_attention(self) -> bool:
+        """Whether attention is computed by FlashAttention, which needs half precision and a GPU."""
+        return "flash" in (self.attn_implementation or "")
 
 
 @dataclass

@@ -177,6 +177,25 @@ def _validate_placement(config: Config) -> None:
         )
 
 
+def _validate_attention(config: Config) -> None:
+    """Refuse FlashAttention for models that compute in float32."""
+    runtime = config.runtime
+    if not runtime.uses_flash_attention or runtime.mixed_precision != "no":
+        return
+    dtypes = {"student.dtype": config.student.dtype}
+    if config.teacher.path is not None:
+        dtypes["teacher.dtype"] = config.teacher.dtype
+    for number, member in enumerate(config.teacher.members):
+        dtypes[f"teacher.members[{number}].dtype"] = member.dtype
+    for key, dtype in dtypes.items():
+        if dtype == "float32":
+            raise InputError(
+                f"runtime.attn_implementation={runtime.attn_implementation} is not allowed with "
+                f"{key}=float32 and runtime.mixed_precision=no: it computes in half precision "
+                f"only. Set runtime=bf16, or runtime.attn_implementation=sdpa."
+            )
+
+
 def validate(config: Config) -> None:
     """Refuse settings that cannot work, before anything is loaded.
 
@@ -191,6 +210,7 @@ def validate(config: Config) -> None:
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
+    _validate_attention(config)
     _check_collection(config.method)
     if config.resume and config.overwrite:
         raise InputError(

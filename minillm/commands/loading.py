@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from accelerate import PartialState
+
 from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
@@ -16,6 +18,7 @@ from minillm.models.check import check_model
 from minillm.models.fit import tokenizer_differences
 from minillm.models.language_model import LanguageModel, build_model, check_finite, load_model
 from minillm.models.limits import check_length
+from minillm.models.placement import HOST
 from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)
@@ -127,19 +130,32 @@ def make_model(
         InputError: neither a path nor an architecture is given, the model cannot be loaded, its
             weights are not finite, it has too few positions, or `check_model` refuses it.
     """
+    attention = config.runtime.attn_implementation
     if model.path is not None:
-        loaded = load_model(model, tokenizer)
+        loaded = load_model(model, tokenizer, attention)
         check_finite(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
-        check_model(loaded)
+        _check(loaded, config)
         return _completed(loaded, config, template)
     if model.architecture is None:
         raise InputError(
             "no student is given: set student.path=FOLDER_OR_HUB_NAME to load one, or "
             "student.architecture=gpt2 (or llama) to build one."
         )
-    built = build_model(model, tokenizer, max_length(config), config.runtime.seed)
+    built = build_model(model, tokenizer, max_length(config), config.runtime.seed, attention)
     return _completed(built, config, template)
+
+
+def _check(model: LanguageModel, config: Config) -> None:
+    """Apply `check_model` in float32 on the CPU, or with FlashAttention as the run will compute.
+
+    FlashAttention has neither float32 nor kernels for a CPU.
+    """
+    if not config.runtime.uses_flash_attention:
+        check_model(model)
+        return
+    check_model(replace(model, autocast=autocast_dtype(config)).to(PartialState().device))
+    model.to(HOST)
 
 
 def _completed(model: LanguageModel, config: Config, template: str | None) -> LanguageModel:

@@ -33,7 +33,7 @@ def check_model(model: LanguageModel) -> None:
     ids = _token_ids(model)
     mask = torch.ones_like(ids)
     with _errors_explained(model):
-        with captured_hidden(model.module) as captured:
+        with captured_hidden(model.module) as captured, model.precision():
             output = model.module(input_ids=ids, attention_mask=mask, use_cache=False)
         logits, hidden = output.logits[..., : model.vocab_size], captured[0]
         _check_finite(model, hidden)
@@ -63,7 +63,7 @@ def _check_finite(model: LanguageModel, hidden: Tensor) -> None:
 
 def _check_causal(model: LanguageModel, logits: Tensor) -> None:
     """Refuse different logits `[2, L, V]` of two sequences before the tokens that differ."""
-    rounding = max(1e-4, 4 * torch.finfo(logits.dtype).eps)
+    rounding = max(1e-4, 4 * _epsilon(model))
     difference = (logits[0] - logits[1]).abs().max()
     if difference > rounding * logits.abs().max():
         raise InputError(
@@ -75,7 +75,8 @@ def _check_causal(model: LanguageModel, logits: Tensor) -> None:
 def _check_head(model: LanguageModel, hidden: Tensor, logits: Tensor) -> None:
     """Refuse logits that `output_head` does not compute from the inputs of the head."""
     rebuilt = output_head(model).logits(hidden).to(logits.dtype)
-    if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=1e-3, equal_nan=True):
+    rounding = max(1e-3, _epsilon(model) * float(logits.abs().max()))
+    if not torch.allclose(rebuilt, logits, rtol=1e-2, atol=rounding, equal_nan=True):
         raise InputError(
             f"{type(model.module).__name__} changes its logits after the output head in a way that "
             f"is not supported (supported: {', '.join(AFTER_THE_HEAD)}). Use another model, or add "
@@ -93,7 +94,7 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     prompts = PromptBatch.pad([ids[:PROMPT].tolist(), ids[:1].tolist()], model.pad_id)
     reader = CachedReader(model)
     together = reader.read(prompts.ids.to(model.device), prompts.mask.bool())
-    if not _is_close(together[0], hidden[:PROMPT], hidden):
+    if not _is_close(model, together[0], hidden[:PROMPT], hidden):
         raise InputError(
             f"{_name(model)} changes its last hidden states before the output head, or does not "
             f"count positions from 0, so that the sampler would draw from another distribution. "
@@ -110,7 +111,7 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     after = reader.read(ids[None, 2:4], torch.ones(1, 2, dtype=torch.bool))
     states = torch.cat([padded[0], together[1, -1:], padded[1], after[0]])
     expected = torch.cat([hidden[PROMPT : PROMPT + 1], hidden[:4]])
-    if not _is_close(states, expected, hidden):
+    if not _is_close(model, states, expected, hidden):
         raise _padding_changes(model)
 
 
@@ -126,7 +127,7 @@ def _check_training(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
             f"method ignores logits_to_keep. Use another model."
         )
     real = torch.cat([states[0], states[1, :1]])
-    if not _is_close(real, torch.cat([expected, hidden[:1]]), hidden):
+    if not _is_close(model, real, torch.cat([expected, hidden[:1]]), hidden):
         raise _padding_changes(model)
 
 
@@ -138,7 +139,7 @@ def _padding_changes(model: LanguageModel) -> InputError:
     )
 
 
-def _is_close(states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
+def _is_close(model: LanguageModel, states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
     """Whether hidden states `[N, d]` are equal up to rounding.
 
     The size of the difference is compared with the variation between the tokens of a `sequence`
@@ -146,10 +147,15 @@ def _is_close(states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
     """
     if states.shape != expected.shape:
         return False
-    rounding = max(1e-3, 16 * torch.finfo(states.dtype).eps)
+    rounding = max(1e-3, 16 * _epsilon(model))
     states, expected, sequence = (x.double() for x in (states, expected, sequence))
     variation = (sequence - sequence.mean(0)).square().mean().sqrt()
     return bool((states - expected).square().mean().sqrt() <= rounding * variation)
+
+
+def _epsilon(model: LanguageModel) -> float:
+    """The relative rounding error of the model's forward passes."""
+    return torch.finfo(model.autocast or model.module.dtype).eps
 
 
 @contextmanager
@@ -162,7 +168,7 @@ def _errors_explained(model: LanguageModel) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"{_name(model)} fails in a forward pass: {type(error).__name__}: "
-            f"{first_line(error)}. Use another model."
+            f"{first_line(error)}. Use another model, or another runtime.attn_implementation."
         ) from error
 
 

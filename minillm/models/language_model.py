@@ -17,7 +17,7 @@ from transformers import (
 from minillm.config import ModelConfig
 from minillm.errors import InputError
 from minillm.models.finite import fault_in_weights
-from minillm.models.loadable import ADVICE, load_shape, not_loadable
+from minillm.models.loadable import ADVICE, check_attention, load_shape, not_loadable
 from minillm.objectives.head import Head
 
 # Equal to GPT-2's gelu_new, but one kernel: a training step of a small model on a CPU takes 20%
@@ -125,19 +125,26 @@ def bundle(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Langu
     return LanguageModel(module, tokenizer, len(tokenizer), eos_ids)
 
 
-def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
+def load_model(
+    config: ModelConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    attn_implementation: str | None = None,
+) -> LanguageModel:
     """Load the model of a folder or Hub name.
 
     Raises:
-        InputError: there is no such model, or its folder does not contain all of its weights.
+        InputError: there is no such model, its folder does not contain all of its weights, or it
+            cannot use the attention implementation.
     """
     shape = load_shape(config.path)
+    check_attention(shape, attn_implementation)
     if getattr(shape, "activation_function", None) == "gelu_new":
         shape.activation_function = FUSED_GELU
     try:
         module, report = AutoModelForCausalLM.from_pretrained(
-            config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True
-        )
+            config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True,
+            attn_implementation=attn_implementation,
+        )  # fmt: skip
     except Exception as error:  # of many types: a missing package, a config with other fields
         raise not_loadable(config.path, error) from error
     missing = sorted(report["missing_keys"])
@@ -150,16 +157,27 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> Langu
 
 
 def build_model(
-    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int
+    config: ModelConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    seed: int,
+    attn_implementation: str | None = None,
 ) -> LanguageModel:
-    """Build a model with random weights and the sizes of `config`, for `max_length` tokens."""
+    """Build a model with random weights and the sizes of `config`, for `max_length` tokens.
+
+    Raises:
+        InputError: the model cannot use the attention implementation.
+    """
     shape = built_shape(config, max_length)
+    check_attention(shape, attn_implementation)
     shape.vocab_size = len(tokenizer)
     shape.bos_token_id = shape.eos_token_id = tokenizer.eos_token_id
     shape.pad_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        module = AutoModelForCausalLM.from_config(shape, dtype=_dtype(config.dtype))
+        module = AutoModelForCausalLM.from_config(
+            shape, dtype=_dtype(config.dtype), attn_implementation=attn_implementation
+        )
     return bundle(module, tokenizer)
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from minillm.compat import hub
 from minillm.errors import InputError, first_line
@@ -43,6 +44,30 @@ def weight_files(folder: Path) -> list[Path]:
         if files:
             return files
     raise OSError(f"the folder has no file {' or '.join(WEIGHTS)}")
+
+
+def check_attention(shape: PretrainedConfig, implementation: str | None) -> None:
+    """Refuse an attention implementation that the model cannot use here. No weights are made.
+
+    Args:
+        shape: the transformers config of the model.
+        implementation: the value of `runtime.attn_implementation`.
+
+    Raises:
+        InputError: transformers does not know the implementation, or lacks a package, the model
+            does not support it, or the device cannot compute it.
+    """
+    if implementation is None:
+        return
+    try:
+        with torch.device("meta"):
+            AutoModelForCausalLM.from_config(shape, attn_implementation=implementation)
+    except Exception as error:  # of many types, as in loading
+        raise InputError(
+            f"runtime.attn_implementation={implementation} cannot be used for models of type "
+            f"{shape.model_type!r}: {first_line(error)}. Set "
+            f"runtime.attn_implementation=null (the choice of transformers), eager or sdpa."
+        ) from error
 
 
 def check_loadable(path: str) -> None:
