@@ -2,7 +2,7 @@
 
 from weakref import WeakSet
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 
@@ -16,14 +16,12 @@ class _Stored:
 class StoredTensors(saved_tensors_hooks):
     """Inside this context, `bytes` is the size of all tensors that are stored for backward.
 
-    Tensors that share memory count once. The inputs of checkpointed functions are among them.
-
-    Args:
-        module: its parameters are not counted.
+    Tensors that share memory count once. Weights are among them, and the inputs of checkpointed
+    functions. The difference between two batches has no weights.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self._module, self._alive = module, WeakSet()
+    def __init__(self) -> None:
+        self._alive: WeakSet[_Stored] = WeakSet()
         super().__init__(self._pack, lambda stored: stored.tensor)
 
     def _pack(self, tensor: Tensor) -> _Stored:
@@ -34,7 +32,4 @@ class StoredTensors(saved_tensors_hooks):
     @property
     def bytes(self) -> int:
         storages = [stored.tensor.untyped_storage() for stored in self._alive]
-        sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
-        for parameter in self._module.parameters():
-            sizes.pop(parameter.untyped_storage().data_ptr(), None)
-        return sum(sizes.values())
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

@@ -40,7 +40,8 @@ def print_training(setup: Setup, validation: list[Example], checkpoint: Path | N
         f"({training.schedule}, {training.warmup_steps} warm-up steps)",
         validation=f"every {training.evaluate_every} steps; the best checkpoint is selected by "
         f"{training.select_by}",
-        device=_device(config, str(setup.device)),
+        device=_device(config, str(setup.device))
+        + ", gradient checkpointing" * config.runtime.gradient_checkpointing,
         output=output,
     )
 
@@ -83,9 +84,10 @@ def _model(model: LanguageModel) -> str:
 
 
 def _device(config: Config, device: str) -> str:
-    precision = {"no": "float32"}.get(config.runtime.mixed_precision)
-    processes = PartialState().num_processes
-    return f"{device}, {precision or config.runtime.mixed_precision}, {processes} process(es)"
+    runtime = config.runtime
+    precision = "float32" if runtime.mixed_precision == "no" else runtime.mixed_precision
+    text = f"{device}, {precision}, {PartialState().num_processes} process(es)"
+    return text + f", attention {runtime.attn_implementation}" * bool(runtime.attn_implementation)
 
 
 def _print(**lines: str) -> None:

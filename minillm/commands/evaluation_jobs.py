@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Settings that decide what a result contains. The batch size changes only speed and memory.
 SECTIONS = ("student", "teacher", "data", "evaluation")
+PRECISION = ("mixed_precision", "tf32")  # of the section `runtime`
 WITHOUT_EFFECT = {"evaluation.batch_size"}
 # Settings with a path. Only the end of a path is compared, because the same folder has another
 # path in another working folder.
@@ -169,8 +170,10 @@ def _was_changed(job: Job) -> bool:
 
 def _settings(config: dict[str, Any], job: Job) -> dict[str, Any]:
     """The settings that decide what a result contains, by dotted keys."""
-    sections = json.loads(json.dumps({name: config[name] for name in SECTIONS}))
-    settings = {f"{name}.{key}": x for name in SECTIONS for key, x in sections[name].items()}
+    sections = {name: config[name] for name in SECTIONS}
+    sections["runtime"] = {key: x for key, x in config["runtime"].items() if key in PRECISION}
+    sections = json.loads(json.dumps(sections))
+    settings = {f"{name}.{key}": x for name in sections for key, x in sections[name].items()}
     for key, value in settings.items():
         if value and key.endswith(PATHS):
             is_beside_result = key == "student.path" and run_of(job.path) == job.file.parents[1]

@@ -177,10 +177,12 @@ def test_a_dry_run_of_training_writes_nothing(command, settings, teacher):
             "train", *settings, *built, f"method={method}", f"teacher.path={teacher}/best",
             "student.vocab_size=300", f"student.tokenizer={teacher}/best", "output=out",
             "dry_run=true", "training.steps=null", "training.epochs=4",
+            "runtime.attn_implementation=eager", "runtime.gradient_checkpointing=true",
         )  # fmt: skip
         assert outcome.status == 0, outcome.err
         steps = {"kd": 32, "seqkd": 25}[method]  # 4 epochs of 25 inputs, which have 32 references
         assert f"steps:      {steps} of 4" in outcome.out and "25 training inputs" in outcome.out
+        assert "1 process(es), attention eager, gradient checkpointing" in outcome.out
         assert everything_below(Path()) == []
 
 

@@ -1,12 +1,17 @@
 """A student in half precision is evaluated, but trained only with DeepSpeed's float32 copy."""
 
+import shutil
+
 import pytest
 import torch
 
 from minillm.compose import load_config
 from minillm.errors import InputError
 from minillm.runtime import check_training_precision, use_tf32
+from minillm.sampling.sampler import sample
 from tests.conftest import BUILT
+
+BF16 = torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
@@ -16,6 +21,34 @@ def test_a_student_in_half_precision_is_evaluated_but_not_trained(refused, comma
     assert f"{student} is not allowed in training" in message and "runtime=bf16" in message
     outcome = command("evaluate", f"{teacher}", student, "output=scores")
     assert outcome.status == 0, outcome.err
+
+
+def test_evaluate_and_generate_have_the_precision_of_the_settings(command, teacher, monkeypatch):
+    used = set()
+
+    def recorded(model, *arguments, **options):
+        used.add((model.module.dtype, model.autocast))
+        return sample(model, *arguments, **options)
+
+    monkeypatch.setattr("minillm.sampling.generate.sample", recorded)
+    model = shutil.copytree(teacher / "best", "model")
+    for precision, dtype, autocast in (("no", "float32", None), ("bf16", "float32", BF16),
+                                       ("no", "bfloat16", None)):  # fmt: skip
+        settings = f"runtime.mixed_precision={precision}", f"student.dtype={dtype}"
+        for words in (["evaluate", model, f"output={precision}_{dtype}"],
+                      ["generate", model, "--prompt", "Mix red"]):  # fmt: skip
+            used.clear()
+            outcome = command(*words, *settings)
+            assert outcome.status == 0, outcome.err
+            assert used == {(getattr(torch, dtype), autocast)}
+
+
+def test_a_result_in_another_precision_is_another_result(command, teacher):
+    model = shutil.copytree(teacher / "best", "model")
+    assert command("evaluate", model, "output=scores").status == 0
+    outcome = command("evaluate", model, "output=scores", "runtime.mixed_precision=bf16")
+    assert outcome.status == 2
+    assert "(runtime.mixed_precision was no, now bf16)" in outcome.err
 
 
 def test_deepspeed_in_bfloat16_accepts_a_student_in_bfloat16(settings, monkeypatch):

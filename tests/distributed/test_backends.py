@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from tests.distributed.checkpoints import saved_weights, teacher_state
 from tests.distributed.conftest import ROOT
 from tests.distributed.worker import BACKENDS, CASES, FULL, STOPPED
+from tests.documents.reading import table_rows
 
 TIMES = ("seconds", "speed", "rollout/seconds")
 
@@ -136,10 +137,7 @@ def test_a_collection_that_fails_on_one_process_stops_all(runs):
 def test_memory_is_that_of_the_table(runs, backend):
     """The bytes per parameter agree with the formulas in docs/distributed.md, for N processes."""
     found = runs[2].found[0][f"memory {backend}"]
-    lines = (ROOT / "docs" / "distributed.md").read_text().splitlines()
-    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
-    header = next(row for row in table if row[0] == "student")
-    row = dict(zip(header, next(row for row in table if row[0] == backend), strict=True))
+    row = documented("student", backend)
     for name, size in found.items():
         assert size == pytest.approx(value(row[name], 2), rel=0.01), name
     totals = row["in float32, N = 1, 2, 8"].split(", ")
@@ -148,11 +146,31 @@ def test_memory_is_that_of_the_table(runs, backend):
         assert float(total) == sum(parts)
 
 
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_activations_are_those_of_the_table(runs, backend, precision):
+    """With micro-batches; without and with gradient checkpointing."""
+    half = "half precision, ddp" if backend == "ddp" else "half precision, other backends"
+    column = "float32" if precision == "no" else half
+    found = runs[2].found[0][f"activations {backend} {precision}"]
+    rows = "Llama", "any, `runtime.gradient_checkpointing=true`"
+    for size, name in zip(found, rows, strict=True):
+        text = documented("activations per token and layer", name)[column]
+        assert size == pytest.approx(float(text.removesuffix(" d")), rel=0.01), name
+
+
 def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
     for found in runs[2].found:
         weights = found["ensemble"]
         assert weights["at rest"] == weights["heads"]
         assert weights["in use"] == weights["all"] > weights["heads"]
+
+
+def documented(header: str, name: str) -> dict[str, str]:
+    """The row `name` of a table in docs/distributed.md, by the columns of its `header`."""
+    rows = table_rows(ROOT / "docs" / "distributed.md")
+    columns, row = (next(row for row in rows if row[0] == first) for first in (header, name))
+    return dict(zip(columns, row, strict=True))
 
 
 def value(formula: str, processes: int) -> float:

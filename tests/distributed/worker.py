@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from unittest.mock import patch
 
@@ -29,6 +30,7 @@ from minillm.sampling.sampler import Decoding, sample
 from minillm.sources import rollouts
 from minillm.sources.rollouts import Rollouts
 from minillm.training.run_state import RunState
+from tests.distributed.activations import activations_stored
 from tests.distributed.memory import bytes_held, weights_of_an_ensemble
 
 BACKENDS = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
@@ -218,6 +220,10 @@ def main(settings: list[str], rank: int, world: int) -> None:
     for backend in backends:
         with using(backend):
             found[f"memory {backend}"] = bytes_held(load_config(settings))
+    for backend, precision in product(backends, ("no", "bf16")):
+        with using(backend):
+            config = load_config([*settings, f"runtime.mixed_precision={precision}"])
+            found[f"activations {backend} {precision}"] = activations_stored(config)
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
     METHODS["seqkd"] = seqkd
     found["seqkd"] = trained(settings, "seqkd", "ddp", "seqkd", "training.steps=1")

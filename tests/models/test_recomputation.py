@@ -12,12 +12,15 @@ from minillm.errors import InputError
 from minillm.models.forward import response_loss
 from minillm.models.language_model import LanguageModel
 from minillm.models.recomputation import recomputable_layers, recomputed_layers, recomputing
+from tests.documents.reading import ROOT, table_rows
 from tests.models.stock_models import EVERY_MODEL, Wrapper, build
 from tests.objectives.small_heads import LOG_PROBS
 from tests.stored_tensors import StoredTensors
 
+DISTRIBUTED = ROOT / "docs" / "distributed.md"
 BATCH = SequenceBatch.pad([([5, 6, 7], [9, 10, 2]), ([13], [15]), ([16, 17], [18, 2])], 1)
 LAYERS = {"gpt2": "n_layer", "llama": "num_hidden_layers"}
+WIDTH = {"gpt2": "n_embd", "llama": "hidden_size"}
 
 
 class SizeOfStates:
@@ -73,7 +76,7 @@ def test_loss_and_gradients_are_the_same_with_autocast():
 def stored(model: LanguageModel, recomputes: bool, rows: int) -> int:
     """Bytes that a batch of `rows` sequences of 11 tokens stores."""
     batch = SequenceBatch.pad([([5, 6, 7], [9] * 8)] * rows, 1)
-    tensors = StoredTensors(model.module)
+    tensors = StoredTensors()
     with tensors:
         value = loss(model, recomputes, batch)
     held = tensors.bytes
@@ -82,22 +85,46 @@ def stored(model: LanguageModel, recomputes: bool, rows: int) -> int:
     return held
 
 
+def deep(kind: str, layers: int, width: int, autocast: torch.dtype | None = None) -> LanguageModel:
+    shape = {LAYERS[kind]: layers, WIDTH[kind]: width}
+    if kind == "llama":
+        shape |= {"intermediate_size": width * 11 // 4, "head_dim": width // 2}
+    return replace(build(kind, seed=1, dtype=torch.float32, **shape), autocast=autocast)
+
+
+def per_token_and_layer(
+    kind: str, width: int, recomputes: bool, training: bool = False, **precision
+) -> float:
+    """Bytes, divided by the width. Differences exclude weights and other layers."""
+    sizes = []
+    for layers in (2, 3):
+        model = deep(kind, layers, width, **precision)
+        model.module.train(training)
+        sizes.append(stored(model, recomputes, 4) - stored(model, recomputes, 2))
+    return (sizes[1] - sizes[0]) / (2 * 11) / width
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_layer_stores_only_its_input(kind, training):
     """In training mode, and in evaluation mode, in which the policy gradient trains."""
+    assert per_token_and_layer(kind, 16, True, training) == 4
+    assert per_token_and_layer(kind, 16, False, training) > 15 * 4
 
-    def per_token_and_layer(recomputes: bool) -> float:
-        sizes = []
-        for layers in (2, 3):
-            model = build(kind, seed=1, dtype=torch.float32, **{LAYERS[kind]: layers})
-            model.module.train(training)
-            sizes.append(stored(model, recomputes, 4) - stored(model, recomputes, 2))
-        return (sizes[1] - sizes[0]) / (2 * 11)
 
-    width = 16
-    assert per_token_and_layer(recomputes=True) == 4 * width
-    assert per_token_and_layer(recomputes=False) > 15 * 4 * width
+def test_gpt2_stores_what_the_documents_say():
+    """The row of GPT-2 in docs/distributed.md; tests/distributed checks the other rows."""
+    (sizes,) = (sizes for name, *sizes in table_rows(DISTRIBUTED) if name == "GPT-2")
+    for text, autocast in zip(sizes[:2], (None, torch.bfloat16), strict=True):
+        size = per_token_and_layer("gpt2", 128, recomputes=False, autocast=autocast)
+        assert size == pytest.approx(float(text.removesuffix(" d")), rel=0.01)
+
+
+def test_autocast_stores_a_copy_of_the_weights_unless_layers_are_recomputed():
+    model = deep("llama", 2, 128, autocast=torch.bfloat16)
+    of_weights = [2 * stored(model, x, 2) - stored(model, x, 4) for x in (False, True)]
+    weights = sum(weight.numel() for weight in model.module.model.layers.parameters())
+    assert of_weights[0] - of_weights[1] == pytest.approx(2 * weights, rel=0.02)
 
 
 def test_the_layers_are_restored():

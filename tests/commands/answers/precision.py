@@ -19,7 +19,19 @@ def half(dtype: str) -> str:
     )
 
 
+FLASH = "runtime.attn_implementation=flash_attention_2"
 CASES = [
+    Case(
+        f"{TRAIN} {LOADED} {FLASH}",
+        f"minillm: {FLASH} is not allowed with student.dtype=float32 and "
+        f"runtime.mixed_precision=no: it computes in half precision only. Set runtime=bf16, or "
+        f"runtime.attn_implementation=sdpa.",
+    ),
+    Case(
+        f"{TRAIN} {LOADED} runtime.attn_implementation=sdp",
+        "minillm: runtime.attn_implementation=sdp cannot be used for models of type 'gpt2': ... "
+        "Set runtime.attn_implementation=null (the choice of transformers), eager or sdpa.",
+    ),
     Case(f"{TRAIN} {BUILT} runtime=fp16 runtime.device=cpu", FLOAT16),
     Case(f"{TRAIN} {LOADED} runtime=fp16 runtime.device=cpu dry_run=true", FLOAT16),
     Case(f"{TRAIN} {LOADED} student.dtype=bfloat16 runtime=bf16", half("bfloat16")),
