@@ -193,6 +193,7 @@ class TokenLossConfig(MethodConfig):
     # The responses of the teacher: their number per training prompt, and their file. A run reuses
     # a complete file, and completes the file of an interrupted run.
     samples_per_prompt: int = setting(1, at_least=1, only_with="source=teacher")
+    # Rows that a process decodes at once; new prompts replace ended rows.
     generation_batch_size: int = setting(128, at_least=1, only_with="source=teacher")
     file: str = setting("${output}.responses.jsonl", may_change=True, only_with="source=teacher")
     # The share lambda of responses that the student writes. The share changes linearly from the
@@ -352,6 +353,7 @@ class EvaluationConfig:
     temperature: float = setting(1.0, at_least=0)
     top_k: int = setting(0, at_least=0)  # 0: all
     top_p: float = setting(1.0, above=0, at_most=1)
+    # Rows that a process decodes at once, also in validation; new prompts replace ended rows.
     batch_size: int = setting(128, at_least=1)
     # Temperatures of the frontier of quality and diversity; null or []: no frontier. Its points use
     # neither `temperature` nor `top_k` nor `top_p`.
