@@ -179,8 +179,8 @@ class PolicyGradient:
         count = part.batch.sequences.tokens
         metrics = {name: ((x * mask).sum(), count) for name, x in values.items()}
         if part.batch.is_first:
-            check_first_ratios(*(float(metrics[x][0]) / count
-                                 for x in (FIRST_RATIO, FIRST_LOG_RATIO)))  # fmt: skip
+            sums = torch.stack([metrics[x][0] for x in (FIRST_RATIO, FIRST_LOG_RATIO)])
+            check_first_ratios(*(sums / count).tolist())
         return value, metrics
 
     def collection_metrics(self, collection: Rollout) -> Metrics:
