@@ -190,3 +190,12 @@ def test_a_response_does_not_depend_on_the_batch_size_or_on_other_prompts():
     assert len({tuple(one_batch[i]) for i in range(3, 16, 4)}) > 1, "all responses are equal"
     assert responses(1) == responses(3) == one_batch
     assert responses(2, [11, 2, 5]) == {i: one_batch[i] for i in (11, 2, 5)}
+
+
+def test_prompts_of_later_batches_replace_rows_that_have_ended():
+    student = tiny_model(1)
+    batches = list(generate(student, PROMPTS * 16, Decoding(24), batch_size=8, seed=5))
+    assert [len(drawn) for _, drawn in batches] == [8] * 8
+    assert len({drawn.steps for _, drawn in batches}) == 1  # of all batches together
+    longest = [drawn.sequences.response_ids.shape[1] for _, drawn in batches]
+    assert batches[0][1].steps < 0.6 * sum(longest)
