@@ -68,10 +68,11 @@ def _growing(layer: object, model_type: str) -> object:
     if isinstance(layer, EMPTY):
         return layer
     if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+        is_recurrent = hasattr(layer, "recurrent_states")
+        reason = "whose state cannot mask padding" if is_recurrent else "which holds further states"
         raise InputError(
             f"models of type {model_type!r} cannot be sampled from: their cache has a "
-            f"{type(layer).__name__}, which is more than keys and values, so that padding cannot "
-            f"be masked or dropped. Use a model with attention layers only."
+            f"{type(layer).__name__}, {reason}. Use a model whose cache has keys and values only."
         )
     return GrowingLayer()
 

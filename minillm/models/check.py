@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.errors import InputError, first_line
@@ -25,11 +26,13 @@ def check_model(model: LanguageModel) -> None:
     """Refuse a model that is not causal, or that training or the sampler would read wrongly.
 
     Raises:
-        InputError: hidden states are not finite numbers; the last token changes earlier logits;
-            logits differ from the logits of `output_head`; the cache of the model cannot mask
-            padding; hidden states of padded sequences, or of sequences in the cache, differ from
-            the inputs of the output head; or a forward pass fails.
+        InputError: transformers cannot load its checkpoints; hidden states are not finite numbers;
+            the last token changes earlier logits; logits differ from the logits of `output_head`;
+            the cache of the model cannot mask padding; hidden states of padded sequences, or of
+            sequences in the cache, differ from the inputs of the output head; or a forward pass
+            fails.
     """
+    _check_config(model)
     ids = _token_ids(model)
     mask = torch.ones_like(ids)
     with _errors_explained(model):
@@ -50,6 +53,16 @@ def _token_ids(model: LanguageModel) -> Tensor:
     usable = [token for token in range(model.vocab_size) if token not in padding]
     first = [usable[len(usable) * i // (LENGTH + 1)] for i in range(LENGTH)]
     return torch.tensor([first, [*first[:-1], usable[0]]], device=model.device)
+
+
+def _check_config(model: LanguageModel) -> None:
+    """Refuse a config for which transformers has no model: that of a part of another model."""
+    if type(model.module.config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(
+            f"{_name(model)} cannot be saved so that AutoModelForCausalLM loads it again: "
+            f"transformers has no model for a {type(model.module.config).__name__}. Use another "
+            f"model."
+        )
 
 
 def _check_finite(model: LanguageModel, hidden: Tensor) -> None:
@@ -167,9 +180,14 @@ def _errors_explained(model: LanguageModel) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(
-            f"{_name(model)} fails in a forward pass: {type(error).__name__}: "
-            f"{first_line(error)}. Use another model, or another runtime.attn_implementation."
+            f"{_name(model)} fails in a forward pass: {_in_words(error)}. Use another model, or "
+            f"another runtime.attn_implementation."
         ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """The type of an error, and its message if it has one."""
+    return ": ".join(dict.fromkeys([type(error).__name__, first_line(error)]))
 
 
 def _name(model: LanguageModel) -> str:

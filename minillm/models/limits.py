@@ -42,7 +42,7 @@ def _limits(config: PretrainedConfig) -> Iterator[tuple[float, str]]:
     columns, config = column_limit(config), config.get_text_config()
     yield columns, f"counts padding as tokens in sequences of more than {columns} tokens"
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None:
+    if positions and positions > 0:  # -1: no limit (XLNet)
         yield positions, f"has {positions} positions"
     rope = getattr(config, "rope_parameters", None) or {}
     for parameters in (rope, *rope.values()):  # one for all layers, or one per type of layer

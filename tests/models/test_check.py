@@ -9,6 +9,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    Emu3Config,
     Gemma3Config,
     Llama4Config,
     Llama4TextConfig,
@@ -117,6 +118,14 @@ def test_a_model_that_ignores_logits_to_keep_is_refused():
 def test_a_model_that_fails_in_the_sampler_is_refused(kind, shape, message):
     with pytest.raises(InputError, match=message):
         check_model(untrained(kind, **shape))
+
+
+def test_a_model_whose_checkpoints_cannot_be_loaded_is_refused():
+    config = Emu3Config(text_config=LLAMA)
+    model = build("llama", seed=1)
+    model.module.config = config.text_config
+    with pytest.raises(InputError, match="transformers has no model for a Emu3TextConfig"):
+        check_model(model)
 
 
 def test_the_body_is_found_if_its_name_is_not_known():
