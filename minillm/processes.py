@@ -3,10 +3,10 @@
 With a single process, the functions return their input.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -14,6 +14,9 @@ from accelerate.utils import broadcast_object_list, gather, gather_object, reduc
 from torch import Tensor
 
 from minillm.devices import to_device
+from minillm.errors import InputError
+
+T = TypeVar("T")
 
 
 def share(items: Sequence) -> Sequence:
@@ -78,3 +81,19 @@ def work_on_main(work: Iterable[None], *kinds: type[Exception]) -> None:
         with failing_together(*kinds):
             is_done = next(items, items) is items
         (is_done,) = broadcast_object_list([is_done])
+
+
+def from_main(decide: Callable[[], T]) -> T:
+    """The result of `decide()` on the main process, for all processes. Others do not call it.
+
+    Decisions from files are made in this way, because the file system of another machine may still
+    show an older state. If processes decided differently, some would wait for the others forever.
+
+    Raises:
+        InputError: `decide` has raised it. All processes raise the error.
+    """
+    result = None
+    with failing_together(InputError):
+        if PartialState().is_main_process:
+            result = decide()
+    return broadcast_object_list([result])[0]

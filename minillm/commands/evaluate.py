@@ -10,12 +10,13 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
 
 from minillm.commands.dry_run import print_evaluation
-from minillm.commands.evaluation_jobs import Job, plan_jobs
+from minillm.commands.evaluation_jobs import Job, open_jobs, plan_jobs
 from minillm.commands.model_folder import ScoredModel, load_scored_model, trained_run
 from minillm.commands.overlap import with_seen_inputs
 from minillm.compat.gloo import settle
@@ -25,8 +26,9 @@ from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, re
 from minillm.evaluation.result import Result, Training, to_text
 from minillm.evaluation.score_table import score_text
 from minillm.files import write_all
-from minillm.processes import failing_together
+from minillm.processes import failing_together, from_main
 from minillm.runs import provenance
+from minillm.runtime import start_processes
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ def evaluate_models(folders: Sequence[str], overrides: list[str]) -> None:
             is scored.
         WriteError: a result could not be written. The message says where the result is instead.
     """
-    for job in plan_jobs(folders, overrides):
+    jobs = plan_jobs(folders, overrides)
+    start_processes(jobs[0].config)
+    for job in from_main(partial(open_jobs, jobs)):
         _evaluate(job)
 
 

@@ -56,11 +56,10 @@ class Job:
 
 
 def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
-    """Check all models, and return the jobs of those that have no result.
+    """The jobs of different models, with different result files.
 
     Raises:
-        InputError: a model cannot be loaded, its data cannot be read, its result cannot be written,
-            or a file with another result exists. Then nothing is scored.
+        InputError: a folder is no model, or a setting is wrong.
     """
     jobs: dict[Path | str, Job] = {}
     for folder in folders:
@@ -69,16 +68,26 @@ def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
         first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
         if first is not job:
             log.info("%s is scored once: %s is the same model.", folder, first.folder)
-    open_jobs = [job for job in _with_distinct_files(list(jobs.values())) if not _has_result(job)]
-    for job in open_jobs:
+    return _with_distinct_files(list(jobs.values()))
+
+
+def open_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """Check all models, and return the jobs of those that have no result.
+
+    Raises:
+        InputError: a model cannot be loaded, its data cannot be read, its result cannot be written,
+            or a file with another result exists. Then nothing is scored.
+    """
+    jobs = [job for job in jobs if not _has_result(job)]
+    for job in jobs:
         check_writable(job.file.parent, f"the folder {job.file.parent} for the result of "
                        f"{job.folder}", "Give another output=FOLDER.")  # fmt: skip
         _check_models(job)
-    if len(open_jobs) > 1:  # otherwise the only job soon reads the data itself
-        data = {json.dumps(asdict(job.config.data)): job.config for job in open_jobs}
+    if len(jobs) > 1:  # otherwise the only job soon reads the data itself
+        data = {json.dumps(asdict(job.config.data)): job.config for job in jobs}
         for config in data.values():
             read_records(config, ["test"])
-    return open_jobs
+    return jobs
 
 
 def _check_models(job: Job) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, broadcast_object_list
+from accelerate.utils import DistributedType
 
 from minillm.compose import read_config
 from minillm.config import Config
@@ -18,7 +18,6 @@ from minillm.data.plain_text import PlainText
 from minillm.errors import InputError
 from minillm.methods import Method
 from minillm.objectives.minillm import with_variant
-from minillm.processes import failing_together
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
 from minillm.settings.rules import dotted, settings_of
 from minillm.training.files import fault, read_manifest
@@ -56,8 +55,8 @@ def is_finished(config: Config) -> bool:
     return not any(key in LENGTH for key, _, _ in changed)
 
 
-def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
-    """The checkpoint from which the run continues, the same on all processes; None for a new run.
+def find_checkpoint(config: Config) -> Path | None:
+    """The checkpoint from which the run continues; None for a new run.
 
     Raises:
         InputError: the named folder is not a whole checkpoint, or another version of this package
@@ -65,26 +64,18 @@ def find_checkpoint(config: Config, accelerator: Accelerator) -> Path | None:
     """
     if config.resume is None:
         return None
-    folder = None
-    with failing_together(InputError):
-        if accelerator.is_main_process:
-            folder = _choose(config)
-            if folder is not None:
-                check_format(folder)
-    return broadcast_object_list([folder])[0]
-
-
-def _choose(config: Config) -> Path | None:
-    if config.resume != "auto":
+    if config.resume == "auto":
+        folder = newest_whole(Path(config.output))
+        if folder is None:
+            log.info("resume=auto: there is no whole checkpoint in %s, so the run starts at the "
+                     "beginning.", config.output)  # fmt: skip
+            return None
+    else:
         folder = Path(config.resume)
         reason = fault(folder)
         if reason:
             raise no_checkpoint(folder, reason)
-        return folder
-    folder = newest_whole(Path(config.output))
-    if folder is None:
-        log.info("resume=auto: there is no whole checkpoint in %s, so the run starts at the "
-                 "beginning.", config.output)  # fmt: skip
+    check_format(folder)
     return folder
 
 

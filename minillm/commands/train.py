@@ -33,14 +33,13 @@ from minillm.config import Config
 from minillm.config_checks import check_processes
 from minillm.data.encoding import Example
 from minillm.data.plain_text import check_plain_text, load_plain_text
-from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
 from minillm.models.recomputation import recomputing
-from minillm.processes import failing_together
+from minillm.processes import from_main
 from minillm.runs import (
     CONFIG,
     PROVENANCE,
@@ -84,15 +83,12 @@ def train(config: Config) -> None:
     accelerator = start_accelerator(config, None if config.dry_run else config.output)
     config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
-    wandb_mode = None
-    with failing_together(InputError):
-        if accelerator.is_main_process:  # later, other processes may see files that it has written
-            check_folders(config)
-            wandb_mode = choose_wandb_mode(config.runtime.trackers)
-    if config.resume and is_finished(config):
+    from_main(partial(check_folders, config))
+    wandb_mode = from_main(partial(choose_wandb_mode, config.runtime.trackers))
+    if config.resume and from_main(partial(is_finished, config)):
         log.info("%s is a finished run, so it is not changed.", output)
         return
-    checkpoint = find_checkpoint(config, accelerator)
+    checkpoint = from_main(partial(find_checkpoint, config))
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
     setup, validation = load_setup(config, accelerator)
     log_setup(setup)
@@ -105,8 +101,8 @@ def train(config: Config) -> None:
     identity = run_identity(config, setup.train, accelerator, setup.plain_text)
     state = RunState(accelerator, output, config.training.keep_checkpoints, identity)
     if checkpoint:
-        check_checkpoint(checkpoint, identity, method=method, steps=steps, config=config,
-                         accelerator=accelerator)  # fmt: skip
+        from_main(partial(check_checkpoint, checkpoint, identity, method=method, steps=steps,
+                          config=config, accelerator=accelerator))  # fmt: skip
     is_new = checkpoint is None and accelerator.is_main_process
     try:
         with deleting_failed_start(output) if is_new else nullcontext():
@@ -199,7 +195,7 @@ def run(
         batch_size=config.evaluation.batch_size,
     )
     settings = asdict(config)
-    resumed_at = read_progress(checkpoint)["step"] if checkpoint else None
+    resumed_at = from_main(partial(read_progress, checkpoint))["step"] if checkpoint else None
     tracker = start_tracking(
         accelerator, setup.output, name=config.runtime.project, trackers=config.runtime.trackers,
         config=settings, resumed_at=resumed_at, wandb_mode=wandb_mode,

@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from minillm.compat.deepspeed import postponed_writes
 from minillm.errors import TrainingError
 from minillm.files import aside_of, copy_file, read_json, write_json
 from minillm.model_paths import CHECKPOINTS, MODELS
-from minillm.processes import failing_together, gathered
+from minillm.processes import failing_together, from_main, gathered
 from minillm.runs import METRICS
 from minillm.training.files import (
     MANIFEST,
@@ -125,7 +126,7 @@ class RunState:
             TrainingError: the checkpoint could not be written. All processes raise the error.
         """
         folder = self.output / CHECKPOINTS / f"step-{step:06d}"
-        if folder.exists():  # the run continued from it, or has just written it
+        if from_main(folder.exists):  # the run continued from it, or has just written it
             return folder
         with self.writing(folder):
             if self.accelerator.is_main_process:
@@ -204,14 +205,16 @@ class RunState:
             only the rank of this process, or all ranks if the number of processes has changed.
         """
         self.accelerator.load_state(str(folder))
-        saved, rank = read_manifest(folder)["processes"], self.accelerator.process_index
+        progress = from_main(partial(read_progress, folder))
+        saved = from_main(partial(read_manifest, folder))["processes"]
+        rank = self.accelerator.process_index
         ranks = [rank] if saved == self.accelerator.num_processes else range(saved)
         own = {
             number: torch.load(folder / f"rank-{number}.pt", map_location="cpu", weights_only=True)
             for number in ranks
         }
         shared = torch.load(folder / SHARED, map_location="cpu", weights_only=True)
-        return read_progress(folder), own, shared
+        return progress, own, shared
 
     def restore_outputs(self, folder: Path) -> None:
         """Restore metrics, `best` and `last` from a checkpoint, and delete later checkpoints.

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -24,16 +25,20 @@ from minillm.commands.train import train
 from minillm.compat.gloo import settle
 from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
-from minillm.errors import InputError, TrainingError
+from minillm.errors import InputError, Stopped, TrainingError
 from minillm.methods.token_loss import TokenLoss
+from minillm.runs import SUMMARY
 from minillm.sampling.sampler import Decoding, sample
 from minillm.sources import rollouts
 from minillm.sources.rollouts import Rollouts
-from minillm.training.run_state import RunState
+from minillm.training.files import MANIFEST
+from minillm.training.run_state import PROGRESS, RunState, step_of
 from tests.distributed.activations import activations_stored
 from tests.distributed.memory import bytes_held, weights_of_an_ensemble
+from tests.training.interrupting import stop_at
 
 BACKENDS = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
+PRECISIONS = ("no", "bf16")
 STOPPED = ("ddp", "fsdp2", "zero2", "zero3")  # by a NaN loss
 FULL = {"fsdp2": 1, "zero1": 1, "zero3": 0}  # the process that cannot write
 MINILLM = ["method=minillm", "method.inner_epochs=5", "method.rollouts_per_collection=8"]
@@ -132,8 +137,8 @@ def trained(settings: list[str], method: str, backend: str, output: str, *more: 
     with using(backend), patch.object(Rollouts, "collect", fixed_collection):
         try:
             train(load_config([*options(settings, method, backend, output), *more]))
-        except (TrainingError, InputError) as error:
-            return str(error)
+        except (TrainingError, InputError, Stopped) as end:
+            return str(end)
     return None
 
 
@@ -203,6 +208,45 @@ def stops(settings: list[str]) -> dict[str, str | None]:
     return found
 
 
+@contextmanager
+def old_view(rank: int):
+    """Process `rank` does not see the files of runs by which processes decide what to do."""
+
+    def unless_hidden(check: Callable[[Path], bool]) -> Callable[[Path], bool]:
+        def is_seen(path: Path) -> bool:
+            is_hidden = path.name in (SUMMARY, PROGRESS, MANIFEST) or step_of(path) is not None
+            return not is_hidden and check(path)
+
+        return is_seen
+
+    if PartialState().process_index != rank:
+        yield
+        return
+    checks = {name: unless_hidden(getattr(Path, name)) for name in ("exists", "is_file")}
+    with patch.multiple(Path, **checks):
+        yield
+
+
+def goes_on_in_bf16(settings: list[str], rank: int) -> dict[str, list[str | None]]:
+    """The messages of MiniLLM in bfloat16: a whole run, and a run that is stopped and goes on.
+
+    Process 1 gets the signal. It later has an old view of the files, also of the finished run.
+    """
+    found = {}
+    for backend in BACKENDS:
+        stopped = [f"stopped_{backend}", "runtime.mixed_precision=bf16"]
+        whole = [f"whole_{backend}", "runtime.mixed_precision=bf16"]
+        found[backend] = [trained(settings, "minillm", backend, *whole)]
+        stop_at(3 if rank == 1 else None)
+        found[backend].append(trained(settings, "minillm", backend, *stopped))
+        stop_at(None)
+        with old_view(rank=1):
+            for _ in range(2):
+                message = trained(settings, "minillm", backend, *stopped, "resume=auto")
+                found[backend].append(message)
+    return found
+
+
 def members(settings: list[str]) -> str:
     """An ensemble of the teacher in the settings and a model of another architecture."""
     (path,) = (x.partition("=")[2] for x in settings if x.startswith("teacher.path="))
@@ -217,12 +261,10 @@ def main(settings: list[str], rank: int, world: int) -> None:
     for method, backend in CASES:
         if backend in backends:
             found[f"{method} {backend}"] = trained(settings, method, backend, f"{method}_{backend}")
-    for backend in backends:
-        with using(backend):
-            found[f"memory {backend}"] = bytes_held(load_config(settings))
-    for backend, precision in product(backends, ("no", "bf16")):
+    for backend, precision in product(backends, PRECISIONS):
         with using(backend):
             config = load_config([*settings, f"runtime.mixed_precision={precision}"])
+            found[f"memory {backend} {precision}"] = bytes_held(config)
             found[f"activations {backend} {precision}"] = activations_stored(config)
     seqkd = ["method=seqkd", "method.file=seqkd.jsonl", "method.generation_batch_size=4"]
     METHODS["seqkd"] = seqkd
@@ -239,6 +281,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)
+        found["bf16"] = goes_on_in_bf16(settings, rank)
     Path(f"{rank}.json").write_text(json.dumps(found))
     settle()
 
