@@ -7,7 +7,11 @@ from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedType, ProjectConfiguration
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    ProjectConfiguration,
+)
 from transformers.integrations import unset_hf_deepspeed_config
 from transformers.utils import logging as transformers_logging
 
@@ -37,6 +41,8 @@ def start_accelerator(config: Config, output: str | None = None) -> Accelerator:
         mixed_precision=config.runtime.mixed_precision,
         log_with=(config.runtime.trackers or None) if output else None,
         project_config=ProjectConfiguration(output, logging_dir=output and f"{output}/{LOGS}"),
+        # Otherwise DDP would hold the gradients twice: outside and inside of its buckets.
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     if accelerator.device.type == "cpu" and config.runtime.onednn and onednn.is_faster():
         onednn.enable()

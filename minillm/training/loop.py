@@ -5,7 +5,6 @@ The loop contains no code of a particular method. The loss of a step is a sum ov
 depend on how the step is divided into micro-batches and processes.
 """
 
-import contextlib
 import logging
 import math
 from collections import Counter
@@ -32,7 +31,7 @@ from minillm.training.modules import with_modules
 from minillm.training.optimization import build_optimizer, build_schedule
 from minillm.training.pace import Pace
 from minillm.training.run_state import RunState
-from minillm.training.sharding import prepare
+from minillm.training.sharding import accumulating, clear_gradients, prepare
 from minillm.training.signals import StopSignals
 from minillm.training.tracking import Tracker
 
@@ -209,9 +208,7 @@ class Trainer:
         last = len(batch.micro_batches) - 1
         value = torch.zeros((), device=self.accelerator.device)
         for number, micro_batch in enumerate(batch.micro_batches):
-            is_last = number == last
-            self.accelerator.sync_gradients = is_last  # DeepSpeed updates in the last backward
-            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(module):
+            with accumulating(self.accelerator, module, is_last=number == last):
                 loss, metrics = self.method.loss(module, micro_batch, totals)
                 # The engine averages gradients over processes, but the loss of a step is a sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
@@ -224,7 +221,7 @@ class Trainer:
         total = 0.0 if math.isfinite(norm) else float(self.accelerator.reduce(value, "sum"))
         self.finite.check_step(step, total, norm)
         optimizer.step()
-        optimizer.zero_grad()
+        clear_gradients(self.accelerator, optimizer)
         return norm
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:

@@ -10,7 +10,7 @@ collection, validation or checkpoint, into a second module that is empty at othe
 import copy
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -47,6 +47,31 @@ def _rounding(accelerator: Accelerator) -> torch.dtype | None:
     if accelerator.distributed_type != DistributedType.FSDP:
         return None
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
+
+
+def accumulating(
+    accelerator: Accelerator, module: nn.Module, is_last: bool
+) -> AbstractContextManager[None]:
+    """The context of the backward pass of one micro-batch; `is_last` means the last of a step.
+
+    DDP and ZeRO-1 sum the gradients of all processes once, in the last micro-batch. The backends
+    with sharded gradients do it in each micro-batch. FSDP2 could wait for the last one too, but
+    would hold complete gradients until then.
+    """
+    accelerator.sync_gradients = is_last  # DeepSpeed updates in the last backward pass
+    if is_last or accelerator.distributed_type == DistributedType.FSDP:
+        return nullcontext()
+    return accelerator.no_sync(module)
+
+
+def clear_gradients(accelerator: Accelerator, optimizer: torch.optim.Optimizer) -> None:
+    """Clear the gradients after a step.
+
+    DDP's gradients lie in its buckets, which keep their memory, so they become 0. Gradients that
+    were dropped would be allocated again beside the buckets in the next micro-batch.
+    """
+    is_ddp = accelerator.distributed_type in (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    optimizer.zero_grad(set_to_none=not is_ddp)
 
 
 def shards_weights(accelerator: Accelerator) -> bool:

@@ -1,5 +1,6 @@
-"""Bytes that a process holds for a student in training, as the sum over the tensors."""
+"""Bytes that a process holds for a student in training, and for a sharded teacher."""
 
+import gc
 from functools import partial
 
 import torch
@@ -11,15 +12,23 @@ from minillm.config import Config
 from minillm.runtime import start_accelerator
 from minillm.teachers import EnsembleTeacher, LocalTeacher
 from minillm.training.optimization import build_optimizer
-from minillm.training.sharding import prepare, shard_teacher
+from minillm.training.sharding import accumulating, clear_gradients, prepare, shard_teacher
 from tests.tiny import tiny_model
 
 WIDTH = 512  # of square layers; large, so that padding of the parts does not matter
 
 
 def bytes_held(config: Config) -> dict[str, float]:
-    """Bytes per parameter after a step. With DeepSpeed, `gradients` are missing."""
+    """Bytes per parameter for weights, optimiser and gradients, and for all of them together.
+
+    The gradients are those between two micro-batches of the second step.
+    """
     accelerator = start_accelerator(config)
+    is_deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
+    if is_deepspeed:  # otherwise, its buffers are larger than this model
+        zero = accelerator.state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+        zero["reduce_bucket_size"] = 1
+    before = storages()  # this reference keeps their addresses from being used again
     torch.manual_seed(0)
     module = nn.Sequential(*[nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4)])
     module._no_split_modules = ["Linear"]
@@ -28,20 +37,39 @@ def bytes_held(config: Config) -> dict[str, float]:
     trained, optimizer = prepare(
         accelerator, module, build_optimizer(module, config.training), max_norm=1.0
     )
-    accelerator.backward(trained(torch.ones(1, WIDTH)).square().mean())
-    optimizer.step()
     weights = list(module.parameters())
-    held = {"weights": weights}
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        held["weights"] = [getattr(weight, "ds_tensor", weight) for weight in weights]
+    inputs = torch.ones(1, WIDTH, dtype=weights[0].dtype)
+    for is_last in (False, True, False):
+        with accumulating(accelerator, trained, is_last):
+            accelerator.backward(trained(inputs).float().square().mean())
+        if is_last:
+            optimizer.step()
+            clear_gradients(accelerator, optimizer)
+    if accelerator.distributed_type == DistributedType.MULTI_CPU:
+        # Python cannot see DDP's buckets, so the gradients must lie in them.
+        assert len({x.grad.untyped_storage().data_ptr() for x in weights}) < len(weights)
+    new = storages()
+    held = {"all": sum(new[x].nbytes() for x in new.keys() - before.keys())}
+    if is_deepspeed:
         engine = optimizer.optimizer
         copies = getattr(engine, "fp32_partitioned_groups_flat", None)  # for ZeRO-3
         copies = copies or engine.single_partition_of_fp32_groups
-        held["optimizer"] = [*copies, *states(engine.optimizer)]
+        held["weights"] = size_of([getattr(weight, "ds_tensor", weight) for weight in weights])
+        held["optimizer"] = size_of([*copies, *states(engine.optimizer)])
     else:
-        held["gradients"] = [weight.grad for weight in weights]
-        held["optimizer"] = states(optimizer)
-    return {name: sum(map(size, tensors)) / count for name, tensors in held.items()}
+        held["weights"] = size_of(weights)
+        held["optimizer"] = size_of(states(optimizer))
+    held["gradients"] = held["all"] - held["weights"] - held["optimizer"]
+    return {name: size / count for name, size in held.items()}
+
+
+def storages() -> dict[int, torch.UntypedStorage]:
+    """The memory of all tensors of this process, by address."""
+    gc.collect()
+    tensors = [x for x in gc.get_objects() if issubclass(type(x), torch.Tensor)]
+    tensors += [x.grad for x in tensors if x.is_leaf and x.grad is not None]
+    found = [local(x).untyped_storage() for x in tensors if x.device.type != "meta"]
+    return {storage.data_ptr(): storage for storage in found}
 
 
 def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
@@ -64,6 +92,10 @@ def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
             if torch.is_tensor(x) and x.dim()]  # fmt: skip
 
 
-def size(tensor: torch.Tensor) -> int:
-    local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return local.numel() * local.element_size()
+def size_of(tensors: list[torch.Tensor]) -> int:
+    return sum(local(x).numel() * x.element_size() for x in tensors)
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that this process holds."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -7,8 +7,9 @@ from safetensors.torch import load_file
 
 from tests.distributed.checkpoints import saved_weights, teacher_state
 from tests.distributed.conftest import ROOT
-from tests.distributed.worker import BACKENDS, CASES, FULL, STOPPED
+from tests.distributed.worker import BACKENDS, CASES, FULL, PRECISIONS, STOPPED
 from tests.documents.reading import table_rows
+from tests.training.interrupting import outcome, same_outcome
 
 TIMES = ("seconds", "speed", "rollout/seconds")
 
@@ -127,26 +128,42 @@ def test_a_process_that_cannot_write_stops_all_and_they_go_on(runs, backend):
     assert one["again"] is None and other["again"] is None
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_runs_in_bf16_stop_and_go_on(runs, backend):
+    """A signal to process 1 stops both. An old view of the files on process 1 changes nothing."""
+    for found in runs[2].found:
+        whole, stopped, resumed, repeated = found["bf16"][backend]
+        assert "SIGTERM at step 3 of 5" in stopped
+        assert whole is resumed is repeated is None
+    names = [f"{name}_{backend}" for name in ("whole", "stopped")]
+    assert same_outcome(*(outcome(runs[2].folder / name) for name in names))
+    norms = [[line["optimizer/grad_norm"] for line in runs[2].metrics(name) if "loss/total" in line]
+             for name in (names[0], f"minillm_{backend}")]  # fmt: skip
+    assert norms[0] != norms[1]  # the second run was in float32
+    assert norms[0] == pytest.approx(norms[1], rel=0.02)
+
+
 def test_a_collection_that_fails_on_one_process_stops_all(runs):
     first, second = (found["stops"]["sample"] for found in runs[2].found)
     assert first == second
     assert "the logits are not finite (process 1) at step 1" in first
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_memory_is_that_of_the_table(runs, backend):
+def test_memory_is_that_of_the_table(runs, backend, precision):
     """The bytes per parameter agree with the formulas in docs/distributed.md, for N processes."""
-    found = runs[2].found[0][f"memory {backend}"]
-    row = documented("student", backend)
-    for name, size in found.items():
-        assert size == pytest.approx(value(row[name], 2), rel=0.01), name
-    totals = row["in float32, N = 1, 2, 8"].split(", ")
+    found = runs[2].found[0][f"memory {backend} {precision}"]
+    row = documented("`BACKEND`", backend, precision)
+    parts = ("weights", "gradients", "optimizer")
+    for name in parts:
+        assert found[name] == pytest.approx(value(row[name], 2), rel=0.01), name
+    totals = row["all, N = 1, 2, 8"].split(", ")
     for processes, total in zip((1, 2, 8), totals, strict=True):
-        parts = [value(row[name], processes) for name in ("weights", "gradients", "optimizer")]
-        assert float(total) == sum(parts)
+        assert float(total) == sum(value(row[name], processes) for name in parts)
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_activations_are_those_of_the_table(runs, backend, precision):
     """With micro-batches; without and with gradient checkpointing."""
@@ -166,10 +183,11 @@ def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
         assert weights["in use"] == weights["all"] > weights["heads"]
 
 
-def documented(header: str, name: str) -> dict[str, str]:
+def documented(header: str, name: str, precision: str = "") -> dict[str, str]:
     """The row `name` of a table in docs/distributed.md, by the columns of its `header`."""
     rows = table_rows(ROOT / "docs" / "distributed.md")
-    columns, row = (next(row for row in rows if row[0] == first) for first in (header, name))
+    columns = next(row for row in rows if row[0] == header)
+    row = next(row for row in rows if row[0] == name and precision in row[1])
     return dict(zip(columns, row, strict=True))
 
 
