@@ -1,6 +1,5 @@
 """Bytes that a training step of a process stores for backward."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -10,7 +9,7 @@ from minillm.data.batches import SequenceBatch
 from minillm.models.forward import response_loss
 from minillm.runtime import autocast_dtype, start_accelerator, uses_deepspeed
 from minillm.training.optimization import build_optimizer
-from minillm.training.sharding import gather_student, prepare
+from minillm.training.sharding import accumulating, gather_student, prepare
 from tests.models.stock_models import build
 from tests.objectives.small_heads import LOG_PROBS
 from tests.stored_tensors import StoredTensors
@@ -46,9 +45,7 @@ def _of_a_sequence(config: Config, layers: int) -> list[int]:
         for number, rows in enumerate(ROWS):
             batch = SequenceBatch.pad([([5] * (LENGTH // 2), [9] * (LENGTH // 2))] * rows, 1)
             tensors = StoredTensors()
-            is_last = number == len(ROWS) - 1
-            accelerator.sync_gradients = is_last
-            with nullcontext() if is_last else accelerator.no_sync(module):
+            with accumulating(accelerator, module, is_last=number == len(ROWS) - 1):
                 with tensors:
                     loss, _ = response_loss(module, batch, student, terms=LOG_PROBS, loss=_loss)
                 held.append(tensors.bytes)

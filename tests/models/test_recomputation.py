@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from minillm.data.batches import SequenceBatch
 from minillm.errors import InputError
 from minillm.models.forward import response_loss
-from minillm.models.language_model import LanguageModel
+from minillm.models.language_model import FUSED_GELU, LanguageModel
 from minillm.models.recomputation import recomputable_layers, recomputed_layers, recomputing
 from tests.documents.reading import ROOT, table_rows
 from tests.models.stock_models import EVERY_MODEL, Wrapper, build
@@ -87,7 +87,9 @@ def stored(model: LanguageModel, recomputes: bool, rows: int) -> int:
 
 def deep(kind: str, layers: int, width: int, autocast: torch.dtype | None = None) -> LanguageModel:
     shape = {LAYERS[kind]: layers, WIDTH[kind]: width}
-    if kind == "llama":
+    if kind == "gpt2":
+        shape["activation_function"] = FUSED_GELU  # as `load_model` loads it
+    else:
         shape |= {"intermediate_size": width * 11 // 4, "head_dim": width // 2}
     return replace(build(kind, seed=1, dtype=torch.float32, **shape), autocast=autocast)
 
