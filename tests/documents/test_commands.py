@@ -41,6 +41,7 @@ NOT_RUN = {
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
     "python -m studies.estimators": "takes half a minute and writes to docs/",
     "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
+    "python -m studies.model_families": "takes minutes and writes to docs/",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
     "pip install": "changes the installation",
 }
