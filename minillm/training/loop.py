@@ -12,12 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
-from torch import nn
 
 from minillm.config import TrainingConfig
-from minillm.devices import to_device
 from minillm.errors import Stopped
 from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
@@ -26,18 +23,14 @@ from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
 from minillm.training.finite import FiniteCheck
 from minillm.training.meter import Meter
-from minillm.training.method import Method, StepBatch
-from minillm.training.modules import with_modules
-from minillm.training.optimization import build_optimizer, build_schedule
+from minillm.training.method import Method
 from minillm.training.pace import Pace
 from minillm.training.run_state import RunState
-from minillm.training.sharding import accumulating, clear_gradients, prepare
 from minillm.training.signals import StopSignals
+from minillm.training.stepper import LOSS, Stepper
 from minillm.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
-
-LOSS = "loss/total"  # name of the loss of a step in metrics.jsonl
 
 
 @dataclass
@@ -94,16 +87,11 @@ class Trainer:
             Stopped: a signal has stopped the run, after a checkpoint was written.
             TrainingError: a number is not finite, or a file could not be written.
         """
-        module = with_modules(self.student.module, self.method.modules())
-        optimizer = build_optimizer(module, self.training)
-        module, optimizer = prepare(
-            self.accelerator, module, optimizer, self.training.max_grad_norm
-        )
-        # DeepSpeed may have replaced the optimiser, so the schedule needs the prepared optimiser.
-        schedule = build_schedule(optimizer, self.training, self.steps)
-        self.accelerator.register_for_checkpointing(schedule)
+        stepper = Stepper(
+            self.accelerator, self.student, self.method, self.training, steps=self.steps,
+            finite=self.finite, clock=self.clock, meter=self.meter,
+        )  # fmt: skip
         first = self._resume(checkpoint) if checkpoint else 0
-        batches = self.method.batches()
         pace = Pace(self.clock, self.history, self.training, steps=self.steps, first=first,
                     steps_per_collection=self.method.steps_per_collection)  # fmt: skip
         progress = Progress(self.output.name, self.steps, "steps", first, values=self.shown,
@@ -111,22 +99,10 @@ class Trainer:
         with shown(progress, leave=True), StopSignals() as signals:
             self._evaluate_if_due(first, signals)
             for step in range(first + 1, self.steps + 1):
-                with self.clock.phase("collect"):
-                    try:
-                        batch = next(batches)
-                    except FloatingPointError as error:
-                        self.finite.stop(f"{error} at step {step}")
-                with self.clock.phase("optimize"):
-                    totals = self._totals(batch)
-                    norm = self._step(module, optimizer, batch, totals, self.meter, step)
-                    lr = schedule.get_last_lr()[0]
-                    schedule.step()
-                    self.method.after_step(step)
-                self.counts.update(totals)
-                share = 1 / self.accelerator.num_processes  # all have the same norm
-                self.meter.add(batch.metrics | {"optimizer/grad_norm": (norm * share, share)})
+                finished = stepper(step)
+                self.counts.update(finished.totals)
                 if step % self.training.log_every == 0 or step == self.steps:
-                    self._log(step, self.meter.take(self.accelerator), self.counts, lr)
+                    self._log(step, self.meter.take(self.accelerator), self.counts, finished.lr)
                     self.counts.clear()
                 progress.advance()
                 self._stop_if_asked(step, signals)
@@ -181,48 +157,6 @@ class Trainer:
             metrics = state["metrics"]
             self.meter.add(metrics if mine else dict.fromkeys(metrics, (0.0, 0.0)))
         return progress["step"]
-
-    def _totals(self, batch: StepBatch) -> dict[str, float]:
-        """The count of each part of the method, summed over all micro-batches and processes."""
-        counts: Counter[str] = Counter()
-        for micro_batch in batch.micro_batches:
-            counts[micro_batch.part] += micro_batch.count
-        names = sorted(counts)
-        values = [float(counts[name]) for name in names]
-        if self.accelerator.num_processes > 1:  # one process need not wait for its device
-            sums = to_device(torch.tensor(values, dtype=torch.float64), self.accelerator.device)
-            values = self.accelerator.reduce(sums, "sum").tolist()
-        return dict(zip(names, values, strict=True))
-
-    def _step(
-        self,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        batch: StepBatch,
-        totals: dict[str, float],
-        meter: Meter,
-        step: int,
-    ) -> float:
-        """Run the backward passes and one optimiser step, and return the norm of the gradient."""
-        module.train(self.method.dropout)
-        last = len(batch.micro_batches) - 1
-        value = torch.zeros((), device=self.accelerator.device)
-        for number, micro_batch in enumerate(batch.micro_batches):
-            with accumulating(self.accelerator, module, is_last=number == last):
-                loss, metrics = self.method.loss(module, micro_batch, totals)
-                # The engine averages gradients over processes, but the loss of a step is a sum.
-                self.accelerator.backward(loss * self.accelerator.num_processes)
-            value += loss.detach()
-            meter.add(metrics)
-        meter.add({LOSS: (value, 1 / self.accelerator.num_processes)})
-        norm = self.accelerator.clip_grad_norm_(module.parameters(), self.training.max_grad_norm)
-        norm = math.nan if norm is None else float(norm)  # None: DeepSpeed skipped the step
-        # A non-finite loss on one process makes the summed gradient non-finite on all processes.
-        total = 0.0 if math.isfinite(norm) else float(self.accelerator.reduce(value, "sum"))
-        self.finite.check_step(step, total, norm)
-        optimizer.step()
-        clear_gradients(self.accelerator, optimizer)
-        return norm
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:
         seconds = self.clock.take()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from minillm.training.loop import Trainer
+from minillm.training.stepper import Stepper
 from tests.conftest import call
 
 # Metrics that differ between two equal runs, because they are times.
@@ -25,7 +25,7 @@ TIMED = ("seconds/", "speed/", "rollout/seconds")
 OPERATIONS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link",
               "shutil.copyfile", "shutil.rmtree"}  # fmt: skip
 
-STEP = Trainer._step
+STEP = Stepper.update
 
 # A server that has imported everything forks each run, so that a run starts fast.
 context = multiprocessing.get_context("forkserver")
@@ -79,12 +79,12 @@ def join_group(rank: int, world: int, port: int, prepare: Callable[[], None] | N
 def stop_at(number: int | None, which: int = signal.SIGTERM) -> None:
     """Send a signal to this process in training step `number`, or no signal if it is None."""
 
-    def stepped(self: Trainer, *arguments: object) -> float:
+    def stepped(self: Stepper, *arguments: object) -> float:
         if arguments[-1] == number:
             signal.raise_signal(which)
         return STEP(self, *arguments)
 
-    Trainer._step = stepped
+    Stepper.update = stepped
 
 
 def stop_on(backend: dict[str, str], number: int | None) -> None:
@@ -101,12 +101,12 @@ def limit_file_size(size: int) -> None:
 def hang() -> None:
     """Make the first step endless."""
 
-    def forever(self: Trainer, batch: object) -> None:
+    def forever(self: Stepper, batch: object) -> None:
         print("hangs", file=sys.stderr, flush=True)
         while True:
             time.sleep(0.01)
 
-    Trainer._totals = forever
+    Stepper.totals = forever
 
 
 def outcome(run: Path) -> dict:
