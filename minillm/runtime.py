@@ -76,7 +76,8 @@ def use_tf32(device: torch.device) -> None:
 
 def uses_cpu(config: Config) -> bool:
     """Whether the command computes on the CPU, by the settings or because there is no GPU."""
-    return config.runtime.device == "cpu" or not torch.cuda.is_available()
+    device = config.runtime.device
+    return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
 
 
 def autocast_dtype(config: Config) -> torch.dtype | None:

@@ -1,7 +1,7 @@
 """Loads data, tokenizer and models for the commands, as the settings specify."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from accelerate import PartialState
@@ -19,11 +19,13 @@ from minillm.models.fit import tokenizer_differences
 from minillm.models.language_model import LanguageModel, build_model, check_finite, load_model
 from minillm.models.limits import check_length
 from minillm.models.placement import HOST
+from minillm.models.size import outline
 from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)
 
 OWN_DATA = ("chat", "files", "jsonl", "paper")  # files of configs/data that name no data set
+MakeModel = Callable[..., LanguageModel]  # `make_model` or `make_outline`
 
 
 def encode_splits(
@@ -137,13 +139,41 @@ def make_model(
         check_length(loaded.module.config, model.path, max_length(config))
         _check(loaded, config)
         return _completed(loaded, config, template)
-    if model.architecture is None:
+    check_is_given(model)
+    built = build_model(model, tokenizer, max_length(config), config.runtime.seed, attention)
+    return _completed(built, config, template)
+
+
+def make_outline(
+    config: Config, model: ModelConfig, tokenizer, template: str | None = None
+) -> LanguageModel:
+    """One model on the meta device. No weights are read, so they are not checked.
+
+    The arguments are those of `make_model`.
+
+    Raises:
+        InputError: neither a path nor an architecture is given, the model is not a causal language
+            model, or it has too few positions or output rows.
+    """
+    check_is_given(model)
+    attention = config.runtime.attn_implementation
+    made = outline(model, tokenizer, max_length(config), attention)
+    if model.path is not None:
+        check_length(made.module.config, model.path, max_length(config))
+    return _completed(made, config, template)
+
+
+def check_is_given(model: ModelConfig) -> None:
+    """Refuse a student that is neither loaded nor built.
+
+    Raises:
+        InputError: the message says what to set.
+    """
+    if model.path is None and model.architecture is None:
         raise InputError(
             "no student is given: set student.path=FOLDER_OR_HUB_NAME to load one, or "
             "student.architecture=gpt2 (or llama) to build one."
         )
-    built = build_model(model, tokenizer, max_length(config), config.runtime.seed, attention)
-    return _completed(built, config, template)
 
 
 def _check(model: LanguageModel, config: Config) -> None:
@@ -172,15 +202,15 @@ def _completed(model: LanguageModel, config: Config, template: str | None) -> La
     return replace(model, eos_ids=eos_ids)
 
 
-def load_frozen(config: Config, model: ModelConfig) -> LanguageModel:
-    """Load a frozen model, such as a teacher, into host memory.
+def load_frozen(config: Config, model: ModelConfig, make: MakeModel = make_model) -> LanguageModel:
+    """A frozen model, such as a teacher, that `make` has made in host memory.
 
     Raises:
         InputError: the model cannot be loaded.
     """
     tokenizer = load_tokenizer(model.tokenizer or model.path)
     template = config.data.teacher_template or config.data.template
-    loaded = make_model(config, model, tokenizer, template)
+    loaded = make(config, model, tokenizer, template)
     loaded.module.requires_grad_(False).eval()
     return loaded
 

@@ -1,6 +1,7 @@
 """`minillm train`: trains a student and writes the folder of the run."""
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,6 +12,7 @@ from accelerate.utils import set_seed
 
 from minillm.commands.dry_run import print_training
 from minillm.commands.loading import (
+    MakeModel,
     check_data_is_named,
     encode_splits,
     load_frozen,
@@ -31,13 +33,14 @@ from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
 from minillm.config_checks import check_processes
-from minillm.data.encoding import Example
+from minillm.data.encoding import Encoded, Example
 from minillm.data.plain_text import check_plain_text, load_plain_text
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
+from minillm.models.language_model import LanguageModel
 from minillm.models.recomputation import recomputing
 from minillm.processes import from_main
 from minillm.runs import (
@@ -73,13 +76,9 @@ def train(config: Config) -> None:
         Stopped: a signal stopped the run, which wrote a checkpoint.
         TrainingError: the loss is not finite, or a file could not be written.
     """
-    check_data_is_named(config)
+    for check in checks_of_settings(config):
+        check()
     output = Path(config.output)
-    check_method(config)
-    has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
-    check_select_by(config.training.select_by, has_teacher)
-    check_metrics(config.evaluation.metrics, "evaluation.metrics")
-    check_training_precision(config)
     accelerator = start_accelerator(config, None if config.dry_run else config.output)
     config = with_settings_for_size(config)
     check_processes(config, accelerator.num_processes)
@@ -90,7 +89,8 @@ def train(config: Config) -> None:
         return
     checkpoint = from_main(partial(find_checkpoint, config))
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
-    setup, validation = load_setup(config, accelerator)
+    setup, data = load_setup(config, accelerator)
+    validation = data["validation"].examples
     log_setup(setup)
     if config.dry_run:
         print_training(setup, validation, checkpoint)
@@ -115,8 +115,27 @@ def train(config: Config) -> None:
         raise not_written(output, error) from error
 
 
-def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Example]]:
-    """Read the data and load the models. The result has the validation split in addition.
+def checks_of_settings(config: Config) -> list[Callable[[], None]]:
+    """Checks that need neither data nor models. Each raises InputError for wrong settings."""
+    has_teacher = config.teacher.kind != "local" or config.teacher.path is not None
+    return [
+        partial(check_data_is_named, config),
+        partial(check_method, config),
+        partial(check_select_by, config.training.select_by, has_teacher),
+        partial(check_metrics, config.evaluation.metrics, "evaluation.metrics"),
+        partial(check_training_precision, config),
+    ]
+
+
+def load_setup(
+    config: Config, accelerator: Accelerator, make: MakeModel = make_model
+) -> tuple[Setup, dict[str, Encoded]]:
+    """Read the data and load the models. The result has the training and validation splits, too.
+
+    Args:
+        config: all settings.
+        accelerator: processes and device.
+        make: makes the models, on the device or in host memory.
 
     Raises:
         InputError: data or a model cannot be read, or they do not fit together.
@@ -124,12 +143,12 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
-    student = make_model(config, config.student, tokenizer).to(accelerator.device)
+    student = make(config, config.student, tokenizer).to(accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
         student = replace(student, autocast=None)
     if config.runtime.gradient_checkpointing:
         student = recomputing(student)
-    teacher, shared = build_teacher(config, student, partial(load_frozen, config))
+    teacher, shared = build_teacher(config, student, partial(load_frozen, config, make=make))
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     # Last, because a new text may take an hour, and a wrong model is refused in seconds.
     plain_text = None if config.dry_run else load_plain_text(config, tokenizer)
@@ -139,7 +158,7 @@ def load_setup(config: Config, accelerator: Accelerator) -> tuple[Setup, list[Ex
         output=Path(config.output), shared_tokenizer=shared,
         plain_text=plain_text,
     )  # fmt: skip
-    return setup, data["validation"].examples
+    return setup, data
 
 
 def check_folders(config: Config) -> None:
@@ -186,14 +205,6 @@ def run(
 ) -> None:
     """Build the loop, train, and write the summary of the run."""
     config, training, accelerator = setup.config, setup.config.training, state.accelerator
-    scoring = partial(
-        validate,
-        teacher=setup.teacher.exact() if setup.teacher and setup.shared_tokenizer else None,
-        examples=validation[: training.validation_inputs],
-        decoding=Decoding(config.data.max_response_length),
-        training=training,
-        batch_size=config.evaluation.batch_size,
-    )
     settings = asdict(config)
     resumed_at = from_main(partial(read_progress, checkpoint))["step"] if checkpoint else None
     tracker = start_tracking(
@@ -205,8 +216,8 @@ def run(
                "config": settings}  # fmt: skip
     trainer = Trainer(
         accelerator=accelerator, student=setup.student, method=method, training=training,
-        steps=steps, validate=scoring, tracker=tracker, state=state, output=setup.output,
-        details=details,
+        steps=steps, validate=validation_of(setup, validation), tracker=tracker, state=state,
+        output=setup.output, details=details,
     )  # fmt: skip
     log.info("%s", first_lines(setup.output, steps, resumed_at))
     try:
@@ -219,6 +230,21 @@ def run(
         write_json(setup.output / SUMMARY, summary)
         log.info("%s", final_lines(setup.output, summary, select_by=training.select_by,
                                    trackers=config.runtime.trackers))  # fmt: skip
+
+
+def validation_of(
+    setup: Setup, validation: list[Example]
+) -> Callable[[LanguageModel], dict[str, float]]:
+    """A function that computes the scores of a student on the inputs of a validation."""
+    config = setup.config
+    return partial(
+        validate,
+        teacher=setup.teacher.exact() if setup.teacher and setup.shared_tokenizer else None,
+        examples=validation[: config.training.validation_inputs],
+        decoding=Decoding(config.data.max_response_length),
+        training=config.training,
+        batch_size=config.evaluation.batch_size,
+    )
 
 
 def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:

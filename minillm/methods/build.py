@@ -7,16 +7,16 @@ new source or loss is a class in `sources/` or `methods/`, and a line here. See
 
 import logging
 
-from minillm.config import Config, MiniLLMConfig, TokenLossConfig
+from minillm.config import Config, MethodConfig, MiniLLMConfig, TokenLossConfig
 from minillm.errors import InputError
 from minillm.methods.layer_matching import LayerMatching
+from minillm.methods.loss import Loss
 from minillm.methods.method import Method, Part
 from minillm.methods.policy_gradient import PolicyGradient, objective_settings
 from minillm.methods.token_loss import TokenLoss
 from minillm.models.fit import check_tokenizers
 from minillm.objectives.divergences import ForwardKL, build_divergence, parameter_names
 from minillm.objectives.divergences.base import is_number
-from minillm.objectives.minillm import Settings
 from minillm.objectives.terms import DivergenceTerm
 from minillm.sources.pairs import PairSource, gold_pairs
 from minillm.sources.plain_text import plain_text_source
@@ -29,6 +29,9 @@ from minillm.training.setup import Setup
 
 log = logging.getLogger(__name__)
 
+# The parts of a method: the sequences of its source, and plain text.
+TOKENS, PLAIN_TOKENS = "tokens", "plain_tokens"
+
 
 def build_method(setup: Setup) -> Method:
     """The method that the settings describe.
@@ -39,16 +42,12 @@ def build_method(setup: Setup) -> Method:
     """
     settings = setup.config.method
     check_tokenizer(setup)
-    if isinstance(settings, MiniLLMConfig):
-        objective = objective_settings(settings)
-        _warn_of_shared_coins(settings, objective)
-        source = Rollouts(setup, computes_reverse_kl=objective.rewards == "expected")
-        parts = {"tokens": Part(source, PolicyGradient(setup, objective))}
-    else:
-        parts = {"tokens": Part(_pair_source(setup, settings), _token_loss(setup, settings))}
+    _warn_of_shared_coins(settings)
+    losses = build_losses(setup)
+    parts = {TOKENS: Part(build_source(setup), losses[TOKENS])}
     if settings.lm_coef:
-        loss = plain_text_loss(setup, settings.lm_kd_ratio)
-        parts["plain_tokens"] = Part(plain_text_source(setup), loss, settings.lm_coef)
+        source = plain_text_source(setup)
+        parts[PLAIN_TOKENS] = Part(source, losses[PLAIN_TOKENS], settings.lm_coef)
     return Method(
         parts,
         student=setup.student,
@@ -57,6 +56,39 @@ def build_method(setup: Setup) -> Method:
         # The policy gradient compares q_new with q_old. Two dropout masks would change the ratio.
         dropout=not isinstance(settings, MiniLLMConfig),
     )
+
+
+def build_source(setup: Setup) -> Source:
+    """The source of the sequences on which the method trains, without plain text.
+
+    Raises:
+        InputError: the file of the teacher's responses was made with other settings.
+    """
+    settings = setup.config.method
+    if isinstance(settings, MiniLLMConfig):
+        rewards = objective_settings(settings).rewards
+        return Rollouts(setup, computes_reverse_kl=rewards == "expected")
+    pairs = teacher_pairs(setup) if settings.source == "teacher" else gold_pairs(setup.train)
+    if settings.student_share or settings.student_share_end:
+        steps = setup.config.training.total_steps(len(pairs))
+        return StudentWritten(pairs, setup, steps=steps)
+    return PairSource(pairs, setup, batch_size=setup.config.training.batch_size)
+
+
+def build_losses(setup: Setup) -> dict[str, Loss]:
+    """The loss of each part of the method.
+
+    Raises:
+        InputError: a model does not have a layer that `method.layers` names.
+    """
+    settings = setup.config.method
+    if isinstance(settings, MiniLLMConfig):
+        losses = {TOKENS: PolicyGradient(setup, objective_settings(settings))}
+    else:
+        losses = {TOKENS: _token_loss(setup, settings)}
+    if settings.lm_coef:
+        losses[PLAIN_TOKENS] = plain_text_loss(setup, settings.lm_kd_ratio)
+    return losses
 
 
 def check_method(config: Config) -> None:
@@ -90,8 +122,11 @@ def _check_baseline(settings: MiniLLMConfig) -> None:
         )
 
 
-def _warn_of_shared_coins(settings: MiniLLMConfig, objective: Settings) -> None:
+def _warn_of_shared_coins(settings: MethodConfig) -> None:
     """Warn of baselines and centres that depend on the coins of the response itself."""
+    if not isinstance(settings, MiniLLMConfig):
+        return
+    objective = objective_settings(settings)
     if objective.compares_responses and 0 < settings.alpha < 1 and settings.coin_group != 1:
         log.warning(
             "method.baseline=%s and method.reward_center=%s are biased with method.alpha=%g, "
@@ -130,14 +165,6 @@ def check_tokenizer(setup: Setup) -> None:
     if setup.config.method.scores_tokens and not setup.shared_tokenizer:
         for model in setup.teacher.models:
             check_tokenizers(setup.student.tokenizer, model.tokenizer)
-
-
-def _pair_source(setup: Setup, settings: TokenLossConfig) -> Source:
-    pairs = teacher_pairs(setup) if settings.source == "teacher" else gold_pairs(setup.train)
-    if settings.student_share or settings.student_share_end:
-        steps = setup.config.training.total_steps(len(pairs))
-        return StudentWritten(pairs, setup, steps=steps)
-    return PairSource(pairs, setup, batch_size=setup.config.training.batch_size)
 
 
 def _token_loss(setup: Setup, settings: TokenLossConfig) -> TokenLoss:

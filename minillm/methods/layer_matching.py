@@ -62,10 +62,9 @@ class LayerMatching:
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            projections = nn.ModuleList(
-                nn.Linear(*widths, bias=False, dtype=student.module.dtype) for _ in numbers
-            )
-        return LayerMatching(numbers, projections.to(student.device), distance, weight)
+            placed = {"dtype": student.module.dtype, "device": student.device}
+            projections = nn.ModuleList(nn.Linear(*widths, bias=False, **placed) for _ in numbers)
+        return LayerMatching(numbers, projections, distance, weight)
 
     @property
     def teacher_layers(self) -> tuple[int, ...]:

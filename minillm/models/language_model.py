@@ -136,10 +136,7 @@ def load_model(
         InputError: there is no such model, its folder does not contain all of its weights, or it
             cannot use the attention implementation.
     """
-    shape = load_shape(config.path)
-    check_attention(shape, attn_implementation)
-    if getattr(shape, "activation_function", None) == "gelu_new":
-        shape.activation_function = FUSED_GELU
+    shape = loaded_shape(config.path, attn_implementation)
     try:
         module, report = AutoModelForCausalLM.from_pretrained(
             config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True,
@@ -154,6 +151,19 @@ def load_model(
             f"{missing[0]}. {ADVICE}"
         )
     return bundle(module, tokenizer)
+
+
+def loaded_shape(path: str, attn_implementation: str | None) -> PretrainedConfig:
+    """The transformers config with which the model of a folder or Hub name is loaded.
+
+    Raises:
+        InputError: there is no config.json, or the model cannot use the attention implementation.
+    """
+    shape = load_shape(path)
+    check_attention(shape, attn_implementation)
+    if getattr(shape, "activation_function", None) == "gelu_new":
+        shape.activation_function = FUSED_GELU
+    return shape
 
 
 def build_model(

@@ -1,11 +1,50 @@
-"""The number of parameters of a model, without its weights."""
+"""Models without weights: their tensors have shapes, and no memory."""
 
 import torch
-from transformers import AutoModelForCausalLM
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from minillm.config import ModelConfig
-from minillm.models.language_model import built_shape
-from minillm.models.loadable import load_shape, not_loadable
+from minillm.models.language_model import (
+    LanguageModel,
+    build_model,
+    built_shape,
+    bundle,
+    loaded_shape,
+)
+from minillm.models.loadable import not_loadable
+
+
+def outline(
+    config: ModelConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    attn_implementation: str | None = None,
+) -> LanguageModel:
+    """The model that `config` loads or builds, on the meta device. No weights are read.
+
+    Args:
+        config: names a path or an architecture.
+        tokenizer: of the model.
+        max_length: tokens of the longest sequence, for a built model.
+        attn_implementation: as `runtime.attn_implementation`.
+
+    Raises:
+        InputError: the path is not a causal language model, has fewer output rows than the
+            tokenizer has tokens, or cannot use the attention implementation.
+    """
+    if config.path is None:
+        with torch.device("meta"):
+            return build_model(config, tokenizer, max_length, 0, attn_implementation)
+    shape = loaded_shape(config.path, attn_implementation)
+    if config.dtype != "auto":
+        shape.dtype = getattr(torch, config.dtype)
+    return bundle(_on_meta(shape, config.path, attn_implementation), tokenizer)
 
 
 def count_parameters(config: ModelConfig, max_length: int) -> int:
@@ -20,13 +59,24 @@ def count_parameters(config: ModelConfig, max_length: int) -> int:
         InputError: the path is not a causal language model.
     """
     if config.path is not None:
-        shape = load_shape(config.path)
+        shape = loaded_shape(config.path, None)
     else:
         shape = built_shape(config, max_length)
         shape.vocab_size = config.vocab_size
+    return sum(weight.numel() for weight in _on_meta(shape, config.path).parameters())
+
+
+def bytes_of(module: nn.Module) -> int:
+    """Bytes of the parameters of a module; tied weights count once."""
+    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+
+
+def _on_meta(
+    shape: PretrainedConfig, path: str | None, attn_implementation: str | None = None
+) -> PreTrainedModel:
+    """A model on the meta device, with the dtype of the config `shape`."""
     try:
-        with torch.device("meta"):  # tensors without memory
-            module = AutoModelForCausalLM.from_config(shape)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(shape, attn_implementation=attn_implementation)
     except Exception as error:  # of many types, see `load_model`
-        raise not_loadable(config.path, error) from error
-    return sum(parameter.numel() for parameter in module.parameters())
+        raise not_loadable(path, error) from error
