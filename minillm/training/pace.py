@@ -9,6 +9,16 @@ from minillm.progress import Estimate
 from minillm.training.clock import Clock
 
 
+def collections(steps: int, steps_per_collection: int) -> int:
+    """Number of collections that the first `steps` steps of a run need."""
+    return math.ceil(steps / steps_per_collection)
+
+
+def validations(steps: int, training: TrainingConfig) -> int:
+    """Number of validations of a run, with the validation at step 0."""
+    return 1 + math.ceil(steps / training.evaluate_every)
+
+
 class Pace:
     """Estimates the time left of a run, with its collections, validations and checkpoints.
 
@@ -51,19 +61,17 @@ class Pace:
         speed = (step - self.first) / max(sum(spent.values()), 1e-9)
         left = spent["optimize"] / (step - self.first) * (self.steps - step)
         # Without a collection since the restart, the next one is assumed to take no time.
-        begun = self._collections(step)
-        collections = begun - self._collections(self.first)
-        left += spent["collect"] / max(collections, 1) * (self._collections(self.steps) - begun)
+        before, begun, needed = (
+            collections(steps, self.steps_per_collection)
+            for steps in (self.first, step, self.steps)
+        )
+        left += spent["collect"] / max(begun - before, 1) * (needed - begun)
         return speed, left + self._validations_left() + self._checkpoints_left(step)
 
-    def _collections(self, step: int) -> int:
-        """Number of collections that the first `step` steps need."""
-        return math.ceil(step / self.steps_per_collection)
-
     def _validations_left(self) -> float:
-        """Seconds of the validations that are left. A run also validates at step 0."""
+        """Seconds of the validations that are left."""
         finished = len(self.history)
-        left = 1 + math.ceil(self.steps / self.training.evaluate_every) - finished
+        left = validations(self.steps, self.training) - finished
         return self.clock.total["validate"] / max(finished, 1) * left
 
     def _checkpoints_left(self, step: int) -> float:
