@@ -88,6 +88,9 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     model = "the folder of a run, the folder of a causal LM, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.", "key=value", "settings")
+    plan = verb("plan", "Estimate memory, work and time of a training without reading weights.",
+                "key=value", "the settings of `minillm train`")  # fmt: skip
+    _add_plan_options(plan)
     evaluate = verb(
         "evaluate", "Score models on a data set: ROUGE-L, exact match, reverse KL, ...",
         "MODEL | key=value", f"{model}; one or more, and settings",
@@ -100,7 +103,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
                 "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, evaluate, generate, data, show):
+    for command in (train, plan, evaluate, generate, data, show):
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -111,6 +114,17 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     copy.add_argument("file", metavar="FILE.yaml", help="a new file, for --config FILE.yaml")
     _add_report(verbs)
     return top, verbs.choices
+
+
+def _add_plan_options(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("--processes", action="append", type=int, default=[], metavar="N",
+                      help="processes of the training (repeatable); by default 1, and up to "
+                      "8")  # fmt: skip
+    speed = plan.add_mutually_exclusive_group()
+    speed.add_argument("--throughput", metavar="NUMBER|RUN", help="for an estimate of time: tokens "
+                       "per second, or an earlier run with this speed")  # fmt: skip
+    speed.add_argument("--measure", action="store_true", help="for an estimate of time: load the "
+                       "models and time one step; nothing is written")  # fmt: skip
 
 
 def _add_report(verbs: argparse._SubParsersAction) -> None:
@@ -195,6 +209,13 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.train import train
 
             train(config)
+        case "plan":
+            from minillm.compose import load_config
+
+            config = load_config(arguments.overrides)
+            from minillm.commands.plan import plan_training
+
+            plan_training(config, arguments.processes, arguments.throughput, arguments.measure)
         case "data":
             from minillm.compose import load_config
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs `minillm` with many processes:
 #   BACKEND=zero2 NPROC=8 bash scripts/launch.sh experiment=paper/sft ...
-# The arguments go to `minillm train`, or to the verb that is the first argument (train, evaluate,
-# generate). Other verbs, such as report, need one process and are run without a launcher.
+# The arguments go to `minillm train`, or to the verb that is the first argument (train, plan,
+# evaluate, generate). Other verbs, such as report, need one process and are run without a launcher.
 #   BACKEND      a file of configs/accelerate: cpu, gpu, ddp, fsdp2, zero1, zero2, zero3,
 #                zero3_offload; default: ddp, or for one process gpu or cpu
 #   NPROC        processes on this machine; default: the number of its GPUs, or of those that
@@ -20,7 +20,7 @@ if [ -x "$root/.venv/bin/python" ]; then
 fi
 
 case ${1:-} in
-    train | evaluate | generate) ;;
+    train | plan | evaluate | generate) ;;
     *=*) set -- train "$@" ;;
     [a-z-]*) exec python -m minillm "$@" ;;
     *) set -- train "$@" ;;

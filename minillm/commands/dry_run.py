@@ -1,16 +1,15 @@
 """`dry_run=true` of `train` and `evaluate`: prints what the command would do; writes nothing."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
 
 from minillm.commands.model_folder import ScoredModel
-from minillm.config import Config, TokenLossConfig
+from minillm.config import Config
 from minillm.data.encoding import Example
-from minillm.methods import build_method
-from minillm.methods.build import check_tokenizer
+from minillm.methods.build import build_losses, check_tokenizer
 from minillm.models.language_model import LanguageModel
+from minillm.planning.work import Work
 from minillm.training.setup import Setup
 
 
@@ -22,8 +21,20 @@ def print_training(setup: Setup, validation: list[Example], checkpoint: Path | N
         validation: the validation split.
         checkpoint: from where the run would continue; None for a new run.
     """
+    check_tokenizer(setup)
+    build_losses(setup)  # this checks the layers that the settings name
+    lines = training_lines(setup, validation, Work.of(setup), checkpoint)
+    _print(lines | {"device": device_text(setup.config, str(setup.device))})
+
+
+def training_lines(
+    setup: Setup, validation: list[Example], work: Work, checkpoint: Path | None
+) -> dict[str, str]:
+    """What a training would do, as a text by name; `minillm plan` begins with the same lines.
+
+    The arguments are those of `print_training`, and the work of the run.
+    """
     config, training = setup.config, setup.config.training
-    steps = training.total_steps(_epoch_size(setup))
     inputs = min(len(validation), training.validation_inputs)
     teachers = setup.teacher.models if setup.teacher else ()
     output = config.output
@@ -31,19 +42,18 @@ def print_training(setup: Setup, validation: list[Example], checkpoint: Path | N
         output += f", continued from {checkpoint}"
     elif config.overwrite and Path(config.output).exists():
         output += ", after the run there is deleted"
-    _print(
-        method=config.method.name,
-        student=_model(setup.student),
-        teacher="; ".join(map(_model, teachers)) or "none",
-        data=f"{config.data.name}, {len(setup.train)} training inputs, {inputs} validation inputs",
-        steps=f"{steps} of {training.batch_size} sequences, learning rate {training.lr} "
+    return {
+        "method": config.method.name,
+        "student": _model(setup.student),
+        "teacher": "; ".join(map(_model, teachers)) or "none",
+        "data": f"{config.data.name}, {len(setup.train)} training inputs, "
+        f"{inputs} validation inputs",
+        "steps": f"{work.steps} of {training.batch_size} sequences, learning rate {training.lr} "
         f"({training.schedule}, {training.warmup_steps} warm-up steps)",
-        validation=f"every {training.evaluate_every} steps; the best checkpoint is selected by "
+        "validation": f"every {training.evaluate_every} steps; the best checkpoint is selected by "
         f"{training.select_by}",
-        device=_device(config, str(setup.device))
-        + ", gradient checkpointing" * config.runtime.gradient_checkpointing,
-        output=output,
-    )
+        "output": output,
+    }
 
 
 def print_evaluation(config: Config, scored: ScoredModel, examples: int, file: Path) -> None:
@@ -51,31 +61,16 @@ def print_evaluation(config: Config, scored: ScoredModel, examples: int, file: P
     settings = config.evaluation
     seeds = f"seeds {', '.join(map(str, settings.seeds))} at temperature {settings.temperature}"
     greedy = "greedy decoding and " if settings.greedy and settings.temperature else ""
-    _print(
-        model=_model(scored.model),
-        teacher="; ".join(map(_model, scored.teacher.models)) if scored.teacher else "none",
-        data=f"{config.data.name}, {examples} test inputs",
-        responses="greedy decoding" if not settings.temperature else greedy + seeds,
-        frontier=f"{settings.frontier or []} and top-p {settings.frontier_top_p or []}"
-        if settings.has_frontier
-        else "none",
-        device=_device(config, str(scored.model.device)),
-        result=str(file),
-    )
-
-
-def _epoch_size(setup: Setup) -> int:
-    """Sequences of one pass over the data. The method is built, because this checks it.
-
-    The method that trains on responses of the teacher is not built, because it writes their file.
-    L_PT is left out, because its corpus is tokenised into a file.
-    """
-    method = setup.config.method
-    if isinstance(method, TokenLossConfig) and method.source == "teacher":
-        check_tokenizer(setup)
-        return len(setup.train) * method.samples_per_prompt
-    config = replace(setup.config, method=replace(method, lm_coef=0.0))
-    return build_method(replace(setup, config=config)).epoch_size
+    frontier = f"{settings.frontier or []} and top-p {settings.frontier_top_p or []}"
+    _print({
+        "model": _model(scored.model),
+        "teacher": "; ".join(map(_model, scored.teacher.models)) if scored.teacher else "none",
+        "data": f"{config.data.name}, {examples} test inputs",
+        "responses": "greedy decoding" if not settings.temperature else greedy + seeds,
+        "frontier": frontier if settings.has_frontier else "none",
+        "device": device_text(config, str(scored.model.device)),
+        "result": str(file),
+    })  # fmt: skip
 
 
 def _model(model: LanguageModel) -> str:
@@ -83,15 +78,21 @@ def _model(model: LanguageModel) -> str:
     return f"{model.description}, {model.parameters:,} parameters, {name}"
 
 
-def _device(config: Config, device: str) -> str:
+def device_text(config: Config, device: str) -> str:
     runtime = config.runtime
     precision = "float32" if runtime.mixed_precision == "no" else runtime.mixed_precision
     text = f"{device}, {precision}, {PartialState().num_processes} process(es)"
+    text += ", gradient checkpointing" * runtime.gradient_checkpointing
     return text + f", attention {runtime.attn_implementation}" * bool(runtime.attn_implementation)
 
 
-def _print(**lines: str) -> None:
+def _print(lines: dict[str, str]) -> None:
     if PartialState().is_main_process:
-        for name, text in lines.items():
-            print(f"{name + ':':11} {text}")
+        print_lines(lines)
         print("This was a dry run: nothing was written.")
+
+
+def print_lines(lines: dict[str, str]) -> None:
+    """Print texts with their names, aligned."""
+    for name, text in lines.items():
+        print(f"{name + ':':11} {text}")

@@ -49,6 +49,20 @@ WORDS = [
         "minillm: dry_run=true has no effect on generate: only train and evaluate have a dry run. "
         "Leave dry_run=true out.",
     ),
+    Case(
+        "plan experiment=embedded/init dry_run=true",
+        "minillm: dry_run=true has no effect on plan: only train and evaluate have a dry run. "
+        "Leave dry_run=true out.",
+    ),
+    Case(
+        "plan experiment=embedded/init --processes 0",
+        "minillm: --processes 0 is not allowed: it must be at least 1.",
+    ),
+    Case(
+        "plan experiment=embedded/init --throughput fast",
+        "minillm: --throughput fast: there is no file fast/metrics.jsonl. Give tokens per second, "
+        "or the folder of a run whose metrics.jsonl has steps.",
+    ),
     Case("evaluate", f"minillm: no model is given. {MODEL}"),
     Case(
         "evaluate a=b",
