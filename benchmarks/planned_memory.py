@@ -7,7 +7,7 @@ the planned bytes, the bytes of all tensors that the code creates, and the peak 
 memory of the process. Lengths differ between collections, and the plan assumes the longest.
 """
 
-import sys
+import argparse
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -85,9 +85,12 @@ def compare(config: Config, *measures: Callable[[Callable[[], object]], float]) 
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("settings", nargs="+", help="those of `minillm train`")
+    settings = parser.parse_args().settings
     PartialState(cpu=True)
     torch.set_num_threads(1)
-    plan, tensors, process = compare(load_config(sys.argv[1:]), counted, resident)
+    plan, tensors, process = compare(load_config(settings), counted, resident)
     print("MB          planned  tensors  resident")
     for name, size in plan.items():
         print(f"{name:10} {size / 1e6:8.1f} {tensors[name] / 1e6:8.1f} {process[name] / 1e6:9.1f}")
