@@ -59,9 +59,9 @@ def check_first_ratios(ratio: float, log_ratio: float) -> None:
 def warn_of_ratios() -> None:
     log.warning(
         "sampling and training compute different probabilities of the same tokens, so that the "
-        "policy gradient is biased: see %s and %s in metrics.jsonl. They must be within %g of 1, "
-        "and at most %g. Use runtime.mixed_precision=no.",
-        FIRST_RATIO, FIRST_LOG_RATIO, RATIO_TOLERANCE, LOG_RATIO_TOLERANCE,
+        "policy gradient is biased. In metrics.jsonl, %s must be within %g of 1, and %s must be at "
+        "most %g. Use runtime.mixed_precision=no.",
+        FIRST_RATIO, RATIO_TOLERANCE, FIRST_LOG_RATIO, LOG_RATIO_TOLERANCE,
     )  # fmt: skip
 
 

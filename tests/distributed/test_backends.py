@@ -174,7 +174,8 @@ def test_activations_are_those_of_the_table(runs, backend, precision):
     for size, name in zip(found, rows, strict=True):
         text = documented("activations per token and layer", name)[column]
         # DDP in bfloat16 has stored 54 d instead of 56 d in one of several equal runs.
-        assert size == pytest.approx(float(text.removesuffix(" d")), rel=0.05), name
+        rounding = 0.05 if (backend, precision) == ("ddp", "bf16") else 0.01
+        assert size == pytest.approx(float(text.removesuffix(" d")), rel=rounding), name
 
 
 def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
