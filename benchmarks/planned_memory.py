@@ -9,14 +9,13 @@ memory of the process. Lengths differ between collections, and the plan assumes 
 
 import argparse
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import torch
 from accelerate import PartialState
 
 from benchmarks.measure import peak_memory
 from benchmarks.ours import step
-from minillm.commands.plan import load_outline
+from minillm.commands.plan import load_outline, one_process
 from minillm.commands.train import load_setup
 from minillm.compat.fake_tensors import Allocations
 from minillm.compose import load_config
@@ -43,8 +42,7 @@ def planned(config: Config, backend: Backend = ONE_PROCESS, processes: int = 1) 
 
 def phases(config: Config) -> Iterator[dict[str, Callable[[], object]]]:
     """For each collection: calls that sample it and run its first step, in this order."""
-    one = SimpleNamespace(device=CPU, process_index=0, num_processes=1)
-    setup, _ = load_setup(config, one)
+    setup, _ = load_setup(config, one_process(CPU))
     method, module = build_method(setup), setup.student.module
     optimizer = build_optimizer(module, config.training)
     batches, batch = method.batches(), []

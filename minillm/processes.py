@@ -97,3 +97,16 @@ def from_main(decide: Callable[[], T]) -> T:
         if PartialState().is_main_process:
             result = decide()
     return broadcast_object_list([result])[0]
+
+
+def send_from_main(values: Tensor) -> Tensor:
+    """The values of the main process, for all processes: on their devices, or `values` itself.
+
+    The values of the other processes only say shape and dtype. They may be overwritten.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        return values
+    sent = values.to(state.device).contiguous()
+    torch.distributed.broadcast(sent.view(-1).view(torch.uint8), 0)  # gloo does not know all dtypes
+    return sent

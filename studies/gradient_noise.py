@@ -13,28 +13,19 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from minillm.commands.loading import (
-    encode_splits,
-    load_frozen,
-    make_model,
-    make_tokenizer,
-    read_records,
-)
+from minillm.commands.train import load_setup
 from minillm.compose import load_config
-from minillm.config import Config
 from minillm.files import write_json
 from minillm.methods import build_method
 from minillm.reporting.markdown import table
 from minillm.runs import provenance
 from minillm.runtime import start_accelerator
-from minillm.teachers.build import build_teacher
 from minillm.training.setup import Setup
 
 PAPER = {"variant": "paper", "alpha": 0.2}
@@ -55,18 +46,6 @@ ESTIMATORS = {
     "average_reward, α = 0.2": AVERAGE_REWARD | {"alpha": 0.2},
     "no later rewards, α = 0": STUDENT | {"gamma": 0.0},
 }
-
-
-def load(config: Config) -> Setup:
-    """Models and data as `minillm train` loads them."""
-    accelerator = start_accelerator(config, config.output)
-    records = read_records(config, ["train", "validation"])
-    tokenizer = make_tokenizer(config, records["train"])
-    data = encode_splits(records, tokenizer, config)
-    student = make_model(config, config.student, tokenizer)
-    teacher, _ = build_teacher(config, student, partial(load_frozen, config))
-    device = accelerator.device
-    return Setup(config, student, teacher, data["train"].examples, device, 0, 1, Path())
 
 
 def gradients(setup: Setup, count: int) -> Iterator[Tensor]:
@@ -121,7 +100,8 @@ def main() -> None:
     parser.add_argument("--mini-batches", type=int, default=40, help="per estimator")
     parser.add_argument("--output", type=Path, required=True, help="json file")
     arguments = parser.parse_args()
-    setup = load(load_config(arguments.settings))
+    config = load_config(arguments.settings)
+    setup, _ = load_setup(config, start_accelerator(config, config.output))
     rows = study(setup, arguments.mini_batches)
     write_json(arguments.output, {"rows": rows, "provenance": provenance()})
     cells = [

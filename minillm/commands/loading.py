@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from accelerate import PartialState
 
@@ -14,6 +15,7 @@ from minillm.data.records import Record, count_seen
 from minillm.data.templates import prompt_text, response_form
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
+from minillm.models.broadcast import make_on_main
 from minillm.models.check import check_model
 from minillm.models.fit import tokenizer_differences
 from minillm.models.language_model import LanguageModel, build_model, check_finite, load_model
@@ -203,14 +205,16 @@ def _completed(model: LanguageModel, config: Config, template: str | None) -> La
 
 
 def load_frozen(config: Config, model: ModelConfig, make: MakeModel = make_model) -> LanguageModel:
-    """A frozen model, such as a teacher, that `make` has made in host memory.
+    """A frozen model, such as a teacher, that the main process makes by `make`.
+
+    `models.broadcast.make_on_main` describes the model of the other processes.
 
     Raises:
         InputError: the model cannot be loaded.
     """
     tokenizer = load_tokenizer(model.tokenizer or model.path)
     template = config.data.teacher_template or config.data.template
-    loaded = make(config, model, tokenizer, template)
+    loaded = make_on_main(partial(make, config, model, tokenizer, template))
     loaded.module.requires_grad_(False).eval()
     return loaded
 

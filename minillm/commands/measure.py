@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from minillm.commands.train import validation_of, with_sharded_models
+from minillm.commands.train import validation_of
 from minillm.data.encoding import Example
 from minillm.data.plain_text import PlainText
 from minillm.methods import Method, build_method
@@ -18,6 +18,7 @@ from minillm.training.clock import Clock
 from minillm.training.finite import FiniteCheck
 from minillm.training.meter import Meter
 from minillm.training.setup import Setup
+from minillm.training.sharding import gather_student
 from minillm.training.stepper import Stepper
 
 
@@ -53,7 +54,8 @@ def measure(
         accelerator: processes, devices and precision.
         work: of the whole training.
     """
-    setup = with_sharded_models(_with_plain_text(setup), accelerator)
+    setup = _with_plain_text(setup)
+    setup = replace(setup, student=gather_student(setup.student, accelerator))
     method, before = _timed_method(setup, work)
     clock = Clock()
     finite = FiniteCheck(setup.output, accelerator.mixed_precision == "fp16")

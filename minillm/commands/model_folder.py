@@ -27,6 +27,7 @@ from minillm.evaluation.result import Run
 from minillm.files import read_json
 from minillm.folders import missing_folder, names_a_folder
 from minillm.model_paths import CHECKPOINTS
+from minillm.models.broadcast import make_on_main, replicated
 from minillm.models.language_model import LanguageModel
 from minillm.runs import CONFIG, SUMMARY
 from minillm.runtime import start_accelerator
@@ -116,11 +117,12 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     records = read_records(config, ["test"])
     tokenizer = load_tokenizer(config.student.tokenizer or str(path))
     examples = encode_splits(records, tokenizer, config)["test"].examples
-    model = make_model(config, config.student, tokenizer).to(accelerator.device)
+    device = accelerator.device
+    model = replicated(make_on_main(partial(make_model, config, config.student, tokenizer)), device)
     model.module.eval()
     teacher = None
     if with_teacher and config.teacher.kind != "average":  # no folder holds the average
-        teacher, shared = build_teacher(config, model, partial(load_frozen, config))
+        teacher, shared = build_teacher(config, model, device, partial(load_frozen, config))
         teacher = teacher.exact() if teacher and shared else None
     details = checkpoint_details(path)
     run = run_of(path)

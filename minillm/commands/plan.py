@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType
 
 from minillm.commands.dry_run import device_text, print_lines, training_lines
 from minillm.commands.loading import make_outline
@@ -121,9 +122,14 @@ def load_outline(config: Config) -> tuple[Setup, dict[str, Encoded]]:
     # plain text is not tokenised.
     runtime = replace(config.runtime, teacher_device=None, teacher_offload=False)
     dry_run = replace(config, runtime=runtime, dry_run=True)
-    processes = SimpleNamespace(device=torch.device("meta"), process_index=0, num_processes=1)
-    setup, data = load_setup(dry_run, processes, make_outline)
+    setup, data = load_setup(dry_run, one_process(torch.device("meta")), make_outline)
     return replace(setup, config=config, device=torch.device("cpu")), data
+
+
+def one_process(device: torch.device) -> SimpleNamespace:
+    """What `load_setup` needs of an `Accelerator`, for one process on `device`."""
+    return SimpleNamespace(device=device, process_index=0, num_processes=1,
+                           distributed_type=DistributedType.NO)  # fmt: skip
 
 
 def print_plan(setup: Setup, data: dict[str, Encoded], counts: Sequence[int]) -> None:

@@ -125,6 +125,7 @@ def memory_table(memories: Mapping[str, Memory]) -> str:
             add(f"  {name}", [part[name] for part in parts])
     add("largest", peaks)
     add("host memory", [total(memory.host) for memory in memories.values()])
+    add("host memory, loading", [total(memory.loading) for memory in memories.values()])
     return "\n".join(_aligned(table))
 
 

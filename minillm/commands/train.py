@@ -40,6 +40,7 @@ from minillm.evaluation.selection import check_select_by
 from minillm.evaluation.validation import validate
 from minillm.files import read_json, write_json
 from minillm.methods import Method, build_method, check_method
+from minillm.models.broadcast import make_on_main, replicated
 from minillm.models.language_model import LanguageModel
 from minillm.models.recomputation import recomputing
 from minillm.processes import from_main
@@ -62,7 +63,7 @@ from minillm.training.files import not_written
 from minillm.training.loop import Trainer
 from minillm.training.run_state import RunState, read_progress
 from minillm.training.setup import Setup
-from minillm.training.sharding import gather_student, shard_teacher
+from minillm.training.sharding import gather_student, shard_teacher, shards_weights
 from minillm.training.tracking import choose_wandb_mode, start_tracking
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def train(config: Config) -> None:
     if config.dry_run:
         print_training(setup, validation, checkpoint)
         return
-    setup = with_sharded_models(setup, accelerator)
+    setup = replace(setup, student=gather_student(setup.student, accelerator))
     method = build_method(setup)
     steps = config.training.total_steps(method.epoch_size)
     identity = run_identity(config, setup.train, accelerator, setup.plain_text)
@@ -135,7 +136,7 @@ def load_setup(
     Args:
         config: all settings.
         accelerator: processes and device.
-        make: makes the models, on the device or in host memory.
+        make: makes a model in host memory, or without memory.
 
     Raises:
         InputError: data or a model cannot be read, or they do not fit together.
@@ -143,12 +144,17 @@ def load_setup(
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
-    student = make(config, config.student, tokenizer).to(accelerator.device)
+    student = make_on_main(partial(make, config, config.student, tokenizer))
+    if not shards_weights(accelerator):  # `prepare` shards the weights
+        student = replicated(student, accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
         student = replace(student, autocast=None)
     if config.runtime.gradient_checkpointing:
         student = recomputing(student)
-    teacher, shared = build_teacher(config, student, partial(load_frozen, config, make=make))
+    teacher, shared = build_teacher(
+        config, student, accelerator.device, partial(load_frozen, config, make=make),
+        shard=partial(shard_teacher, accelerator=accelerator),
+    )  # fmt: skip
     check_select_by(config.training.select_by, has_teacher=teacher is not None and shared)
     # Last, because a new text may take an hour, and a wrong model is refused in seconds.
     plain_text = None if config.dry_run else load_plain_text(config, tokenizer)
@@ -245,15 +251,6 @@ def validation_of(
         training=config.training,
         batch_size=config.evaluation.batch_size,
     )
-
-
-def with_sharded_models(setup: Setup, accelerator: Accelerator) -> Setup:
-    """The setup with a student that gathers its weights, and a sharded teacher if it is set."""
-    student = gather_student(setup.student, accelerator)
-    teacher = setup.teacher
-    if teacher and setup.config.runtime.shard_teacher:
-        teacher = teacher.replace_models(partial(shard_teacher, accelerator=accelerator))
-    return replace(setup, student=student, teacher=teacher)
 
 
 def log_setup(setup: Setup) -> None:

@@ -6,8 +6,10 @@ DeepSpeed is imported only where it is used, because its import takes seconds.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import nn
 
 
 def use_gloo_for_all_reduce() -> None:
@@ -19,6 +21,32 @@ def use_gloo_for_all_reduce() -> None:
     import deepspeed.ops
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def partition(module: nn.Module, accelerator: Accelerator) -> None:
+    """Divide the weights of the main process among all processes, as ZeRO-3 stores them.
+
+    DeepSpeed would do this too, but only after it has moved the complete module to the device of
+    each process and has rounded it there.
+    """
+    import deepspeed
+
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
+    for weight in module.parameters():
+        if half and accelerator.is_main_process:
+            weight.data = weight.data.to(half)
+        elif half:
+            weight.data = torch.empty_like(weight.data, dtype=half)
+    for buffer in module.buffers():
+        buffer.data = buffer.data.to(accelerator.device)
+    zero = accelerator.state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+    settings = {
+        "train_micro_batch_size_per_gpu": 1,  # is required, and without effect here
+        "zero_optimization": {name: x for name, x in zero.items() if x != "auto"},
+        "bf16": {"enabled": half == torch.bfloat16},
+        "fp16": {"enabled": half == torch.float16},
+    }
+    deepspeed.zero.Init(module=module, config_dict_or_path=settings)
 
 
 @contextmanager

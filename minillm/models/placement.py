@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from minillm.models.broadcast import replicated
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
 
@@ -23,20 +24,21 @@ def place(
     """The teacher on its device, with a copy of its head on the student's device if needed.
 
     Args:
-        teacher: frozen, in host memory.
+        teacher: frozen, in host memory; see `models.broadcast.make_on_main`.
         student_device: device of the student.
         device: device of the teacher's forward passes; None for `student_device`.
         offload: whether the teacher is in host memory, and on its device only inside `whole`.
     """
     device = torch.device(device) if device else student_device
     if device == student_device and not offload:
-        return teacher.to(device)
+        return replicated(teacher, device)
+    teacher = replicated(teacher, HOST if offload else device)
     head = output_head(teacher)
     # Moving a module replaces the data of its parameters; detached tensors keep their data.
     bias = None if head.bias is None else head.bias.detach().to(student_device)
     head = replace(head, weight=head.weight.detach().to(student_device), bias=bias)
     if not offload:
-        return replace(teacher.to(device), head=head)
+        return replace(teacher, head=head)
 
     @contextmanager
     def on_device() -> Iterator[nn.Module]:

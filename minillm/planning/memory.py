@@ -39,8 +39,8 @@ class Memory:
         update: added by an update of the weights.
         collection: added while responses for the training are sampled.
         validation: added by a validation.
-        loading: all that the process holds while it loads the models.
         host: in host memory, beside the device.
+        loading: in the host memory of the main process while it loads the models, at most.
     """
 
     held: Bytes
@@ -48,14 +48,14 @@ class Memory:
     update: Bytes
     collection: Bytes
     validation: Bytes
-    loading: Bytes
     host: Bytes
+    loading: Bytes
 
     @property
     def peak(self) -> float:
-        """The largest number of bytes on the device at one time."""
+        """The largest number of bytes on the device at one time, after the loading."""
         phases = (self.step, self.update, self.collection, self.validation)
-        return max(total(self.held) + max(map(total, phases)), total(self.loading))
+        return total(self.held) + max(map(total, phases))
 
 
 def total(values: Bytes) -> float:
@@ -70,11 +70,13 @@ class TeacherBytes:
         held: bytes on the student's device all the time.
         used: further bytes during its forward passes.
         host: bytes in host memory.
+        loaded: bytes that the main process reads from files.
     """
 
     held: float = 0
     used: float = 0
     host: float = 0
+    loaded: float = 0
 
     @staticmethod
     def of(setup: Setup, processes: int) -> "TeacherBytes":
@@ -87,12 +89,13 @@ class TeacherBytes:
         if isinstance(teacher, AveragedTeacher):
             return TeacherBytes(complete)
         if runtime.teacher_offload:
-            return TeacherBytes(heads, used=complete, host=complete)
+            return TeacherBytes(heads, used=complete, host=complete, loaded=complete)
         if runtime.teacher_device:
-            return TeacherBytes(heads)
+            return TeacherBytes(heads, loaded=complete)
         if runtime.shard_teacher and processes > 1:
-            return TeacherBytes(heads + (complete - heads) / processes, used=complete - heads)
-        return TeacherBytes(complete)
+            shared = complete - heads
+            return TeacherBytes(heads + shared / processes, used=shared, loaded=complete)
+        return TeacherBytes(complete, loaded=complete)
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,8 @@ class Process:
             update=gradients | {"temporary tensors": self._update},
             collection=complete | collection if collection else {},
             validation=complete | self._validation(),
-            loading={
-                "complete student": bytes_of(self.setup.student.module),
-                "complete teacher": teacher.held + teacher.used,
-            },
             host={"student": total(on_host), "teacher": teacher.host},
+            loading={"student": bytes_of(self.setup.student.module), "teacher": teacher.loaded},
         )
 
     @cached_property

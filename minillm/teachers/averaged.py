@@ -5,13 +5,13 @@ student at the start of training. This is self-distillation with a mean teacher 
 Valpola, arXiv 1703.01780).
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from minillm.models.broadcast import replicated, with_weights
 from minillm.models.language_model import LanguageModel
 from minillm.teachers.local import LocalTeacher
 
@@ -37,12 +37,13 @@ class AveragedTeacher(LocalTeacher):
         return None
 
     @staticmethod
-    def of(student: LanguageModel, **settings: Any) -> "AveragedTeacher":
-        """Build the teacher from a student that is not yet wrapped or sharded."""
-        module = copy.deepcopy(student.module).requires_grad_(False).eval()
+    def of(student: LanguageModel, device: torch.device, **settings: Any) -> "AveragedTeacher":
+        """Build the teacher on `device` from a student that is not yet wrapped or sharded."""
+        module = with_weights(student.module, lambda weight: weight.to(device, copy=True))
+        module.requires_grad_(False).eval()
         if module.dtype.itemsize < 4:
             module.float()  # half precision would round small updates to 0
-        return AveragedTeacher(replace(student, module=module), **settings)
+        return AveragedTeacher(replicated(replace(student, module=module), device), **settings)
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "AveragedTeacher":
         """The teacher without change, because every process updates the complete average."""

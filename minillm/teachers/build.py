@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -19,14 +20,21 @@ log = logging.getLogger(__name__)
 
 
 def build_teacher(
-    config: Config, student: LanguageModel, load: Callable[[ModelConfig], LanguageModel]
+    config: Config,
+    student: LanguageModel,
+    device: torch.device,
+    load: Callable[[ModelConfig], LanguageModel],
+    shard: Callable[[LanguageModel], LanguageModel] | None = None,
 ) -> tuple[Teacher | None, bool]:
     """The teacher of the settings, and whether it has the student's tokenizer.
 
     Args:
         config: the settings of the whole command.
-        student: on its device, before it is wrapped or sharded.
-        load: loads a frozen model into host memory.
+        student: before it is wrapped or sharded.
+        device: device of the student in training.
+        load: loads a frozen model into host memory; see `models.broadcast.make_on_main`.
+        shard: divides a loaded model among the processes, if `runtime.shard_teacher` is set; None
+            for a complete model in every process.
 
     Returns:
         The teacher, or None if the settings name no teacher; and whether the tokenizers agree.
@@ -39,7 +47,7 @@ def build_teacher(
     top_k = {"top_k": settings.top_k, "top_k_temperature": teacher_temperature(config)}
     if settings.kind == "average":
         average = {"rate": settings.rate, "update_every": settings.update_every}
-        return AveragedTeacher.of(student, **top_k, **average), True
+        return AveragedTeacher.of(student, device, **top_k, **average), True
     models = [load(model) for model in _models(settings)]
     if not models:
         return None, True
@@ -55,8 +63,12 @@ def build_teacher(
             )
     if shared:
         models = [fit(student, model) for model in models]
-    members = tuple(LocalTeacher(_placed(model, student.device, config), **top_k)
-                    for model in models)  # fmt: skip
+    runtime = config.runtime
+    put = partial(place, student_device=device, device=runtime.teacher_device,
+                  offload=runtime.teacher_offload)  # fmt: skip
+    if shard and runtime.shard_teacher:
+        put = shard
+    members = tuple(LocalTeacher(put(model), **top_k) for model in models)
     if settings.kind == "local":
         return members[0], shared
     total = sum(member.weight for member in settings.members)
@@ -76,11 +88,6 @@ def _models(settings: TeacherConfig) -> list[ModelConfig]:
     if settings.kind == "ensemble":
         return [ModelConfig(path=x.path, dtype=x.dtype) for x in settings.members]
     return [settings] if settings.path is not None else []
-
-
-def _placed(model: LanguageModel, device: torch.device, config: Config) -> LanguageModel:
-    runtime = config.runtime
-    return place(model, device, runtime.teacher_device, runtime.teacher_offload)
 
 
 def teacher_temperature(config: Config) -> float:

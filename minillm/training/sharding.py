@@ -5,9 +5,11 @@ must run the pass together. Sampling cannot work in this way: processes run diff
 passes, and all weights would be gathered again for each token. So the student is gathered once per
 collection, validation or checkpoint, into a second module that is empty at other times
 (`LanguageModel.whole`). With `runtime.shard_teacher`, the teacher is sharded in a similar way.
+
+Before that, the main process has the weights in host memory (`models/broadcast.py`). They are sent
+one after the other, so that a device never holds a complete model.
 """
 
-import copy
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +23,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
+from minillm.compat.deepspeed import partition
+from minillm.models.broadcast import fill, with_weights
 from minillm.models.language_model import LanguageModel
 
 
@@ -32,14 +36,31 @@ def prepare(
         # DeepSpeed clips gradients inside of its step, so it needs the maximum norm.
         accelerator.state.deepspeed_plugin.deepspeed_config["gradient_clipping"] = max_norm
     if accelerator.distributed_type == DistributedType.FSDP:
-        # FSDP2 warns that backward fails if such an output is changed in place. No code here does.
-        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        dtype = _rounding(accelerator)
-        if dtype:
-            # By default, FSDP2 would also round the outputs, which are log-probabilities here.
-            policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-            accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+        return _prepare_fsdp2(accelerator, module, optimizer)
+    if shards_weights(accelerator):
+        partition(module, accelerator)
     return accelerator.prepare(module, optimizer)
+
+
+def _prepare_fsdp2(
+    accelerator: Accelerator, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Divide the weights of the main process among all processes, and fill the parts of each."""
+    # FSDP2 warns that backward fails if such an output is changed in place. No code here does.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+    dtype = _rounding(accelerator)
+    if dtype:
+        # By default, FSDP2 would also round the outputs, which are log-probabilities here.
+        policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+        accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+    # FSDP2 keeps a part of the weights of its own process, but only the main process has read them.
+    weights = [weight.detach() for weight in module.parameters()]
+    prepared = accelerator.prepare(module, optimizer)
+    for part, weight in zip(module.parameters(), weights, strict=True):
+        weight = weight.to(accelerator.device)
+        sent = distribute_tensor(weight, part.device_mesh, part.placements)
+        part.detach().to_local().copy_(sent.to_local())
+    return prepared
 
 
 def _rounding(accelerator: Accelerator) -> torch.dtype | None:
@@ -89,8 +110,8 @@ def gather_student(student: LanguageModel, accelerator: Accelerator) -> Language
     if not shards_weights(accelerator):
         return student
     module = student.module
-    empty = {id(x): nn.Parameter(x.new_empty(0), requires_grad=False) for x in module.parameters()}
-    reader = copy.deepcopy(module, empty).eval()  # structure and buffers without weights
+    reader = with_weights(module, lambda weight: weight.new_empty(0))  # structure and buffers
+    reader = reader.requires_grad_(False).eval().to(accelerator.device)
 
     @contextmanager
     def gather() -> Iterator[nn.Module]:
@@ -109,18 +130,23 @@ def gather_student(student: LanguageModel, accelerator: Accelerator) -> Language
 def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageModel:
     """The teacher with weights that are divided among the processes and gathered for passes.
 
-    Each process keeps the complete output head, because the loss of every mini-batch reads it.
+    Each process keeps the complete output head, because the loss of every mini-batch reads it. With
+    one process, the teacher is only moved to the device.
     """
+    device = accelerator.device
     if accelerator.num_processes == 1:
-        return teacher
-    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+        return teacher.to(device)
+    mesh = init_device_mesh(device.type, (accelerator.num_processes,))
     module = teacher.module
-    kept = {id(weight) for weight in module.get_output_embeddings().parameters()}
+    head = module.get_output_embeddings()
+    kept = {id(weight) for weight in head.parameters()}
     weights = [weight for weight in module.parameters() if id(weight) not in kept]
     parts = []
     for weight in weights:
-        parts.append(distribute_tensor(weight.data, mesh, [Shard(0)]))
+        parts.append(distribute_tensor(weight.data.to(device), mesh, [Shard(0)]))
         _empty([weight])
+    teacher = teacher.to(device)
+    fill(head.parameters())
 
     @contextmanager
     def gather() -> Iterator[nn.Module]:

@@ -78,7 +78,7 @@ def runs(tiny_settings, tmp_path_factory) -> dict[int, Runs]:
         with contextlib.chdir(folders[1]):
             worker.main(tiny_settings, rank=0, world=1)
         for rank, process in enumerate(processes):
-            status = process.wait(timeout=200)
+            status = process.wait(timeout=400)
             assert status == 0, (folders[2] / f"{rank}.log").read_text()[-4000:]
     finally:
         for process in processes:

@@ -1,6 +1,7 @@
 """Bytes that a process holds for a student in training, and for a sharded teacher."""
 
 import gc
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -8,13 +9,18 @@ from accelerate.utils import DistributedType
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from benchmarks.measure import peak_memory
 from minillm.config import Config
+from minillm.models.broadcast import make_on_main, replicated
+from minillm.models.language_model import LanguageModel
+from minillm.models.size import bytes_of
 from minillm.runtime import start_accelerator
 from minillm.teachers import EnsembleTeacher, LocalTeacher
 from minillm.training.optimization import build_optimizer
 from minillm.training.sharding import accumulating, clear_gradients, prepare, shard_teacher
 from tests.tiny import tiny_model
 
+CPU = torch.device("cpu")
 WIDTH = 512  # of square layers; large, so that padding of the parts does not matter
 
 
@@ -84,6 +90,30 @@ def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
     with teacher.whole() as whole:
         in_use = [model.parameters for model in whole.models]
     return {"heads": heads, "all": all_weights, "at rest": at_rest, "in use": in_use}
+
+
+def resident_of_a_model(config: Config) -> dict[str, float]:
+    """Peaks of the resident memory of this process, relative to the bytes of the weights.
+
+    They are measured while one process makes a large model, and while both get its weights.
+    """
+    start_accelerator(config)
+    outline = tiny_model(1)
+    found = []
+
+    def make() -> LanguageModel:
+        layers = [nn.Linear(2048, 2048, bias=False) for _ in range(8)]
+        return replace(outline, module=nn.Sequential(*layers))
+
+    def load() -> None:
+        found.append(make_on_main(make))
+
+    def send() -> None:
+        found.append(replicated(found[0], CPU))
+
+    peaks = {"made": peak_memory(load, CPU), "sent": peak_memory(send, CPU)}
+    size = bytes_of(found[1].module)
+    return {name: peak * 2**20 / size for name, peak in peaks.items()}
 
 
 def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from tests.distributed.worker import BACKENDS, CASES, FULL, PRECISIONS, STOPPED
 from tests.documents.reading import table_rows
 from tests.training.interrupting import outcome, same_outcome
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for all runs of the fixture `runs`
 TIMES = ("seconds", "speed", "rollout/seconds")
 
 
@@ -176,6 +177,13 @@ def test_activations_are_those_of_the_table(runs, backend, precision):
         # DDP in bfloat16 has stored 54 d instead of 56 d in one of several equal runs.
         rounding = 0.05 if (backend, precision) == ("ddp", "bf16") else 0.01
         assert size == pytest.approx(float(text.removesuffix(" d")), rel=rounding), name
+
+
+def test_one_process_reads_a_model_and_the_other_gets_its_weights(runs):
+    """In the worker, all runs fail if another process reads or builds a model."""
+    main, other = (found["resident"] for found in runs[2].found)
+    assert main["made"] > 0.95 and main["sent"] < 0.2  # one weight at a time
+    assert other["made"] < 0.05 and 0.95 < other["sent"] < 1.4
 
 
 def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):

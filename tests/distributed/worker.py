@@ -19,6 +19,7 @@ import yaml
 from accelerate import PartialState
 from accelerate.state import AcceleratorState, GradientState
 
+from minillm.commands import loading
 from minillm.commands import train as commands
 from minillm.commands.evaluate import evaluate_models
 from minillm.commands.train import train
@@ -27,6 +28,7 @@ from minillm.compose import CONFIGS, load_config
 from minillm.data.batches import PromptBatch
 from minillm.errors import InputError, Stopped, TrainingError
 from minillm.methods.token_loss import TokenLoss
+from minillm.models.language_model import build_model, load_model
 from minillm.runs import SUMMARY
 from minillm.sampling.sampler import Decoding, sample
 from minillm.sources import rollouts
@@ -34,7 +36,7 @@ from minillm.sources.rollouts import Rollouts
 from minillm.training.files import MANIFEST
 from minillm.training.run_state import PROGRESS, RunState, step_of
 from tests.distributed.activations import activations_stored
-from tests.distributed.memory import bytes_held, weights_of_an_ensemble
+from tests.distributed.memory import bytes_held, resident_of_a_model, weights_of_an_ensemble
 from tests.training.interrupting import stop_at
 
 BACKENDS = ("ddp", "fsdp2", "zero1", "zero2", "zero3")
@@ -97,9 +99,22 @@ def using(backend: str):
         patch.dict(os.environ, environment(backend)),
         patch.object(PartialState, "destroy_process_group"),
         patch.object(commands, "settle"),  # only needed at the end: see `main`
+        patch.multiple(
+            loading, load_model=only_on_main(load_model), build_model=only_on_main(build_model)
+        ),
         patch.object(os, "fsync"),  # slow, and tests need no protection against power failures
     ):
         yield
+
+
+def only_on_main(make: Callable) -> Callable:
+    """A function that fails in all processes but the first."""
+
+    def checked(*arguments):
+        assert os.environ.get("RANK", "0") == "0", "only the main process reads weights"
+        return make(*arguments)
+
+    return checked
 
 
 def fixed_collection(self: Rollouts):
@@ -278,6 +293,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
         evaluate_models(["sft_ddp"], ["evaluation.seeds=[1,2]"])
     if world > 1:
         with using("ddp"):
+            found["resident"] = resident_of_a_model(load_config(settings))
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
         found["fills"] = fills(settings)

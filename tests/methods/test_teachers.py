@@ -38,7 +38,7 @@ def test_a_run_with_the_top_k_can_be_evaluated():
 def test_a_small_rate_moves_the_average_of_a_student_of_any_precision(dtype):
     student = tiny_model(1)
     student.module.to(dtype)
-    teacher = AveragedTeacher.of(student, rate=0.01)
+    teacher = AveragedTeacher.of(student, student.device, rate=0.01)
     start = [weight.clone() for weight in teacher.model.module.parameters()]
     with torch.no_grad():
         for weight in student.module.parameters():

@@ -1,0 +1,63 @@
+"""One process reads the weights of a model, and sends them to the others.
+
+If every process read them, a machine with N processes would need memory for N copies at that time.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from minillm.models.language_model import LanguageModel
+from minillm.processes import from_main, send_from_main
+
+
+def make_on_main(make: Callable[[], LanguageModel]) -> LanguageModel:
+    """The model that `make` makes in host memory. Only the main process calls `make`.
+
+    The other processes get the same model with arbitrary weights. Their weights need no memory,
+    because an operating system gives memory to a tensor when values are written to it.
+    `replicated` and `training/sharding.py` send the weights.
+
+    Raises:
+        InputError: `make` has raised it. All processes raise the error.
+    """
+    if PartialState().num_processes == 1:
+        return make()
+    made = None
+
+    def description() -> LanguageModel:
+        nonlocal made
+        made = make()
+        return replace(made, module=with_weights(made.module, lambda x: x.to("meta")))
+
+    described = from_main(description)
+    if made is not None:
+        return made
+    module = with_weights(described.module, lambda x: torch.empty_like(x, device="cpu"))
+    return replace(described, module=module)
+
+
+def replicated(model: LanguageModel, device: torch.device) -> LanguageModel:
+    """The model on `device`, with the weights of the main process in every process."""
+    model = model.to(device)
+    fill(model.module.parameters())
+    return model
+
+
+def fill(weights: Iterable[Tensor]) -> None:
+    """Give these weights the values of the main process, on their devices."""
+    for weight in weights:
+        weight.data.copy_(send_from_main(weight.data))
+
+
+def with_weights(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy of the module with `change(weight)` instead of each weight. Tied weights stay tied."""
+    changed = {
+        id(x): nn.Parameter(change(x.detach()), requires_grad=x.requires_grad)
+        for x in module.parameters()
+    }
+    return copy.deepcopy(module, changed)  # the second argument has the copies that exist already
