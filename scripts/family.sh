@@ -1,0 +1,137 @@
+# Sourced by the scripts of a family, such as scripts/gpt2/kd/120M.sh, with the name of the family.
+# These scripts take settings of `minillm`, which win, and these variables:
+#   DATA=FOLDER       train.jsonl, validation.jsonl and test.jsonl (default: data/FAMILY, which
+#                     scripts/FAMILY/data/dolly.sh writes)
+#   CORPUS=FILE       plain text for MiniLLM's loss L_PT; without it, L_PT is left out
+#   EVAL_DATA=FOLDER  self_inst.jsonl, vicuna.jsonl, sinst.jsonl, uinst.jsonl (default: the Hub)
+#   RUNS=FOLDER       the runs (default: runs/FAMILY)
+#   BACKEND, NPROC    and other variables of scripts/launch.sh
+#   DRY_RUN=1         print the command and all settings instead of running it
+#   SMOKE=1           use tiny random models of the same architectures for two steps on a CPU
+family=$1
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+if [ -x .venv/bin/python ]; then
+    PATH="$PWD/.venv/bin:$PATH"
+fi
+smoke=()
+if [ -n "${SMOKE:-}" ]; then
+    DATA=build/smoke/data EVAL_DATA=build/smoke/data CORPUS=build/smoke/data/corpus.txt
+    RUNS=${RUNS:-build/smoke/runs/$family} BACKEND=cpu NPROC=1
+    export BACKEND NPROC DS_ACCELERATOR=cpu # without the last one, DeepSpeed warns
+    [ -d "$DATA" ] || python scripts/tiny_models.py data "$DATA"
+    smoke=(runtime=cpu runtime.threads=1 "runtime.trackers=[]" runtime.gradient_checkpointing=false
+        data.max_response_length=8 evaluation.batch_size=4)
+fi
+DATA=${DATA:-data/$family}
+RUNS=${RUNS:-runs/$family}
+
+pretrained() { # SIZE: in a smoke test, the folder of a tiny model of this size
+    local folder=build/smoke/models/$family/$1
+    [ -f "$folder/config.json" ] || python scripts/tiny_models.py "$family/$1" "$folder" >&2
+    echo "$folder"
+}
+
+best() { # RUN SIZE: the best model of a run; in a smoke test without this run, a tiny model
+    if [ -n "${SMOKE:-}" ] && [ ! -d "$RUNS/$1/best" ]; then
+        pretrained "$2"
+    else
+        echo "$RUNS/$1/best"
+    fi
+}
+
+run() { # VERB [ARGUMENT...]: run `minillm VERB`, or print it and its settings
+    if [ -z "${DRY_RUN:-}" ]; then
+        bash scripts/launch.sh "$@"
+        return
+    fi
+    printf 'bash scripts/launch.sh'
+    printf ' %q' "$@"
+    echo
+    if [ "$1" = train ]; then
+        minillm show "${@:2}"
+    fi
+}
+
+prepare() { # SIZE [SETTING...]: write Dolly from the Hub to DATA as a training of this size reads it
+    local size=$1 settings=("experiment=paper/sft" "family=$family/$1")
+    shift
+    if [ -n "${SMOKE:-}" ]; then
+        settings+=("student.path=$(pretrained "$size")" "data.path=$DATA"
+            data.validation=validation.jsonl --output "build/smoke/prepared/$family")
+    else
+        settings+=(data=dolly --output "$DATA")
+    fi
+    run data prepare "${settings[@]}" "$@"
+}
+
+train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size with experiment=paper/EXPERIMENT
+    local experiment=$1 size=$2 name=$3
+    shift 3
+    local settings=("experiment=paper/$experiment" "family=$family/$size" "data.path=$DATA"
+        data.validation=validation.jsonl "output=$RUNS/$name" resume=auto)
+    if [ -n "${SMOKE:-}" ]; then
+        settings+=("student.path=$(pretrained "$size")" training.steps=2 training.evaluate_every=2
+            training.batch_size=4 training.micro_batch_size=2 training.validation_inputs=2
+            "${smoke[@]}")
+        if [ "$experiment" = minillm ]; then
+            settings+=(method.rollouts_per_collection=8 method.lm_batch_size=4 method.lm_length=16)
+        fi
+    elif [ -z "${DRY_RUN:-}" ] && [ ! -d "$DATA" ]; then
+        echo "$0: there is no folder DATA=$DATA. Run bash scripts/$family/data/dolly.sh first, or set" \
+            "DATA to a folder with train.jsonl, validation.jsonl and test.jsonl." >&2
+        exit 2
+    fi
+    run train "${settings[@]}" "$@"
+}
+
+distil() { # EXPERIMENT SIZE TEACHER_SIZE RUN [SETTING...]: train a student with the family's teacher
+    local experiment=$1 size=$2 teacher=$3 name=$4
+    shift 4
+    local settings=("teacher.path=$(best teacher "$teacher")")
+    if [ "$experiment" = minillm ]; then
+        settings+=("student.path=$(best "$size/init" "$size")")
+        if [ -n "${CORPUS:-}" ]; then
+            settings+=("data.plain_text=$CORPUS")
+        else
+            echo "CORPUS is not set, so L_PT is left out (method.lm_coef=0)" >&2
+            settings+=(method.lm_coef=0)
+        fi
+    fi
+    train "$experiment" "$size" "$name" "${settings[@]}" "$@"
+}
+
+evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs that have no scores on NAME
+    local name=$1 hub=$2 file=$3 summary folder models=()
+    shift 3
+    for summary in "$RUNS"/*/summary.json "$RUNS"/*/*/summary.json; do
+        folder=$(dirname "$summary")
+        if [ -f "$summary" ] && [ ! -f "$folder/evaluation/$name.json" ]; then
+            models+=("$folder")
+        fi
+    done
+    if [ ${#models[@]} -eq 0 ]; then
+        echo "$RUNS has no finished run without scores on $name"
+        return
+    fi
+    local settings=("data.name=$name" "${smoke[@]}")
+    if [ "$name" = dolly ]; then
+        settings+=(data.test=test.jsonl) # of the run's own data
+    elif [ -n "${SMOKE:-}" ]; then
+        settings+=(data.test=test.jsonl "evaluation.seeds=[10]")
+    elif [ -n "${EVAL_DATA:-}" ]; then
+        settings+=(data.kind=jsonl "data.path=$EVAL_DATA" "data.test=$name.jsonl")
+    else
+        settings+=(data.kind=hub "data.path=$hub" "data.test=$file")
+    fi
+    run evaluate "${models[@]}" "${settings[@]}" "$@"
+}
+
+all() { # run the scripts of the family's folder in the order of the paper
+    local phase script
+    for phase in data sft init kd seqkd minillm eval; do
+        for script in "scripts/$family/$phase"/*.sh; do
+            printf '\n== %s\n' "$script"
+            bash "$script" "$@"
+        done
+    done
+}

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Phase 1 of MiniLLM, GPT-2 120M: the start of minillm/120M.sh. The learning rate is from the
+# official script.
+# Estimate: under 10 minutes of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" gpt2
+train init 120M 120M/init training.lr=5e-4 "$@"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Table 1 of the paper, GPT-2 340M, SeqKD. The learning rate is from the official script.
+# Estimate: 10 minutes of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" gpt2
+distil seqkd 340M 1.5B 340M/seqkd training.lr=1e-4 "$@"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The paper's pairs with GPT-J, student 2.7B, KD.
+# Estimate: 1.0 hours of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" gptj
+distil kd 2.7B 6B 2.7B/kd "$@"

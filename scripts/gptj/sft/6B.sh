@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The paper's pairs with GPT-J, student 6B, teacher.
+# Estimate: 1.3 hours of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" gptj
+train teacher 6B teacher "$@"

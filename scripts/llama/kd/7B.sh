@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Table 1 of the paper, LLaMA 7B, KD. The learning rate is from the official script.
+# Estimate: 2.5 hours of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" llama
+distil kd 7B 13B 7B/kd training.lr=1e-5 "$@"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Phase 1 of MiniLLM, OPT 2.7B: the start of minillm/2.7B.sh. The learning rate is from the
+# official script.
+# Estimate: 11 minutes of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" opt
+train init 2.7B 2.7B/init training.lr=5e-5 "$@"

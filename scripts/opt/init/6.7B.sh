@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Phase 1 of MiniLLM, OPT 6.7B: the start of minillm/6.7B.sh. The learning rate is from the
+# official script.
+# Estimate: 27 minutes of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" opt
+train init 6.7B 6.7B/init training.lr=1e-5 "$@"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Qwen2.5 7B, teacher. The learning rate is from the official script.
+# Estimate: 1.7 hours of one A100 (docs/reproduce.md).
+set -euo pipefail
+source "$(dirname "$0")/../../family.sh" qwen2.5
+train teacher 7B teacher training.lr=1e-5 "$@"
