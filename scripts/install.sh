@@ -1,6 +1,6 @@
 # Creates .venv if it is missing, and installs the pinned packages: `bash scripts/install.sh`. The other
 # scripts source this file, which then also activates .venv. PYTHON sets the interpreter (3.11 or newer).
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 if [ ! -x .venv/bin/python ]; then
     echo "== Creating .venv with ${PYTHON:-python3}"
     "${PYTHON:-python3}" -m venv .venv

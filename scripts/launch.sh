@@ -61,7 +61,7 @@ else
 fi
 config=$root/configs/accelerate/$backend.yaml
 if [ ! -f "$config" ]; then
-    allowed=$(cd "$root/configs/accelerate" && ls -- *.yaml | sed 's/\.yaml$//' | paste -sd ' ')
+    allowed=$(basename -s .yaml "$root"/configs/accelerate/*.yaml | paste -sd ' ')
     echo "launch.sh: BACKEND=$backend is not known. Allowed: $allowed." >&2
     exit 2
 fi

@@ -200,7 +200,9 @@ def parameters_of(size: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="FAMILY/SIZE of configs/family, or `data` for a small data set")
+    parser.add_argument(
+        "name", help="FAMILY/SIZE of configs/family, or `data` for a small data set"
+    )
     parser.add_argument("folder", type=Path, help="where to write it")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
