@@ -143,30 +143,32 @@ def sample(
     ends = to_device(torch.tensor(policy.eos_ids), device)
     responses.start()
     counted = 0  # ended responses that `count_responses` knows
-    while count := len(responses.rows):
-        coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
-        log_probs = _source(student, scorer, coins, coin_group)
-        rows, positions = index = responses.next_index()
-        tokens, total = draw(log_probs, uniform[rows, positions.clamp(max=limit - 1)])
-        for reader, was_called in ((student, not all(coins)), (scorer, any(coins))):
-            if was_called:
-                reader.record(index, tokens)
-        responses.ids[index] = tokens
-        flags = torch.stack([(tokens[:, None] == ends).any(-1), total[:, 0].isfinite()])
-        is_end, is_finite = flags.cpu()  # the only wait for the device in a step
-        if not is_finite.all():
-            raise FloatingPointError("the logits are not finite")
-        ended = responses.append(is_end)
-        count_ended = int(ended.sum())
-        all_ended = len(prompts.ids) - len(responses.queue) - count + count_ended
-        count_responses(all_ended - counted)
-        counted = all_ended
-        if count_ended >= count * ENDED_SHARE:
-            responses.rows = responses.rows[~ended]
-            if may_join or count_ended == count:
-                responses.start()
-    for reader in (student, scorer) if scorer else (student,):
-        reader.finish()
+    # The context keeps the weights that autocast has rounded, so that they are rounded only once.
+    with policy.precision():
+        while count := len(responses.rows):
+            coins = flip(alpha, count, coin_group, generator) if scorer and alpha else [False]
+            log_probs = _source(student, scorer, coins, coin_group)
+            rows, positions = index = responses.next_index()
+            tokens, total = draw(log_probs, uniform[rows, positions.clamp(max=limit - 1)])
+            for reader, was_called in ((student, not all(coins)), (scorer, any(coins))):
+                if was_called:
+                    reader.record(index, tokens)
+            responses.ids[index] = tokens
+            flags = torch.stack([(tokens[:, None] == ends).any(-1), total[:, 0].isfinite()])
+            is_end, is_finite = flags.cpu()  # the only wait for the device in a step
+            if not is_finite.all():
+                raise FloatingPointError("the logits are not finite")
+            ended = responses.append(is_end)
+            count_ended = int(ended.sum())
+            all_ended = len(prompts.ids) - len(responses.queue) - count + count_ended
+            count_responses(all_ended - counted)
+            counted = all_ended
+            if count_ended >= count * ENDED_SHARE:
+                responses.rows = responses.rows[~ended]
+                if may_join or count_ended == count:
+                    responses.start()
+        for reader in (student, scorer) if scorer else (student,):
+            reader.finish()
     return _rollout(responses, student, scorer, ends=ends, pad_id=policy.pad_id, alpha=alpha)
 
 
