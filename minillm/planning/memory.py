@@ -174,6 +174,11 @@ class Process:
         return self.config.runtime.mixed_precision in HALF
 
     @property
+    def _casts(self) -> bool:
+        """Whether autocast rounds the student's weights. Other backends have rounded weights."""
+        return self._is_half and not (self.backend.is_deepspeed or self.backend.gathers_weights)
+
+    @property
     def _rows(self) -> int:
         """Sequences of a step."""
         return self.config.training.batch_size // self.processes
@@ -219,8 +224,8 @@ class Process:
             size = min(config.training.micro_batch_size or rows, rows)
             plain_tokens = BatchShape(size, 1, config.method.lm_length - 1)
         dtype = torch.float32
-        if self.backend.is_deepspeed or self.backend.gathers_weights:  # others cast by autocast
-            dtype = HALF.get(config.runtime.mixed_precision, dtype)
+        if self._is_half and not self._casts:
+            dtype = HALF[config.runtime.mixed_precision]
         return self.passes.training(tokens, plain_tokens, dtype)
 
     @property
@@ -248,6 +253,7 @@ class Process:
             self.passes, rows, min(size or rows, rows), prompt, config.data.max_response_length
         )
         return {
+            "rounded weights": self._casts * sum(map(decoding.rounded_bytes, models)),
             "caches of keys and values": sum(map(decoding.cache_bytes, models)),
             "passes and logits": max(map(decoding.pass_bytes, models)),
             "new responses": self._stored(rows),
@@ -263,8 +269,11 @@ class Process:
         )  # fmt: skip
         has_scores = self.setup.teacher and self.setup.shared_tokenizer
         models = (STUDENT, TEACHER) if has_scores else (STUDENT,)
-        scoring = max(self.passes.scoring(x, prompt, decoding.response) for x in models)
+        scoring = (
+            self.passes.scoring(x, decoding.at_once, prompt, decoding.response) for x in models
+        )
         return {
+            "rounded weights": self._casts * decoding.rounded_bytes(STUDENT),
             "caches of keys and values": decoding.cache_bytes(STUDENT),
-            "passes and logits": max(decoding.pass_bytes(STUDENT), decoding.at_once * scoring),
+            "passes and logits": max(decoding.pass_bytes(STUDENT), *scoring),
         }

@@ -27,8 +27,6 @@ from minillm.teachers import AveragedTeacher, LocalTeacher
 from minillm.training.setup import Setup
 
 STUDENT, TEACHER = "student", "teacher"
-# Rows with which a pass without gradient is counted. Its bytes are proportional to the rows.
-ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,17 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class Reading:
-    """The bytes per row of a pass that reads prompts into a cache.
+    """The bytes of a pass that reads prompts into a cache.
 
     Attributes:
-        pass_bytes: peak of the tensors of the pass, without the cache.
+        pass_bytes: peak of the tensors of the pass, without the cache and the rounded weights.
         cache_bytes: keys and values of one token.
+        rounded_bytes: weights that autocast has rounded and keeps between the passes.
     """
 
-    pass_bytes: float
+    pass_bytes: int
     cache_bytes: float
+    rounded_bytes: int
 
 
 class Passes:
@@ -124,32 +124,37 @@ class Passes:
             return max(loss_bytes(setup, loss, shapes[name]) for name, loss in losses.items())
 
     @torch.no_grad()
-    def _reading(self, of: str, columns: int) -> Reading:
-        """The bytes per row to read prompts of `columns` tokens into a cache.
+    def _reading(self, of: str, rows: int, columns: int) -> Reading:
+        """The bytes to read `rows` prompts of `columns` tokens into a cache.
 
         Args:
             of: the model, STUDENT or TEACHER.
+            rows: number of prompts.
+            columns: tokens per prompt.
         """
         (model,) = self._models(of)
         with fake_tensors():
-            ids = torch.ones(ROWS, columns, dtype=torch.long, device=self.device)
+            ids = torch.ones(rows, columns, dtype=torch.long, device=self.device)
             reader = CachedReader(model)
             with Allocations() as allocations:
-                reader.read(ids, ids.bool())
+                with model.precision():  # as in the sampler
+                    reader.read(ids, ids.bool())
+                    kept = allocations.live
+                rounded = kept - allocations.live
         states = [x for layer in reader.cache.layers for x in (layer.keys, layer.values)]
         cache_bytes = sum(x.numel() * x.element_size() for x in states)
-        return Reading((allocations.peak - allocations.live) / ROWS, cache_bytes / (ROWS * columns))
+        return Reading(allocations.peak - kept, cache_bytes / (rows * columns), rounded)
 
     @torch.no_grad()
-    def _scoring(self, of: str, prompt: int, response: int) -> float:
-        """The largest peak per row of a forward pass of the models over complete sequences."""
+    def _scoring(self, of: str, rows: int, prompt: int, response: int) -> int:
+        """The largest peak of a forward pass of the models over `rows` complete sequences."""
         peaks = []
         for model in self._models(of):
             with fake_tensors():
-                batch = BatchShape(ROWS, prompt, response).batch(self.device)
+                batch = BatchShape(rows, prompt, response).batch(self.device)
                 with Allocations() as allocations:
                     response_hidden(model, batch.sequences)
-            peaks.append(allocations.peak / ROWS)
+            peaks.append(allocations.peak)
         return max(peaks)
 
     def _models(self, of: str) -> list[LanguageModel]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from minillm.models.cache import ROOM
-from minillm.planning.passes import Passes
+from minillm.planning.passes import Passes, Reading
 
 # Bytes per row and token of the vocabulary when a token is drawn: the log-probabilities of both
 # models, the probabilities (float32), and their cumulative sum (float64).
@@ -37,13 +37,18 @@ class Decoding:
 
     def cache_bytes(self, model: str) -> float:
         """Keys and values of the rows that are decoded together."""
-        reading = self.passes.reading(model, self.prompt)
-        return reading.cache_bytes * self.at_once * self.columns
+        return self._reading(model).cache_bytes * self.at_once * self.columns
 
     def pass_bytes(self, model: str) -> float:
         """The largest of a pass over the prompts, of the draw of tokens, and of their scores."""
         vocab_size = self.passes.setup.student.vocab_size
-        reading = self.at_once * self.passes.reading(model, self.prompt).pass_bytes
         drawing = self.at_once * vocab_size * DRAWING
         scored = min(self.passes.chunk_size, self.at_once * self.response)
-        return max(reading, drawing, scored * vocab_size * SCORING)
+        return max(self._reading(model).pass_bytes, drawing, scored * vocab_size * SCORING)
+
+    def rounded_bytes(self, model: str) -> float:
+        """Weights that autocast has rounded; the sampler keeps those that are trained."""
+        return self._reading(model).rounded_bytes
+
+    def _reading(self, model: str) -> Reading:
+        return self.passes.reading(model, self.at_once, self.prompt)

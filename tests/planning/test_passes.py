@@ -78,17 +78,28 @@ def test_a_training_pass(kind, method):
     assert planned(kind, method).training(BatchShape(*shape)) == pytest.approx(real, rel=0.04)
 
 
-def test_a_pass_that_reads_prompts_and_the_cache():
-    real = setup("qwen3", METHODS["minillm"], "cpu").student
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
+def test_a_pass_that_reads_prompts_and_the_cache(autocast):
+    real, meta = (
+        replace(setup("qwen3", METHODS["minillm"], device).student, autocast=autocast)
+        for device in ("cpu", "meta")
+    )
     mask = torch.ones(6, 10, dtype=torch.long)
     mask[0, 0] = 0
-    with torch.no_grad(), Allocations() as allocations:
+    with torch.no_grad(), real.precision(), Allocations() as allocations:
         reader = CachedReader(real)
         reader.read(mask, mask.bool())
-    reading = planned("qwen3", "minillm").reading(STUDENT, 10)
-    assert 6 * reading.pass_bytes == pytest.approx(allocations.peak - allocations.live, rel=0.02)
-    heads, width, keys_and_values = 2, 8, 2
-    assert reading.cache_bytes == keys_and_values * heads * width * 4
+        kept = allocations.live
+    passes = planned("qwen3", "minillm", student=meta)
+    reading = passes.reading(STUDENT, 6, 10)
+    assert reading.pass_bytes == pytest.approx(allocations.peak - kept, rel=0.03)
+    heads, width = 2, 8
+    # The rotation of the keys returns float32.
+    assert reading.cache_bytes == heads * width * (4 + (autocast or torch.float32).itemsize)
+    layers = meta.module.model.layers.named_parameters()
+    rounded = [2 * weight.numel() for name, weight in layers if autocast and "_proj" in name]
+    assert reading.rounded_bytes == sum(rounded)
+    assert passes.reading(TEACHER, 6, 10).rounded_bytes == 0  # nothing is kept of frozen weights
 
 
 def test_a_pass_that_scores_responses():
@@ -97,7 +108,7 @@ def test_a_pass_that_scores_responses():
     for name, model in ((STUDENT, real.student), (TEACHER, real.teacher.model)):
         with torch.no_grad(), Allocations() as allocations:
             response_hidden(model, batch)
-        expected = 6 * planned("gpt2", "kd").scoring(name, 10, 14)
+        expected = planned("gpt2", "kd").scoring(name, 6, 10, 14)
         assert expected == pytest.approx(allocations.peak, rel=0.02)
 
 
