@@ -42,26 +42,43 @@ TERMS = {"log_probs": TokenLogProb(), "reverse_kl": DivergenceTerm(ReverseKL())}
 # logarithm. Without rounding they are 1 and 0.
 FIRST_RATIO, FIRST_LOG_RATIO = "policy/first_ratio", "policy/first_log_ratio"
 RATIO_TOLERANCE, LOG_RATIO_TOLERANCE = 1e-3, 0.05
+# Rounding changes the mean ratio of few tokens by chance, by at most so many standard errors.
+STANDARD_ERRORS = 4
 
 
-def check_first_ratios(ratio: float, log_ratio: float) -> None:
+def check_first_ratios(log_ratios: Tensor, mask: Tensor, tokens: int, mixed_precision: str) -> None:
     """Warn once if sampling and training give a token different probabilities.
 
+    The mean ratio alone would hide errors of both signs.
+
     Args:
-        ratio: the mean of `FIRST_RATIO`.
-        log_ratio: the mean of `FIRST_LOG_RATIO`. The mean ratio alone hides errors of both signs.
+        log_ratios: of new to old probabilities before the first update, `[B, T]`.
+        mask: of the response tokens, `[B, T]`.
+        tokens: their number.
+        mixed_precision: of the run.
     """
-    if abs(ratio - 1) > RATIO_TOLERANCE or log_ratio > LOG_RATIO_TOLERANCE:
-        warn_of_ratios()
+    errors = log_ratios.exp() - 1
+    sums = torch.stack([(x * mask).sum() for x in (errors, errors.square(), log_ratios.abs())])
+    error, square, log_ratio = (sums / tokens).tolist()
+    chance = STANDARD_ERRORS * (max(square - error**2, 0) / tokens) ** 0.5
+    if abs(error) > RATIO_TOLERANCE + chance or log_ratio > LOG_RATIO_TOLERANCE:
+        warn_of_ratios(mixed_precision)
 
 
 @cache
-def warn_of_ratios() -> None:
+def warn_of_ratios(mixed_precision: str) -> None:
+    """Say what the values must be, and what to do in this precision."""
+    advice = "Please report the name of this model"
+    if mixed_precision != "no":
+        advice = (
+            f"Rounding to {mixed_precision} is larger for a student that predicts badly: fine-tune "
+            "it first, or use runtime.mixed_precision=no"
+        )
     log.warning(
         "sampling and training compute different probabilities of the same tokens, so that the "
-        "policy gradient is biased. In metrics.jsonl, %s must be within %g of 1, and %s must be at "
-        "most %g. Use runtime.mixed_precision=no.",
-        FIRST_RATIO, RATIO_TOLERANCE, FIRST_LOG_RATIO, LOG_RATIO_TOLERANCE,
+        "policy gradient is biased. In metrics.jsonl, %s must be within %g of 1 apart from chance, "
+        "and %s must be at most %g. %s.",
+        FIRST_RATIO, RATIO_TOLERANCE, FIRST_LOG_RATIO, LOG_RATIO_TOLERANCE, advice,
     )  # fmt: skip
 
 
@@ -179,8 +196,8 @@ class PolicyGradient:
         count = part.batch.sequences.tokens
         metrics = {name: ((x * mask).sum(), count) for name, x in values.items()}
         if part.batch.is_first:
-            sums = torch.stack([metrics[x][0] for x in (FIRST_RATIO, FIRST_LOG_RATIO)])
-            check_first_ratios(*(sums / count).tolist())
+            precision = self.setup.config.runtime.mixed_precision
+            check_first_ratios(log_ratios, mask, count, precision)
         return value, metrics
 
     def collection_metrics(self, collection: Rollout) -> Metrics:
