@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -63,3 +64,12 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def tokenizer_record(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What identifies a tokenizer for the reader of a json file."""
+    return {
+        "name": tokenizer.name_or_path,
+        "tokens": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+    }

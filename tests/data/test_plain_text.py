@@ -9,8 +9,10 @@ import pytest
 from filelock import FileLock
 
 from minillm.config import Config, DataConfig, MiniLLMConfig
-from minillm.data import plain_text
-from minillm.data.plain_text import checksum_of, documents, load_plain_text, prepare
+from minillm.data import blocks, documents
+from minillm.data.blocks import prepare
+from minillm.data.documents import read_documents, spans
+from minillm.data.plain_text import block_file, load_plain_text
 from minillm.data.tokenizers import train_tokenizer
 from minillm.errors import InputError, TrainingError
 from minillm.sources.plain_text import BlockPairs
@@ -27,10 +29,13 @@ def text(tmp_path):
     return file
 
 
-def load(text, length=4, cache=None, tokenizer=TOKENIZER):
+def config(text, length=4, cache=None):
     data = DataConfig(plain_text=str(text), plain_text_cache=cache and str(cache))
-    method = MiniLLMConfig(lm_coef=1.0, lm_length=length)
-    return load_plain_text(Config(data=data, method=method), tokenizer)
+    return Config(data=data, method=MiniLLMConfig(lm_coef=1.0, lm_length=length))
+
+
+def load(text, length=4, cache=None, tokenizer=TOKENIZER):
+    return load_plain_text(config(text, length, cache), tokenizer)
 
 
 def test_blocks_are_those_of_the_official_code(text):
@@ -55,7 +60,7 @@ def test_documents_of_a_jsonl_file_may_hold_newlines_and_the_mark(tmp_path):
     file = tmp_path / "text.jsonl"
     texts = ["red\nblue", " ", "<@x(x!>", "green"]
     file.write_text("\ufeff" + "\n".join(json.dumps({"text": x, "id": 1}) for x in texts) + "\n\n")
-    assert [document for document, _ in documents(file)] == ["red\nblue", "<@x(x!>", "green"]
+    assert read_documents(file).texts == ["red\nblue", "<@x(x!>", "green"]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +108,13 @@ def test_a_stale_file_is_not_used(text):
 
 
 def test_the_checksum_of_a_tokenizer_does_not_depend_on_its_use(text):
-    before = checksum_of(text, TOKENIZER, 4)
+    before = block_file(config(text), TOKENIZER)
     TOKENIZER(["red"] * 2, padding=True, truncation=True, max_length=1)
-    assert checksum_of(text, TOKENIZER, 4) == before
+    assert block_file(config(text), TOKENIZER) == before
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(plain_text, "BATCH", 2_000)
+    monkeypatch.setattr(documents, "CHUNK", 2_000)
     peaks = []
     for lines in (200, 2000):
         file = tmp_path / f"{lines}.txt"
@@ -123,26 +128,60 @@ def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
     assert peaks[1] < 1.5 * peaks[0]
 
 
-def test_an_interruption_leaves_nothing_broken(text, monkeypatch):
-    monkeypatch.setattr(plain_text, "BATCH", 1)
-    whole = load(text).ids.tolist()
-    (file,) = text.parent.glob("*.npy")
-    file.unlink()
-    work = prepare(text, file, TOKENIZER, 4)
+@pytest.fixture
+def saving(monkeypatch):
+    """Chunks of one line, and a state after each."""
+    monkeypatch.setattr(documents, "CHUNK", 1)
+    monkeypatch.setattr(blocks, "STATE_SECONDS", 0)
+
+
+def hidden(folder):
+    return sorted(path.name for path in folder.glob(".*") if path.suffix != ".lock")
+
+
+@pytest.mark.parametrize("stop", ["closed", "killed"])
+def test_an_interrupted_preparation_goes_on(text, saving, monkeypatch, stop):
+    whole = load(text, cache=text.parent / "whole").ids
+    to_write = block_file(config(text), TOKENIZER)
+    work = prepare(to_write, TOKENIZER)
+    for _ in range(3):  # the lock, and two lines
+        next(work)
+    part, state = (text.with_name(f".{to_write.path.name}.{end}") for end in ("part", "state"))
+    if stop == "killed":  # what was written after the last state is not used
+        monkeypatch.setattr(blocks, "_save", lambda *_: None)
+        part.open("ab").write(b"ids of half a chunk")
+    work.close()  # as Ctrl-C does
+    assert not to_write.path.exists() and json.loads(state.read_text())["documents"] == 1
+    reads = []
+    monkeypatch.setattr(blocks, "spans", lambda *given: reads.append(given[1]) or spans(*given))
+    assert load(text).ids.tolist() == whole.tolist()
+    assert reads == [len("red blue<@x(x!>green\n\n")] and hidden(text.parent) == []
+    assert to_write.path.read_bytes() == whole.filename.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["cut ids", "cut state", "no state"])
+def test_a_damaged_rest_is_not_used(text, saving, damage):
+    to_write = block_file(config(text), TOKENIZER)
+    work = prepare(to_write, TOKENIZER)
     for _ in range(3):
         next(work)
-    assert list(text.parent.glob(".*.part")) and not file.exists()
-    work.close()  # as Ctrl-C does
-    assert not list(text.parent.glob(".*.part")) and not file.exists()
-    file.with_name(f".{file.name}.part").write_bytes(b"rest of a process that was killed")
-    assert load(text).ids.tolist() == whole
+    work.close()
+    part, state = (text.with_name(f".{to_write.path.name}.{end}") for end in ("part", "state"))
+    if damage == "cut ids":
+        part.write_bytes(part.read_bytes()[:-1])
+    elif damage == "cut state":
+        state.write_text("")
+    else:
+        state.unlink()
+    assert load(text).ids.tolist() == load(text, cache=text.parent / "whole").ids.tolist()
 
 
 def test_a_second_run_waits_for_the_first(text, monkeypatch):
-    monkeypatch.setattr(plain_text, "LOCK_SECONDS", 0.01)
-    file = text.with_name("blocks.npy")
-    with FileLock(text.with_name(".blocks.npy.lock")):
-        work = prepare(text, file, TOKENIZER, 4)
+    monkeypatch.setattr(blocks, "LOCK_SECONDS", 0.01)
+    to_write = block_file(config(text), TOKENIZER)
+    file = to_write.path
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        work = prepare(to_write, TOKENIZER)
         for _ in range(3):
             next(work)
         file.write_bytes(b"the first run has written this")
@@ -155,10 +194,10 @@ def test_a_full_disk_and_a_damaged_file_are_explained(text, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(plain_text, "sync", full)
+        patch.setattr(blocks.os, "fsync", full)
         with pytest.raises(TrainingError, match=r"No space left .* data.plain_text_cache=FOLDER"):
             load(text)
-    assert [path.name for path in text.parent.iterdir() if path.suffix in (".npy", ".part")] == []
+    assert not list(text.parent.glob("*.npy"))
     file = load(text).ids.filename
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"cannot be read: .* delete it"):

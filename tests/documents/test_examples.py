@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 
 from minillm.config import DataConfig
+from minillm.data.documents import read_documents
 from minillm.data.loaders import load_records
-from minillm.data.plain_text import documents
 from minillm.evaluation.metrics import ExactMatch
 from minillm.objectives.divergences import JSD
 from minillm.objectives.minillm import VARIANTS, Settings
@@ -36,7 +36,7 @@ def test_the_rows_of_the_page_of_data_can_be_read(rows, expected, tmp_path):
 
 def test_the_example_of_plain_text_can_be_read(tmp_path):
     (tmp_path / "rows.jsonl").write_text(PLAIN_TEXT)
-    ((document, _),) = documents(tmp_path / "rows.jsonl")
+    (document,) = read_documents(tmp_path / "rows.jsonl").texts
     assert document == "The first line of a document.\nThe second line."
 
 
