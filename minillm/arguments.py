@@ -51,7 +51,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
         InputError: the verb takes another number of models or files.
     """
     others, settings = split_words(parsed.words)
-    if parsed.verb in ("train", "plan", "data", "show"):
+    if parsed.verb in ("train", "plan", "data", "data prepare", "show"):
         parsed.overrides = parsed.words
     elif parsed.verb in ("evaluate", "generate"):
         parsed.models = [expand_home(word) for word in others]
@@ -66,7 +66,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
                 "no path is given. Give runs, folders of runs or result files, such as "
                 "`minillm report runs --output results/mine`."
             )
-    if parsed.verb in ("plan", "generate", "data", "show"):
+    if parsed.verb in ("plan", "generate", "data", "data prepare", "show"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(

@@ -54,6 +54,7 @@ EXAMPLES = """\
   minillm show experiment=embedded/minillm # all settings, and where each was set
 Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
+PREPARE = "data prepare"  # the only verb of two words
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -102,8 +103,16 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     data = verb("data", "Show a data set as training reads it, and export it as jsonl.",
                 "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
+    prepare = verb(PREPARE, "Write the data of a training: prompts and responses as jsonl, plain "
+                   "text as blocks.", "key=value", "the settings of `minillm train`")  # fmt: skip
+    prepare.add_argument("--output", metavar="FOLDER", help="write the splits to it, without "
+                         "prompts that are too long")  # fmt: skip
+    prepare.add_argument("--workers", type=int, metavar="N", help="processes that tokenise plain "
+                         "text; by default, one per core")  # fmt: skip
+    prepare.add_argument("--drop-malformed", action="store_true", help="drop and count what cannot "
+                         "be read; by default, it is refused")  # fmt: skip
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, plan, evaluate, generate, data, show):
+    for command in (train, plan, evaluate, generate, data, prepare, show):
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -152,6 +161,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     top, verbs = parsers()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:2] == PREPARE.split():
+        arguments = [PREPARE, *arguments[2:]]
     verb = arguments[0] if arguments else ""
     if verb.startswith("-"):
         return top.parse_args(arguments)  # ends the command, with help, version or an error
@@ -223,6 +234,14 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.data import show_data
 
             show_data(config, arguments.export)
+        case "data prepare":
+            from minillm.compose import load_config
+
+            config = load_config(arguments.overrides)
+            from minillm.commands.prepare import prepare_data
+
+            prepare_data(config, arguments.output, workers=arguments.workers,
+                         drops_malformed=arguments.drop_malformed)  # fmt: skip
 
 
 def print_error(error: Exception | str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +67,14 @@ def check_export(folder: Path) -> None:
 
 def write_records(records: dict[str, list[Record]], folder: Path) -> None:
     """Write one jsonl file per split, which `data.kind=jsonl` can read."""
-    texts = {
-        folder / f"{split}.jsonl": "".join(map(_line, rows)) for split, rows in records.items()
-    }
-    write_results({path: text.encode() for path, text in texts.items()})
-    print(f"written: {', '.join(map(str, texts))}")
+    contents = {folder / f"{split}.jsonl": jsonl(rows) for split, rows in records.items()}
+    write_results(contents)
+    print(f"written: {', '.join(map(str, contents))}")
+
+
+def jsonl(records: Iterable[Record]) -> bytes:
+    """Records as the content of a jsonl file, which `data.kind=jsonl` can read."""
+    return "".join(map(_line, records)).encode()
 
 
 def _line(record: Record) -> str:

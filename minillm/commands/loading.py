@@ -10,6 +10,7 @@ from accelerate import PartialState
 from minillm.compose import groups
 from minillm.config import Config, ModelConfig
 from minillm.data.encoding import Encoded, encode
+from minillm.data.faults import Dropped
 from minillm.data.loaders import load_records
 from minillm.data.records import Record, count_seen
 from minillm.data.templates import prompt_text, response_form
@@ -77,15 +78,22 @@ def check_data_is_named(config: Config) -> None:
     )
 
 
-def read_records(config: Config, splits: Iterable[str]) -> dict[str, list[Record]]:
+def read_records(
+    config: Config, splits: Iterable[str], dropped: Dropped | None = None
+) -> dict[str, list[Record]]:
     """Read the splits; the result has the order of `splits`.
+
+    Args:
+        config: all settings.
+        splits: names of splits.
+        dropped: receives counts of the rows that cannot be read; None to refuse such rows.
 
     Raises:
         InputError: no data set is named, or the data cannot be read.
     """
     check_data_is_named(config)
     splits = list(splits)
-    records = load_records(config.data, splits)
+    records = load_records(config.data, splits, dropped)
     return {split: records[split] for split in splits}
 
 

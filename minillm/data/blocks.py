@@ -157,7 +157,7 @@ def _write(
     header = _header(reader.dtype, (0, blocks.length))
     state = _saved_state(state_file, part, len(header), reader.dtype) or State()
     if state.dropped and not drops_malformed:
-        raise RowError(
+        raise InputError(
             f"{part} is the work of an interrupted `minillm data prepare --drop-malformed`, which "
             f"has dropped lines of {text}: {dropped_text(state.dropped)}. Run that command again, "
             f"or delete {part} and correct the text."

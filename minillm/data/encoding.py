@@ -52,6 +52,7 @@ class Encoded:
 
     Attributes:
         examples: the inputs.
+        records: the record of each example.
         dropped_prompts: inputs whose prompt is too long.
         cut_prompts: inputs whose prompt lost its last tokens (`data.long_test_prompts=truncate`).
         cut_responses: responses that lost their last tokens.
@@ -65,6 +66,7 @@ class Encoded:
     """
 
     examples: list[Example]
+    records: list[Record]
     dropped_prompts: int
     cut_prompts: int
     cut_responses: int
@@ -142,6 +144,7 @@ def encode(
     examples = [_example(x, tokenizer, config) for x in kept]
     return Encoded(
         examples,
+        [x.record for x in kept],
         dropped_prompts=len(tokens) - len(kept),
         cut_prompts=sum(x.is_too_long(config) for x in kept),
         cut_responses=sum(

@@ -22,6 +22,7 @@ from minillm.data.conversations import (
     responses_of,
     single_turn,
 )
+from minillm.data.faults import MALFORMED, NO_PROMPT, NO_RESPONSE, Dropped, RowError, with_dropped
 from minillm.data.records import Message, Record
 from minillm.errors import InputError
 
@@ -76,42 +77,62 @@ class Row:
             )
         return value or ""
 
-    def invalid(self, problem: str) -> InputError:
+    def invalid(self, problem: str, fault: str = MALFORMED) -> RowError:
         """The error for a problem of this row. It names the settings that read the row, if any."""
         advice = _offer(self) or "name the right column, such as data.columns.references=COLUMN"
-        return InputError(
+        return RowError(
             f"{self.location}: {problem}. The columns of the row are "
-            f"{', '.join(map(repr, self.values))}. Correct the row, or {advice}."
+            f"{', '.join(map(repr, self.values))}. Correct the row, or {advice}.",
+            fault,
         )
 
 
-def read_rows(rows: Iterable[tuple[str, dict]], config: DataConfig) -> Iterator[Record]:
+def read_rows(
+    rows: Iterable[tuple[str, dict | RowError]],
+    config: DataConfig,
+    dropped: Dropped | None = None,
+) -> Iterator[Record]:
     """The records of rows. A conversation gives one record per message of the assistant.
 
     Args:
-        rows: the location of each row for messages, and its columns.
+        rows: the location of each row for messages, and its columns, or why it cannot be read.
         config: names of columns, and the templates that make the prompts of the records.
+        dropped: receives counts of the rows that cannot be read; None to refuse such rows.
 
     Raises:
-        InputError: a row lacks a column, or a value has the wrong type.
+        RowError: a row lacks a column, or a value has the wrong type.
     """
     chosen = config.columns
     # A column that the user names for one field is not read for another field too.
     claimed = {*chosen.values()} - {COLUMNS["references"]}
     defaults = {field: name for field, name in COLUMNS.items() if name not in claimed}
     columns = defaults | chosen
-    templates = {config.template, config.teacher_template} - {"chat", None}
     for location, values in rows:
-        row = Row(location, values, columns, config.template)
-        if config.template == "ready" and config.teacher_template and not row.get("instruction"):
-            raise row.invalid(
-                f"data.teacher_template={config.teacher_template} needs an instruction, but "
-                f"{columns.get('instruction', 'instruction')!r} is missing or empty"
-            )
-        for record in _records(row):
-            if record.messages:
-                _check_templates(record.messages, templates, location)
-            yield record
+        try:
+            if isinstance(values, RowError):
+                raise values
+            records = _checked_records(Row(location, values, columns, config.template), config)
+        except RowError as error:
+            if dropped is None:
+                raise
+            dropped.update(with_dropped(dropped, error.fault, location))
+        else:
+            yield from records
+
+
+def _checked_records(row: Row, config: DataConfig) -> list[Record]:
+    """The records of a row that the templates can render."""
+    if config.template == "ready" and config.teacher_template and not row.get("instruction"):
+        raise row.invalid(
+            f"data.teacher_template={config.teacher_template} needs an instruction, but "
+            f"{row.columns.get('instruction', 'instruction')!r} is missing or empty"
+        )
+    records = _records(row)
+    templates = {config.template, config.teacher_template} - {"chat", None}
+    for record in records:
+        if record.messages:
+            _check_templates(record.messages, templates, row.location)
+    return records
 
 
 def _check_templates(messages: Sequence[Message], templates: Iterable[str], location: str) -> None:
@@ -119,7 +140,7 @@ def _check_templates(messages: Sequence[Message], templates: Iterable[str], loca
         for template in templates:
             single_turn(messages, template)
     except InputError as error:
-        raise InputError(f"{location}: {error}") from error
+        raise RowError(f"{location}: {error}") from error
 
 
 def _records(row: Row) -> list[Record]:
@@ -141,7 +162,7 @@ def _records(row: Row) -> list[Record]:
             )
         ]
     else:
-        raise row.invalid(_nothing_asked(row))
+        raise row.invalid(_nothing_asked(row), NO_PROMPT)
     if any(LONE_SURROGATE.search(_all_text(record)) for record in records):
         raise row.invalid("a text holds half of a character (an escape from \\ud800 to \\udfff)")
     return records
@@ -157,13 +178,13 @@ def _nothing_asked(row: Row) -> str:
 def _references(row: Row) -> tuple[str, ...]:
     references, column = row.get("references"), row.columns["references"]
     if references is None:
-        raise row.invalid(f"the field {column!r} is missing or null")
+        raise row.invalid(f"the field {column!r} is missing or null", NO_RESPONSE)
     references = [references] if isinstance(references, str) else references
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
         raise row.invalid(f"{column!r} must be a text or a list of texts")
     references = tuple(text.strip() for text in references if text.strip())
     if not references:
-        raise row.invalid(f"{column!r} holds no reference, at least one is needed")
+        raise row.invalid(f"{column!r} holds no reference, at least one is needed", NO_RESPONSE)
     return references
 
 
@@ -192,7 +213,8 @@ def _conversation(row: Row, column: str) -> list[Record]:
     if not responses:
         raise row.invalid(
             f"{column!r} holds no message of the assistant after a message of the user, so that "
-            f"there is no response"
+            f"there is no response",
+            NO_RESPONSE,
         )
     names = _names(row)
     if names["teacher_prompt"] and len(responses) > 1:

@@ -14,19 +14,35 @@ from pathlib import Path
 
 from minillm.config import DataConfig
 from minillm.data.embedded import generate_records
+from minillm.data.faults import Dropped, dropped_text
 from minillm.data.formats import read_rows
 from minillm.data.records import Record
-from minillm.data.rows import READERS, Rows, data_files, file_rows, hub_rows, kind_of
+from minillm.data.rows import (
+    READERS,
+    Rows,
+    data_files,
+    file_rows,
+    hub_file,
+    hub_rows,
+    kind_of,
+)
 from minillm.errors import InputError
 
 
-def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Record]]:
+def load_records(
+    config: DataConfig, splits: Iterable[str], dropped: Dropped | None = None
+) -> dict[str, list[Record]]:
     """Read the named splits (`train`, `validation`, `test`) of a data set.
 
     If the data set has no validation split, `validation_size` random inputs of the training split
     become the validation split; `data.seed` selects them. The two splits share no input and no
     conversation. With `data.hold_out=first`, the first `validation_size` rows of the training split
     become the validation split, as they are.
+
+    Args:
+        config: the data set.
+        splits: names of splits.
+        dropped: receives counts of the rows that cannot be read; None to refuse such rows.
 
     Raises:
         InputError: a file is missing or empty, a row is malformed, a field or split is missing.
@@ -36,11 +52,11 @@ def load_records(config: DataConfig, splits: Iterable[str]) -> dict[str, list[Re
         records = _embedded_records(config.seed)
         return {split: records[split] for split in splits}
     held_out = splits & {"train", "validation"} if config.validation is None else set()
-    records = {split: _records(config, split) for split in sorted(splits - held_out)}
+    records = {split: _records(config, split, dropped) for split in sorted(splits - held_out)}
     if held_out and config.hold_out == "first":
-        records |= _first_held_out(config)
+        records |= _first_held_out(config, dropped)
     elif held_out:
-        train = _records(config, "train")
+        train = _records(config, "train", dropped)
         records["train"], records["validation"] = hold_out_validation(
             train, config.validation_size, config.seed
         )
@@ -92,7 +108,7 @@ def _in_conversations(inputs: int, conversations: int) -> str:
     return f" in {conversations} conversations (they differ in their first message of the user)"
 
 
-def _first_held_out(config: DataConfig) -> dict[str, list[Record]]:
+def _first_held_out(config: DataConfig, dropped: Dropped | None) -> dict[str, list[Record]]:
     """The first `validation_size` rows as validation split, and the others as training split.
 
     This is the split of the official code (tools/process_data_dolly.py, `--dev-num`).
@@ -106,29 +122,35 @@ def _first_held_out(config: DataConfig) -> dict[str, list[Record]]:
             f"split has {len(validation)} rows. Set a smaller size."
         )
     return {
-        "train": _records_of(train, config),
-        "validation": _records_of(validation, config),
+        "train": _records_of(train, config, "train", dropped),
+        "validation": _records_of(validation, config, "validation", dropped),
     }
 
 
-def _records(config: DataConfig, split: str) -> list[Record]:
-    return _records_of(_rows(config, split), config)
+def _records(config: DataConfig, split: str, dropped: Dropped | None) -> list[Record]:
+    return _records_of(_rows(config, split), config, split, dropped)
 
 
-def _records_of(rows: Rows, config: DataConfig) -> list[Record]:
-    records = read_rows(rows, config)
-    return group_references(records) if config.duplicates == "merge" else [*records]
+def _records_of(
+    rows: Rows, config: DataConfig, split: str, dropped: Dropped | None
+) -> list[Record]:
+    records = [*read_rows(rows, config, dropped)]
+    if not records:
+        raise InputError(
+            f"no row of the {split} split can be read: {dropped_text(dropped)}. Give another file, "
+            f"or see `minillm data` with the same settings."
+        )
+    return group_references(records) if config.duplicates == "merge" else records
 
 
 def _rows(config: DataConfig, split: str) -> Rows:
     """The rows of a split, at least one."""
-    if config.kind == "hub":
-        source = config.path
+    source = source_file(config, split)
+    if source is None:
         name = getattr(config, split) or split
-        rows = hub_rows(config.path, config.subset, name, split=split)
+        rows, source = hub_rows(config.path, config.subset, name, split=split), config.path
     else:
-        source = _file_of(config, split)
-        kind = kind_of(source) if config.kind == "files" else config.kind
+        kind = kind_of(source) if config.kind in ("files", "hub") else config.kind
         rows = file_rows(source, kind)
     is_empty = True
     for row in rows:
@@ -138,6 +160,21 @@ def _rows(config: DataConfig, split: str) -> Rows:
         raise InputError(
             f"the {split} split is empty: {source} must hold at least one row. Give another file."
         )
+
+
+def source_file(config: DataConfig, split: str) -> Path | None:
+    """The file of a split that is read; None for embedded data and for splits of the Hub.
+
+    Raises:
+        InputError: the settings name no file, or a file of the Hub cannot be loaded.
+    """
+    if config.kind == "embedded":
+        return None
+    if config.kind == "hub":
+        name = getattr(config, split) or split
+        is_file = Path(name).suffix[1:] in READERS
+        return hub_file(config.path, name, split=split) if is_file else None
+    return _file_of(config, split)
 
 
 def _file_of(config: DataConfig, split: str) -> Path:

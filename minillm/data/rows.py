@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+from huggingface_hub.errors import EntryNotFoundError
+
 from minillm.compat import hub
+from minillm.data.faults import NOT_UTF8, RowError
 from minillm.errors import InputError, first_line
 
-Rows = Iterator[tuple[str, dict]]  # location of a row, and its columns
+# Location of a row, and its columns, or the error for a row that cannot be read.
+Rows = Iterator[tuple[str, dict | RowError]]
 
 
 def _open(path: Path):
@@ -22,16 +27,31 @@ def _open(path: Path):
 
 def jsonl_rows(path: Path) -> Rows:
     """One JSON object per line."""
-    with _open(path) as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             location = f"{path}, line {number}"
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise _not_json(location, error, _advice(number, line)) from error
-            yield location, _object(row, location, _advice(number, line))
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                yield location, RowError(_not_utf8(location, error), NOT_UTF8)
+                continue
+            if text.strip():
+                yield location, _json_object(text, location, _advice(number, text))
+
+
+def _json_object(text: str, location: str, advice: str) -> dict | RowError:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return _not_json(location, error, advice)
+    return _object(row, location, advice)
+
+
+def _not_utf8(location: Path | str, error: UnicodeDecodeError) -> str:
+    return (
+        f"{location} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
+        f"Convert the file to UTF-8."
+    )
 
 
 def _advice(number: int, line: str) -> str:
@@ -58,19 +78,19 @@ def json_rows(path: Path) -> Rows:
         yield location, _object(row, location, advice)
 
 
-def _not_json(location: str, error: ValueError | RecursionError, advice: str) -> InputError:
+def _not_json(location: str, error: ValueError | RecursionError, advice: str) -> RowError:
     """The error for a text that is not JSON, or that Python's `json` cannot read."""
     if isinstance(error, RecursionError):
-        return InputError(f"{location}: the lists and objects are nested too deeply. {advice}")
+        return RowError(f"{location}: the lists and objects are nested too deeply. {advice}")
     if not isinstance(error, json.JSONDecodeError):  # a whole number with thousands of digits
-        return InputError(f"{location}: the JSON cannot be read ({first_line(error)}). {advice}")
+        return RowError(f"{location}: the JSON cannot be read ({first_line(error)}). {advice}")
     problem = error.msg.removesuffix(" at")  # some messages of the library end in "at"
-    return InputError(f"{location}: not valid JSON ({problem} at column {error.colno}). {advice}")
+    return RowError(f"{location}: not valid JSON ({problem} at column {error.colno}). {advice}")
 
 
-def _object(row: Any, location: str, advice: str) -> dict:
+def _object(row: Any, location: str, advice: str) -> dict | RowError:
     if not isinstance(row, dict):
-        raise InputError(f"{location}: the value is a {type(row).__name__}. {advice}")
+        return RowError(f"{location}: the value is a {type(row).__name__}. {advice}")
     return row
 
 
@@ -89,7 +109,7 @@ def csv_rows(path: Path) -> Rows:
             location = f"{path}, line {reader.line_num}"
             further_fields = row.pop(None, [])
             if any(further_fields):
-                raise InputError(
+                row = RowError(
                     f"{location}: the row has {len(columns) + len(further_fields)} fields, but the "
                     f"first line names {len(columns)} columns. Put quotes around a text that "
                     f'contains a comma, such as "red, yellow".'
@@ -134,10 +154,7 @@ def file_rows(path: Path, kind: str) -> Rows:
     try:
         yield from READERS[kind](path)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}). "
-            f"Convert the file to UTF-8."
-        ) from error
+        raise InputError(_not_utf8(path, error)) from error
     except csv.Error as error:
         raise InputError(f"{path} is not a valid csv file: {error}. Correct the file.") from error
 
@@ -165,20 +182,50 @@ def kind_of(path: Path) -> str:
 
 
 def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
-    """The split, or the file with a known ending, of a Hub data set that `data.SPLIT` names."""
+    """The split of a Hub data set that `data.SPLIT` names.
+
+    Raises:
+        InputError: the data set cannot be loaded, or has no such split.
+    """
     hub.prepare(path)
     import datasets
 
-    part = "file" if Path(name).suffix[1:] in READERS else "split"
     try:
-        if part == "file":  # files that belong to no split of the data set, such as raw.jsonl
-            rows = datasets.load_dataset(path, subset, data_files={split: name}, split=split)
-        else:
-            rows = datasets.load_dataset(path, subset, split=name)
+        rows = datasets.load_dataset(path, subset, split=name)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(
-            f"the {part} {name!r} of the data set {path!r} could not be loaded: {error} "
-            f"Check data.path, data.subset, data.{split} and the network."
-        ) from error
+        raise InputError(_not_loaded(f"the split {name!r}", path, split, error)) from error
     for number, row in enumerate(rows, 1):
-        yield f"{path}, {part} {name}, row {number}", row
+        yield f"{path}, split {name}, row {number}", row
+
+
+def hub_file(path: str, name: str, *, split: str) -> Path:
+    """A file of a Hub data set, or of a local folder, that `data.SPLIT` names.
+
+    The file need not belong to a split of the data set, as raw.jsonl of Dolly. It is downloaded
+    once, into the cache of `huggingface_hub`.
+
+    Raises:
+        InputError: the data set or the file does not exist, or the Hub cannot be reached.
+    """
+    if Path(path).is_dir():
+        return Path(path) / name
+    hub.prepare(path)
+    try:
+        return Path(huggingface_hub.hf_hub_download(path, name, repo_type="dataset"))
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        raise InputError(_not_loaded(f"the file {name!r}", path, split, error)) from error
+
+
+def _not_loaded(part: str, path: str, split: str, error: Exception) -> str:
+    start = f"{part} of the data set {path!r} could not be loaded"
+    is_missing = isinstance(error, OSError) and not Path(path).exists()
+    if is_missing and huggingface_hub.is_offline_mode():
+        return (
+            f"{start}, because it is not in the cache, and the Hub is not used: HF_HUB_OFFLINE is "
+            f"set, or the Hub cannot be reached. Run `minillm data` with the same settings once "
+            f"on a machine with a network and this cache. Or run `minillm data prepare` there, and "
+            f"give its folder: data=paper data.path=FOLDER data.validation=validation.jsonl."
+        )
+    return (
+        f"{start}: {first_line(error)}. Check data.path, data.subset, data.{split} and the network."
+    )
