@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerBase
 
-from minillm.data.documents import CHUNK, Chunk, ChunkReader, read_in_order, spans
+from minillm.data.documents import Chunk, ChunkReader, read_in_order, spans, useful_workers
 from minillm.data.faults import Dropped, RowError, dropped_text, with_dropped
 from minillm.data.tokenizers import tokenizer_record
 from minillm.errors import InputError, TrainingError, first_line
@@ -165,7 +165,7 @@ def _write(
     log.info("plain text: %s is tokenised once, into %s, with %d byte(s) per token%s", text,
              blocks.path, reader.dtype.itemsize,
              f", after {state.end} of {size} bytes that are done" * bool(state.end))  # fmt: skip
-    workers = min(workers, -(-(size - state.end) // CHUNK))  # a worker needs a second to start
+    workers = useful_workers(workers, size - state.end)
     progress = Progress("plain text", size // 10**6, "MB", state.end // 10**6)
     next_save = time.monotonic() + STATE_SECONDS
     with part.open("r+b" if state.end else "wb") as file, shown(progress):

@@ -173,6 +173,14 @@ def spans(text: Path, start: int) -> Iterator[Span]:
             start = end
 
 
+def useful_workers(workers: int, size: int) -> int:
+    """The number of processes for a text of `size` bytes, at most `workers`.
+
+    A process takes seconds to start, so each has a whole chunk. A smaller text needs no process.
+    """
+    return min(workers, size // CHUNK)
+
+
 def read_in_order(reader: ChunkReader, chunks: Iterable[Span], workers: int) -> Iterator[Chunk]:
     """Read chunks, and yield them in their order.
 
