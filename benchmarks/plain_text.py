@@ -1,23 +1,32 @@
 """Plain text for L_PT: speed of its preparation, its size on the disk, and memory of a process.
 
     python -m benchmarks.plain_text gpt2 --megabytes 40
+    python -m benchmarks.plain_text gpt2 --megabytes 50 --workers 1 2 1 2
 
 The text is made of prompts and responses of the embedded data, in random order. The speed is that
-of one core: tokens per second of processor time.
+of one core: tokens per second of processor time. `--workers` measures the speed of
+`minillm data prepare` with these numbers of processes, one after the other, and the largest memory
+of a process.
 """
 
 import argparse
 import random
+import resource
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
 
 from benchmarks.measure import process_status
 from minillm.config import Config, DataConfig, MiniLLMConfig
+from minillm.data.blocks import prepare
 from minillm.data.embedded import generate_records
-from minillm.data.plain_text import PlainText, load_plain_text
+from minillm.data.plain_text import PlainText, block_file, load_plain_text
 from minillm.data.templates import prompt_text
 from minillm.data.tokenizers import load_tokenizer
+from minillm.files import read_json
 from minillm.sources.plain_text import BlockPairs
 
 
@@ -39,10 +48,31 @@ def read(plain_text: PlainText) -> None:
         pairs[i]
 
 
+def measure_workers(
+    config: Config, tokenizer: PreTrainedTokenizerBase, numbers: Iterable[int]
+) -> None:
+    """Print the speed, in tokens per second, of a preparation with each number of processes."""
+    for workers in numbers:
+        blocks = block_file(config, tokenizer)
+        start = time.perf_counter()
+        for _ in prepare(blocks, tokenizer, workers=workers):
+            pass
+        seconds = time.perf_counter() - start
+        tokens = read_json(blocks.record)["tokens"]
+        blocks.path.unlink()
+        print(f"{workers} worker(s): {tokens:,} tokens, {tokens / seconds:,.0f} per second",
+              flush=True)  # fmt: skip
+    memory = {"main": resource.RUSAGE_SELF, "worker": resource.RUSAGE_CHILDREN}
+    for name, which in memory.items():
+        print(f"peak memory of a {name} process: {resource.getrusage(which).ru_maxrss / 1024:.0f} "
+              f"MiB")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser("benchmarks.plain_text", description=__doc__.split("\n", 1)[0])
     parser.add_argument("tokenizer", help="folder or Hub name")
     parser.add_argument("--megabytes", type=int, default=40)
+    parser.add_argument("--workers", nargs="+", type=int, default=[], metavar="N")
     arguments = parser.parse_args()
     tokenizer = load_tokenizer(arguments.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,6 +80,9 @@ def main() -> None:
         write_text(text, arguments.megabytes)
         data, method = DataConfig(plain_text=str(text)), MiniLLMConfig(lm_coef=1.0)
         config = Config(data=data, method=method)
+        if arguments.workers:
+            measure_workers(config, tokenizer, arguments.workers)
+            return
         start = time.process_time()
         plain_text = load_plain_text(config, tokenizer)
         seconds, tokens = time.process_time() - start, plain_text.ids.size

@@ -116,8 +116,10 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"--output {folder} is a file. Give the name of a new folder.")
     check_writable(folder, f"--output {folder}", "Give another folder.")
     names = [RECORD, *(f"{split}.jsonl" for split in SPLITS)]
-    known = {LOCK, *names, *(aside_of(Path(name)).name for name in names)}
-    others = sorted({path.name for path in folder.glob("*")} - known) if folder.is_dir() else []
+    known = {LOCK, *(aside_of(Path(name)).name for name in names)}
+    if (folder / RECORD).exists():
+        known.update(names)
+    others = sorted({path.name for path in folder.glob("*")} - known)
     if others:
         raise InputError(
             f"--output {folder} holds files of something else ({', '.join(others[:3])}), so "
@@ -161,7 +163,9 @@ def prepare_splits(
         "dropped_rows": dropped,
         "provenance": provenance(),
     }
-    contents[RECORD] = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    # The record is the first, because it shows that this command has written the folder.
+    contents = {RECORD: text.encode(), **contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK):
@@ -177,7 +181,7 @@ def prepare_splits(
 
 
 def write_splits(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write the files that the folder does not have. The record is the last.
+    """Write the files that the folder does not have.
 
     Raises:
         InputError: a split in the folder has another content.

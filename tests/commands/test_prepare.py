@@ -203,11 +203,11 @@ def test_nothing_is_overwritten_and_a_part_is_completed(prepared, data_folder):
     assert "new is complete" in prepared(*output)
     assert times == {path: path.stat().st_mtime_ns for path in Path("new").glob("*.json*")}
     Path("new/test.jsonl").unlink()
-    Path("new/preparation.json").unlink()
-    assert "written: new/test.jsonl, new/preparation.json" in prepared(*output)
+    assert "written: new/test.jsonl\n" in prepared(*output)
     assert "train.jsonl holds other data" in prepared(*output, "data.seed=1", status=2)
     Path("new/notes.txt").write_text("")
     assert "files of something else (notes.txt)" in prepared(*output, status=2)
+    assert "(test.jsonl, train.jsonl)" in prepared("--output", data_folder, status=2)
 
 
 def test_dolly_comes_from_the_cache_of_the_hub(command, teacher, tmp_path, monkeypatch):

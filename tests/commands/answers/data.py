@@ -36,6 +36,39 @@ CASES = [
         "data.columns.prompt out.",
     ),
     Case(
+        "data prepare data=jsonl data.path=my_data student.path=foreign",
+        "minillm: there is nothing to prepare. Give --output FOLDER for prompts and responses, or "
+        "data.plain_text=FILE for plain text, or both.",
+    ),
+    Case(
+        "data prepare data=jsonl data.path=my_data --output new",
+        "minillm: no tokenizer is given: set student.path=FOLDER_OR_HUB_NAME as for the training, "
+        "or student.tokenizer=FOLDER_OR_HUB_NAME.",
+    ),
+    Case(
+        "data prepare data=jsonl data.path=my_data student.path=foreign --output my_data",
+        "minillm: --output my_data holds files of something else (test.jsonl, train.jsonl), so "
+        "nothing is written there. Give a new folder.",
+    ),
+    Case(
+        "data prepare data=jsonl data.path=my_data student.path=foreign data.plain_text=corpus.txt",
+        "minillm: data.plain_text=corpus.txt is not read with method.lm_coef=0. Give the settings "
+        "of the training, such as experiment=paper/minillm, or leave data.plain_text out.",
+    ),
+    Case(
+        "data prepare data=jsonl data.path=my_data student.path=foreign --output new --workers 0",
+        "minillm: --workers 0 is not allowed: it must be at least 1.",
+    ),
+    Case(
+        "data prepare data=dolly student.path=foreign --output new",
+        "minillm: the file 'valid.jsonl' of the data set 'MiniLLM/dolly' could not be loaded, "
+        "because it is not in the cache, and the Hub is not used: HF_HUB_OFFLINE is set, or the "
+        "Hub cannot be reached. Run `minillm data` with the same settings once on a machine with a "
+        "network and this cache. Or run `minillm data prepare` there, and give its folder: "
+        "data=paper data.path=FOLDER data.validation=validation.jsonl.",
+        variables=(("HF_HUB_OFFLINE", "1"),),
+    ),
+    Case(
         "train experiment=paper/minillm data.path=my_data student.path=foreign "
         "teacher.path=foreign output=new",
         "minillm: method.lm_coef=1.0 adds the loss L_PT, which needs a corpus of plain text. Add "
