@@ -5,8 +5,7 @@
 
 The text is made of prompts and responses of the embedded data, in random order. The speed is that
 of one core: tokens per second of processor time. `--workers` measures the speed of
-`minillm data prepare` with these numbers of processes, one after the other, and the largest memory
-of a process.
+`minillm data prepare` with these numbers of processes, one after the other, in seconds of a clock.
 """
 
 import argparse
@@ -22,6 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from benchmarks.measure import process_status
 from minillm.config import Config, DataConfig, MiniLLMConfig
 from minillm.data.blocks import prepare
+from minillm.data.documents import CHUNK
 from minillm.data.embedded import generate_records
 from minillm.data.plain_text import PlainText, block_file, load_plain_text
 from minillm.data.templates import prompt_text
@@ -51,21 +51,33 @@ def read(plain_text: PlainText) -> None:
 def measure_workers(
     config: Config, tokenizer: PreTrainedTokenizerBase, numbers: Iterable[int]
 ) -> None:
-    """Print the speed, in tokens per second, of a preparation with each number of processes."""
+    """Print the speed of a preparation with each number of processes, after the first chunk.
+
+    So the seconds in which the processes start are not counted. On a busy machine, only the
+    processor time is comparable: the share of the main process limits the number of processes that
+    are of use.
+    """
     for workers in numbers:
         blocks = block_file(config, tokenizer)
-        start = time.perf_counter()
-        for _ in prepare(blocks, tokenizer, workers=workers):
+        work = prepare(blocks, tokenizer, workers=workers)
+        next(work)  # the lock
+        next(work)  # the first chunk
+        start, own_start, before = time.perf_counter(), time.process_time(), seconds_of_children()
+        for _ in work:
             pass
-        seconds = time.perf_counter() - start
-        tokens = read_json(blocks.record)["tokens"]
+        seconds, own = time.perf_counter() - start, time.process_time() - own_start
+        all_seconds = own + seconds_of_children() - before
+        tokens = read_json(blocks.record)["tokens"] * (1 - CHUNK / blocks.version[0])
         blocks.path.unlink()
-        print(f"{workers} worker(s): {tokens:,} tokens, {tokens / seconds:,.0f} per second",
-              flush=True)  # fmt: skip
-    memory = {"main": resource.RUSAGE_SELF, "worker": resource.RUSAGE_CHILDREN}
-    for name, which in memory.items():
-        print(f"peak memory of a {name} process: {resource.getrusage(which).ru_maxrss / 1024:.0f} "
-              f"MiB")  # fmt: skip
+        print(f"{workers} worker(s): {tokens / seconds:,.0f} tokens per second; "
+              f"{tokens / all_seconds:,.0f} per second of processor time (main process "
+              f"{own / all_seconds:.1%})", flush=True)  # fmt: skip
+
+
+def seconds_of_children() -> float:
+    """Processor time of the processes that this process has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

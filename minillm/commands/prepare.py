@@ -60,6 +60,8 @@ def prepare_data(
         WriteError: the splits could not be written.
     """
     check_request(config, output, workers)
+    if os.environ.get("RANK", "0") != "0":  # of several processes of a launcher, the first works
+        return
     dropped: Dropped | None = {} if drops_malformed else None
     is_read = output is not None or names_no_tokenizer(config)
     try:
@@ -248,5 +250,6 @@ def prepare_plain_text(
         f"blocks of {record['block_length']} tokens; {record['unused_tokens']} tokens at the end "
         f"are not used"
     )
-    dropped = {"without text": {"count": record["empty_lines"], "first": []}}
-    print(f"dropped lines: {dropped_text(dropped | record['dropped_lines'])}")
+    empty = {"without text": {"count": record["empty_lines"], "first": []}}
+    dropped = (empty if record["empty_lines"] else {}) | record["dropped_lines"]
+    print(f"dropped lines: {dropped_text(dropped) or 'none'}")

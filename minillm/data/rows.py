@@ -1,7 +1,8 @@
 """Reads the rows of data files and Hub data sets, with the location of each row for messages.
 
 csv files are read by Python's `csv`, because `datasets` gives no line numbers, changes texts such
-as `1` into numbers, and texts such as `NA` into null. `datasets` reads parquet and the Hub.
+as `1` into numbers, and texts such as `NA` into null. `datasets` reads parquet and splits of the
+Hub; a file of a Hub data set is downloaded and read as a local file.
 """
 
 import csv
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from minillm.compat import hub
 from minillm.data.faults import NOT_UTF8, RowError
@@ -226,6 +227,9 @@ def _not_loaded(part: str, path: str, split: str, error: Exception) -> str:
             f"on a machine with a network and this cache. Or run `minillm data prepare` there, and "
             f"give its folder: data=paper data.path=FOLDER data.validation=validation.jsonl."
         )
-    return (
-        f"{start}: {first_line(error)}. Check data.path, data.subset, data.{split} and the network."
-    )
+    reason = first_line(error)
+    if isinstance(error, RepositoryNotFoundError):  # its first line is only `404 Client Error`
+        reason = "there is no such data set, or only with a login (`hf auth login`)"
+    elif isinstance(error, EntryNotFoundError):
+        reason = "the data set has no such file"
+    return f"{start}: {reason}. Check data.path, data.subset, data.{split} and the network."

@@ -195,8 +195,11 @@ def test_splits_are_those_of_training(prepared, teacher, data_folder, options, i
     assert examples(DataConfig(**record["data"] | names | {"path": "new"})) == examples(raw, {})
 
 
-def test_nothing_is_overwritten_and_a_part_is_completed(prepared, data_folder):
+def test_nothing_is_overwritten_and_a_part_is_completed(prepared, data_folder, monkeypatch):
     output = ["--output", "new"]
+    with monkeypatch.context() as patch:  # the first process of a launcher writes
+        patch.setenv("RANK", "1")
+        assert prepared(*output) == "" and not Path("new").exists()
     first = prepared(*output)
     times = {path: path.stat().st_mtime_ns for path in Path("new").glob("*.json*")}
     assert "data.validation=validation.jsonl" in first and len(times) == 4
