@@ -57,6 +57,14 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.models = [expand_home(word) for word in others]
         parsed.overrides = settings
         _check_models(parsed.verb, others, settings)
+    elif parsed.verb == "prune":
+        parsed.overrides = settings
+        if len(others) != 2 or not all(others):
+            raise InputError(
+                f"prune takes a model and a new folder, but {len(others)} words without `=` are "
+                f"given. Write minillm prune MODEL OUTPUT layers=12."
+            )
+        parsed.model, parsed.output = map(expand_home, others)
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
@@ -66,7 +74,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
                 "no path is given. Give runs, folders of runs or result files, such as "
                 "`minillm report runs --output results/mine`."
             )
-    if parsed.verb in ("plan", "generate", "data", "data prepare", "show"):
+    if parsed.verb in ("plan", "prune", "generate", "data", "data prepare", "show"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(

@@ -1,4 +1,4 @@
-"""The command `minillm`: train, evaluate, generate, data, report, and verbs that show settings.
+"""The command `minillm`: train, evaluate, generate, prune, data, report, and verbs about settings.
 
 `commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 
@@ -43,6 +43,18 @@ minillm/config.py explains all settings. A run writes all its settings to OUTPUT
 Exit status: 0 done, 2 wrong input, 3 training cannot continue, 74 a file could not be written,
 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C, 141 the reader of the output has ended (as
 in `| head`). A stopped training writes a checkpoint, from which resume=auto continues.
+"""
+PRUNING = """\
+What stays of the model. At least one is given:
+  layers=12        this number of decoder layers, evenly spaced; by=angle or by=block chooses them
+                   by the angles between hidden states
+  keep=[1,2,5,-1]  these layers; the first layer is 1, the last is -1
+  ffn=768          hidden units of the feed-forward part of each layer
+  heads=6          query heads of each layer
+  kv_heads=2       key-value heads of each layer
+by=angle, by=block, ffn, heads and kv_heads read inputs=64 inputs of the data, which data=... names.
+With data, the forward KL from the model to the smaller model is printed. docs/pruning.md compares
+the ways.
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -100,6 +112,9 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
                     f"{model}; and settings")  # fmt: skip
     generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
                           "(repeatable); by default, the inputs of the test split")  # fmt: skip
+    prune = verb("prune", "Make a smaller model from a model, to be trained as a student.",
+                 "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings")  # fmt: skip
+    prune.epilog = f"{PRUNING}\n{OVERRIDES}"
     data = verb("data", "Show a data set as training reads it, and export it as jsonl.",
                 "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
@@ -112,7 +127,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prepare.add_argument("--drop-malformed", action="store_true", help="drop and count what cannot "
                          "be read; by default, it is refused")  # fmt: skip
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, plan, evaluate, generate, data, prepare, show):
+    for command in (train, plan, evaluate, generate, prune, data, prepare, show):
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -213,6 +228,10 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.generate import generate_responses
 
             generate_responses(arguments.models[0], arguments.prompt, arguments.overrides)
+        case "prune":
+            from minillm.commands.prune import prune_model
+
+            prune_model(arguments.model, arguments.output, arguments.overrides)
         case "train":
             from minillm.compose import load_config
 

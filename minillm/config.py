@@ -372,6 +372,35 @@ class EvaluationConfig:
 
 
 @dataclass
+class PruningConfig:
+    """What `minillm prune` keeps of a model. Only this command has these settings, without section.
+
+    A setting that is null keeps everything.
+    """
+
+    layers: int | None = setting(None, at_least=1)  # number of decoder layers
+    # How the layers are chosen: evenly spaced; those that turn the hidden states most (`angle`); or
+    # all but the adjacent layers that together turn them least (`block`).
+    by: str = setting("even", choices=("even", "angle", "block"))
+    # The layers themselves, instead of a number. The first layer is 1, the last layer is -1.
+    keep: list[int] | None = None
+    # Hidden units of the feed-forward part of each layer, and query heads and key-value heads of
+    # each layer: those with the largest activations. null for `kv_heads` keeps all key-value heads,
+    # or, if each query head has its own, as many as `heads`.
+    ffn: int | None = setting(None, at_least=1)
+    heads: int | None = setting(None, at_least=1)
+    kv_heads: int | None = setting(None, at_least=1)
+    # Training inputs whose first responses are read to choose, and validation inputs on which the
+    # result is compared with the original. 0: no data are read.
+    inputs: int = setting(64, at_least=0)
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether the choice depends on data."""
+        return self.by != "even" or bool(self.ffn or self.heads or self.kv_heads)
+
+
+@dataclass
 class RuntimeConfig:
     """Seed, device, precision, processes and trackers."""
 

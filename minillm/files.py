@@ -35,6 +35,23 @@ def check_writable(folder: Path, setting: str, advice: str) -> None:
         raise InputError(f"{setting} cannot be written: {first_line(error)}. {advice}") from error
 
 
+def check_new_folder(folder: Path, given: str) -> None:
+    """Refuse a folder that holds files or cannot be written. Nothing is created.
+
+    Args:
+        folder: need not exist.
+        given: how the command line names the folder, for the message, such as `--export data`.
+
+    Raises:
+        InputError: the message says what is wrong with the folder.
+    """
+    if os.path.exists(folder) and not folder.is_dir():
+        raise InputError(f"{given} is a file. Give the name of a new folder.")
+    check_writable(folder, given, "Give another folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
+
+
 def aside_of(path: Path) -> Path:
     """The temporary name of a file or folder while it is written."""
     return path.with_name(f".{path.name}.part")

@@ -1,7 +1,6 @@
 """`minillm data`: shows a data set as training reads it, and exports it as jsonl."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from minillm.config import Config
 from minillm.data.encoding import Encoded
 from minillm.data.loaders import splits_of
 from minillm.data.records import Record, count_seen
-from minillm.errors import InputError
-from minillm.files import check_writable, write_results
+from minillm.files import check_new_folder, write_results
 
 
 def show_data(config: Config, export: str | None) -> None:
@@ -29,7 +27,7 @@ def show_data(config: Config, export: str | None) -> None:
         WriteError: the splits could not be written. Then none of the files is written.
     """
     if export:
-        check_export(Path(export))
+        check_new_folder(Path(export), f"--export {export}")
     records = read_records(config, splits_of(config.data))
     if export:
         write_records(records, Path(export))
@@ -54,15 +52,6 @@ def lengths(encoded: Encoded) -> str:
         return f"mean {np.mean(values):.1f}, 99% {np.percentile(values, 99):.0f}, max {max(values)}"
 
     return f"prompt tokens: {summary(prompts)}\nresponse tokens: {summary(responses)}"
-
-
-def check_export(folder: Path) -> None:
-    """Refuse a folder that holds files or cannot be written."""
-    if os.path.exists(folder) and not folder.is_dir():
-        raise InputError(f"--export {folder} is a file. Give the name of a new folder.")
-    check_writable(folder, f"--export {folder}", "Give another folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty, so nothing is written there. Give a new folder.")
 
 
 def write_records(records: dict[str, list[Record]], folder: Path) -> None:

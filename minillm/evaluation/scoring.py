@@ -159,13 +159,44 @@ def language_model_loss(
     model: LanguageModel, examples: Sequence[Example], batch_size: int
 ) -> float:
     """Mean cross-entropy, nats per token, of the first reference of each input."""
+    return -reference_means(model, examples, batch_size, {"log_probs": TokenLogProb()})["log_probs"]
+
+
+def reference_means(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    batch_size: int,
+    terms: Terms,
+    teacher: Teacher | None = None,
+) -> dict[str, float]:
+    """The mean of each term over the tokens of the first reference of all inputs.
+
+    Args:
+        model: reads the references.
+        examples: the inputs.
+        batch_size: inputs per forward pass.
+        terms: by name.
+        teacher: for terms that need targets. It reads the prompts of the model.
+    """
+    sums = dict.fromkeys(terms, 0.0)
+    tokens = 0
+    for batch in share(reference_batches(examples, batch_size, model.pad_id)):
+        batch = batch.to(model.device)
+        targets = teacher.score(batch).targets if teacher else None
+        values = response_terms(model, batch, terms=terms, targets=targets)
+        sums = {name: total + float(values[name].sum()) for name, total in sums.items()}
+        tokens += batch.tokens
+    *totals, tokens = map(sum, zip(*gathered([(*sums.values(), tokens)]), strict=True))
+    return {name: total / tokens for name, total in zip(sums, totals, strict=True)}
+
+
+def reference_batches(
+    examples: Sequence[Example], batch_size: int, pad_id: int
+) -> list[SequenceBatch]:
+    """The prompts of all inputs with their first references, in batches of similar length."""
     pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
-    total = tokens = 0.0
     sequences = [prompt + response for prompt, response in pairs]
-    for indices in share(length_batches(sequences, batch_size)):
-        batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        terms = response_terms(model, batch, terms={"log_probs": TokenLogProb()})
-        total, tokens = total - float(terms["log_probs"].sum()), tokens + batch.tokens
-    sums = zip(*gathered([(total, tokens)]), strict=True)
-    total, tokens = map(sum, sums)
-    return total / tokens
+    return [
+        SequenceBatch.pad([pairs[i] for i in indices], pad_id)
+        for indices in length_batches(sequences, batch_size)
+    ]

@@ -33,7 +33,7 @@ def check_model(model: LanguageModel) -> None:
             fails.
     """
     _check_config(model)
-    ids = _token_ids(model)
+    ids = probe_ids(model)
     mask = torch.ones_like(ids)
     with _errors_explained(model):
         with captured_hidden(model.module) as captured, model.precision():
@@ -46,7 +46,7 @@ def check_model(model: LanguageModel) -> None:
         _check_training(model, ids[0], hidden[0])
 
 
-def _token_ids(model: LanguageModel) -> Tensor:
+def probe_ids(model: LanguageModel) -> Tensor:
     """Two sequences `[2, LENGTH]` that differ only in the last token. No token is padding."""
     config = model.module.config.get_text_config()
     padding = {model.pad_id, getattr(config, "pad_token_id", None)}
@@ -107,7 +107,7 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     prompts = PromptBatch.pad([ids[:PROMPT].tolist(), ids[:1].tolist()], model.pad_id)
     reader = CachedReader(model)
     together = reader.read(prompts.ids.to(model.device), prompts.mask.bool())
-    if not _is_close(model, together[0], hidden[:PROMPT], hidden):
+    if not is_close(model, together[0], hidden[:PROMPT], hidden):
         raise InputError(
             f"{_name(model)} changes its last hidden states before the output head, or does not "
             f"count positions from 0, so that the sampler would draw from another distribution. "
@@ -124,7 +124,7 @@ def _check_sampler(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
     after = reader.read(ids[None, 2:4], torch.ones(1, 2, dtype=torch.bool))
     states = torch.cat([padded[0], together[1, -1:], padded[1], after[0]])
     expected = torch.cat([hidden[PROMPT : PROMPT + 1], hidden[:4]])
-    if not _is_close(model, states, expected, hidden):
+    if not is_close(model, states, expected, hidden):
         raise _padding_changes(model)
 
 
@@ -140,7 +140,7 @@ def _check_training(model: LanguageModel, ids: Tensor, hidden: Tensor) -> None:
             f"method ignores logits_to_keep. Use another model."
         )
     real = torch.cat([states[0], states[1, :1]])
-    if not _is_close(model, real, torch.cat([expected, hidden[:1]]), hidden):
+    if not is_close(model, real, torch.cat([expected, hidden[:1]]), hidden):
         raise _padding_changes(model)
 
 
@@ -152,7 +152,7 @@ def _padding_changes(model: LanguageModel) -> InputError:
     )
 
 
-def _is_close(model: LanguageModel, states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
+def is_close(model: LanguageModel, states: Tensor, expected: Tensor, sequence: Tensor) -> bool:
     """Whether hidden states `[N, d]` are equal up to rounding.
 
     The size of the difference is compared with the variation between the tokens of a `sequence`

@@ -1,0 +1,1 @@
+"""Smaller models from a model, by dropping decoder layers, hidden units and attention heads."""
