@@ -73,13 +73,8 @@ def pruned_config(module: PreTrainedModel, kept: Kept) -> PretrainedConfig:
     """The config of the pruned model, as it is after saving and loading."""
     config = copy.deepcopy(module.config)
     text = config.get_text_config()
-    count = len(decoder_layers(module))
-    if hasattr(text, "attention_types"):  # from which GPT-Neo computes its list per layer
-        text.attention_types = [[[text.attention_layers[i]], 1] for i in kept.layers]
-    for name, value in list(vars(text).items()):
-        if isinstance(value, list | tuple) and len(value) == count and name not in NOT_PER_LAYER:
-            setattr(text, name, [value[i] for i in kept.layers])
-    text.num_hidden_layers = len(kept.layers)
+    if len(kept.layers) < len(decoder_layers(module)):
+        _keep_layers(text, kept.layers, len(decoder_layers(module)))
     if kept.units:
         setattr(text, units_name(module), len(kept.units[0]))
     if kept.heads:
@@ -89,6 +84,16 @@ def pruned_config(module: PreTrainedModel, kept: Kept) -> PretrainedConfig:
         if hasattr(text, "num_key_value_heads"):
             text.num_key_value_heads = len(kv_heads)
     return type(config).from_dict(config.to_dict())
+
+
+def _keep_layers(config: PretrainedConfig, layers: Sequence[int], count: int) -> None:
+    """Keep some of `count` layers in the text part of a config."""
+    if hasattr(config, "attention_types"):  # from which GPT-Neo computes its list per layer
+        config.attention_types = [[[config.attention_layers[i]], 1] for i in layers]
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list | tuple) and len(value) == count and name not in NOT_PER_LAYER:
+            setattr(config, name, [value[i] for i in layers])
+    config.num_hidden_layers = len(layers)
 
 
 def _check_sizes(module: PreTrainedModel, outline: PreTrainedModel, kept: Kept) -> None:

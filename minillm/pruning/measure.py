@@ -105,7 +105,8 @@ def _norms(
 
     def collector(i: int, mask: Tensor):
         def collect(_: nn.Module, inputs: tuple) -> None:
-            sizes = size(inputs[0].float()).double() * mask[..., None]
+            activations = inputs[0].reshape(*mask.shape, -1)  # OPT joins the axes of the batch
+            sizes = size(activations.float()).double() * mask[..., None]
             means = sizes.sum(1) / mask.sum(1, keepdim=True)
             squares[i] = squares[i] + means.square().sum(0)
 

@@ -33,7 +33,9 @@ EVERY_MODEL = pytest.mark.parametrize("kind", MODELS)
 
 def build(kind: str, seed: int, dtype: torch.dtype = torch.float64, **changes) -> LanguageModel:
     special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 1}
-    config = AutoConfig.for_model(kind, vocab_size=ROWS, **MODELS[kind] | changes, **special)
+    config = AutoConfig.for_model(
+        kind, vocab_size=ROWS, **MODELS.get(kind, {}) | changes, **special
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
