@@ -58,7 +58,9 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.overrides = settings
         _check_models(parsed.verb, others, settings)
     elif parsed.verb == "prune":
-        parsed.overrides = settings
+        names = settings_of_pruning()
+        parsed.pruning = [word for word in settings if word.partition("=")[0] in names]
+        parsed.overrides = [word for word in settings if word not in parsed.pruning]
         if len(others) != 2 or not all(others):
             raise InputError(
                 f"prune takes a model and a new folder, but {len(others)} words without `=` are "
@@ -84,6 +86,15 @@ def sort_words(parsed: argparse.Namespace) -> None:
     if getattr(parsed, "config", None):
         _check_config(parsed.config)
         parsed.overrides = [f"experiment={parsed.config}", *parsed.overrides]
+
+
+def settings_of_pruning() -> list[str]:
+    """The settings that only `minillm prune` has; they have no section."""
+    from dataclasses import fields
+
+    from minillm.config import PruningConfig
+
+    return [field.name for field in fields(PruningConfig)]
 
 
 def _check_models(verb: str, models: list[str], settings: list[str]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.arguments import Parser, sort_words
-from minillm.completion import complete, complete_experiment, complete_word
+from minillm.completion import complete, complete_experiment, complete_pruning, complete_word
 from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
 from minillm.folders import expand_home
 from minillm.settings.groups import GROUP_NAMES
@@ -55,6 +55,7 @@ What stays of the model. At least one is given:
 by=angle, by=block, ffn, heads and kv_heads read inputs=64 inputs of the data, which data=... names.
 With data, the forward KL from the model to the smaller model is printed. docs/pruning.md compares
 the ways.
+
 """
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
@@ -91,12 +92,14 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     top.add_argument("--version", action=ShowVersion, nargs=0, help="version and git revision")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, text: str, words: str, help_text: str) -> argparse.ArgumentParser:
+    def verb(
+        name: str, text: str, words: str, help_text: str, more: str = "", complete=complete_word
+    ) -> argparse.ArgumentParser:
         command = verbs.add_parser(
-            name, help=text, description=text, epilog=OVERRIDES, formatter_class=raw
+            name, help=text, description=text, epilog=more + OVERRIDES, formatter_class=raw
         )
         action = command.add_argument("words", nargs="*", metavar=words, help=help_text)
-        action.completer = complete_word
+        action.completer = complete
         return command
 
     model = "the folder of a run, the folder of a causal LM, or a Hub name"
@@ -113,8 +116,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     generate.add_argument("--prompt", action="append", default=[], help="an instruction to answer "
                           "(repeatable); by default, the inputs of the test split")  # fmt: skip
     prune = verb("prune", "Make a smaller model from a model, to be trained as a student.",
-                 "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings")  # fmt: skip
-    prune.epilog = f"{PRUNING}\n{OVERRIDES}"
+                 "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings",
+                 PRUNING, complete_pruning)  # fmt: skip
     data = verb("data", "Show a data set as training reads it, and export it as jsonl.",
                 "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
@@ -231,7 +234,7 @@ def run(arguments: argparse.Namespace) -> None:
         case "prune":
             from minillm.commands.prune import prune_model
 
-            prune_model(arguments.model, arguments.output, arguments.overrides)
+            prune_model(arguments.model, arguments.output, arguments.pruning, arguments.overrides)
         case "train":
             from minillm.compose import load_config
 

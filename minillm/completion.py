@@ -32,6 +32,13 @@ def complete_word(prefix: str, **_: object) -> Iterable[str]:
     return [f"{key}={name}" for name in values]
 
 
+def complete_pruning(prefix: str, **_: object) -> Iterable[str]:
+    """Completions of a word of `minillm prune`, which has settings of its own."""
+    from minillm.arguments import settings_of_pruning
+
+    return [*(f"{name}=" for name in settings_of_pruning()), *complete_word(prefix)]
+
+
 def complete_experiment(**_: object) -> Iterable[str]:
     """The names of all experiments."""
     return groups()["experiment"]

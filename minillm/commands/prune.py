@@ -7,13 +7,11 @@ OUTPUT/minillm.json  from which model it was made, what stayed, and how that was
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from minillm.arguments import settings_of_pruning
 from minillm.commands.dry_run import print_lines
 from minillm.commands.loading import encode_splits, max_length, read_records
 from minillm.commands.model_folder import resolve
@@ -33,58 +31,54 @@ from minillm.objectives.terms import DivergenceTerm, TokenLogProb
 from minillm.pruning.check import check_pruned
 from minillm.pruning.choose import check_numbers, choose
 from minillm.pruning.cut import Kept, pruned
+from minillm.pruning.settings import pruning_settings
 from minillm.runs import provenance
 from minillm.runtime import start_accelerator
-from minillm.settings.overrides import parse_override
-from minillm.settings.rules import check_rules
 from minillm.teachers.local import LocalTeacher
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.files import WRITE_ERRORS
 
+# The sections and groups of which settings have an effect.
+SECTIONS = ("data", "runtime", "experiment")
 BATCH = 8  # sequences per forward pass
 
 
-def prune_model(model: str, output: str, words: Sequence[str]) -> None:
+def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequence[str]) -> None:
     """Write a smaller model to a new folder.
 
     Args:
         model: the folder of a run, the folder of a model, or a Hub name.
         output: the new folder.
-        words: settings `key=value`, those of `PruningConfig` without section.
+        words: `key=value` for settings of `PruningConfig`.
+        overrides: settings of data and runtime.
 
     Raises:
         InputError: an input is wrong, or the model cannot be pruned in this way.
         WriteError: the folder could not be written.
     """
-    settings, overrides = split_settings(words)
+    check_have_effect(overrides)
+    settings = pruning_settings(words)
     # No teacher is needed, and the folder of the run's teacher may no longer exist.
     config, path, _ = resolve(model, ["teacher.path=null", *overrides])
     check_new_folder(Path(output), output)
     check_one_process()
     source = ModelConfig(path=config.student.path, dtype="auto")
     tokenizer = load_tokenizer(config.student.tokenizer or source.path)
-    attention = config.runtime.attn_implementation
-    check_numbers(outline(source, tokenizer, 0, attention).module, settings)
+    form = outline(source, tokenizer, 0, config.runtime.attn_implementation).module
+    check_numbers(form, settings)
     examples = read_examples(config, settings, tokenizer)
-    device = start_accelerator(config).device
-    original = load_model(source, tokenizer, attention)
-    check_finite(original)
     if examples:
-        check_length(original.module.config, source.path, max_length(config))
-    check_model(original)
-    original = original.to(device)
-    original.module.eval()
-    kept = choose(
-        original, settings, reference_batches(examples.get("train", []), BATCH, original.pad_id)
-    )
+        check_length(form.config, source.path, max_length(config))
+    original = load_original(config, source, tokenizer)
+    batches = reference_batches(examples.get("train", []), BATCH, original.pad_id)
+    kept = choose(original, settings, batches)
     smaller = replace(original, module=pruned(original.module, kept))
     check_pruned(original, smaller, kept)
     check_model(smaller)
     comparison = compare(original, smaller, examples.get("validation"))
-    print_lines(lines(original, smaller, kept, comparison) | {"written": output})
     record = {
-        "original": {"path": str(path.resolve()) if path.is_dir() else model,
-                     "weights_checksum": weights_checksum(source.path)},
+        "original": str(path.resolve()) if path.is_dir() else model,
+        "weights_checksum": weights_checksum(source.path),
         "parameters": {"original": original.parameters, "pruned": smaller.parameters},
         "kept": kept_parts(kept),
         "settings": asdict(settings),
@@ -93,69 +87,41 @@ def prune_model(model: str, output: str, words: Sequence[str]) -> None:
         "inputs": {split: len(rows) for split, rows in examples.items()},
         "comparison": comparison,
         **provenance(),
-    }  # fmt: skip
+    }
     save(smaller, Path(output), record)
+    print_lines(lines(original, smaller, kept, comparison) | {"written": output})
 
 
-def split_settings(words: Sequence[str]) -> tuple[PruningConfig, list[str]]:
-    """The settings of this command, and the settings of data and runtime.
+def check_have_effect(overrides: Sequence[str]) -> None:
+    """Refuse settings that this command does not read.
 
     Raises:
-        InputError: a setting is unknown or has no effect here, or its value is not allowed.
+        InputError: the message names the nearest setting.
     """
-    names = [field.name for field in fields(PruningConfig)]
-    values, others = {}, []
-    for word in words:
+    for word in overrides:
         key = word.partition("=")[0]
-        if key in names:
-            values[key] = parse_override(word, {}).value
-        elif (
-            key.partition(".")[0] in ("data", "runtime", "experiment") or key == "student.tokenizer"
-        ):
-            others.append(word)
-        else:
-            allowed = [*names, "data", "data.KEY", "runtime", "runtime.KEY", "experiment",
-                       "student.tokenizer"]  # fmt: skip
-            raise unknown_name("setting of minillm prune", key, allowed)
-    try:
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PruningConfig), values))
-    except OmegaConfBaseException as error:
-        raise InputError(f"{first_line(error)}. docs/pruning.md lists the settings.") from error
-    check_rules(settings)
-    _check_together(settings)
-    return settings, others
-
-
-def _check_together(settings: PruningConfig) -> None:
-    """Refuse settings that contradict each other, or that keep everything."""
-    if settings.keep and (settings.layers or settings.by != "even"):
-        other = f"layers={settings.layers}" if settings.layers else f"by={settings.by}"
-        raise InputError(
-            f"keep={settings.keep} names the layers that stay, so {other} has no effect. Leave one "
-            f"of them out."
-        )
-    if settings.by != "even" and not settings.layers:
-        raise InputError(
-            f"by={settings.by} chooses layers, but no number of layers is given. Add layers=NUMBER."
-        )
-    if not (
-        settings.layers or settings.keep or settings.ffn or settings.heads or settings.kv_heads
-    ):
-        raise InputError(
-            "nothing to prune is given. Add layers=NUMBER, keep=[1,2,...], ffn=NUMBER, "
-            "heads=NUMBER or kv_heads=NUMBER."
-        )
-    if settings.reads_data and not settings.inputs:
-        raise InputError(
-            "inputs=0 is not allowed here: the choice of hidden units and heads, and of layers "
-            "with by=angle or by=block, reads data. Set inputs to at least 1."
-        )
+        if key.partition(".")[0] not in SECTIONS and key != "student.tokenizer":
+            names = [*settings_of_pruning(), *SECTIONS, "student.tokenizer"]
+            raise unknown_name("setting of minillm prune", key, names)
 
 
 def check_one_process() -> None:
     """Refuse a launcher."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("minillm prune runs in one process. Start it without a launcher.")
+
+
+def load_original(config: Config, source: ModelConfig, tokenizer) -> LanguageModel:
+    """The model to prune, in its own precision, on the device of the settings.
+
+    Raises:
+        InputError: it cannot be loaded, its weights are not finite, or `check_model` refuses it.
+    """
+    device = start_accelerator(config).device
+    model = load_model(source, tokenizer, config.runtime.attn_implementation).to(device)
+    check_finite(model)
+    check_model(model)
+    return model
 
 
 def read_examples(config: Config, settings: PruningConfig, tokenizer) -> dict[str, list[Example]]:

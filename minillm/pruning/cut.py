@@ -125,9 +125,9 @@ def _cut_weights(
     ):
         shapes = {name: weight.shape for name, weight in new.state_dict().items()}
         of_units, of_heads = _of_units(module, kept, number), _of_heads(module, kept, number)
-        attention = f"{attention_name(old)}." if of_heads else "no attention is cut"
+        attention = f"{attention_name(old)}." if kept.heads else None
         for name, weight in old.state_dict().items():
-            indices = of_heads if name.startswith(attention) else of_units
+            indices = of_heads if attention and name.startswith(attention) else of_units
             weights[f"{start}{number}.{name}"] = _cut(module, weight, shapes.get(name), indices)
     return weights
 

@@ -20,9 +20,9 @@ def angles(model: LanguageModel, batches: Sequence[SequenceBatch], span: int) ->
     """By how much each `span` of adjacent layers turns the hidden states, `[L - span + 1]`, 0 to 1.
 
     arccos(cos(x_i, x_(i + span))) / pi, where x_i is the input of layer i: the angular distance of
-    Gromov et al. (arXiv 2403.17887, equation 7). They read the last token of each sequence; here it
-    is the mean over all real tokens of prompts and responses, as in the block influence of Men et
-    al. (arXiv 2403.03853, equation 1).
+    Gromov et al. (arXiv 2403.17887, section 3.2). They read the last token of each sequence; here
+    the angle is averaged over all real tokens of prompts and responses, as in the block influence
+    of Men et al. (arXiv 2403.03853).
 
     Args:
         model: has L layers.
@@ -32,20 +32,29 @@ def angles(model: LanguageModel, batches: Sequence[SequenceBatch], span: int) ->
     layers = decoder_layers(model.module)
     total, tokens = torch.zeros(len(layers) - span + 1, dtype=torch.float64), 0
     for batch in batches:
-        inputs: list[Tensor] = []
-        first = layers[0].register_forward_pre_hook(
-            lambda _, args, kwargs, inputs=inputs: inputs.append(layer_input(args, kwargs)),
-            with_kwargs=True,
-        )
-        with captured_layers(model.module, range(1, len(layers) + 1)) as outputs, ExitStack() as s:
-            s.callback(first.remove)
-            response_hidden(model, batch.to(model.device))
         mask = tokens_of(batch).to(model.device)
-        states = [inputs[0], *(outputs[i + 1] for i in range(len(layers)))]
+        states = _residual_stream(model, batch)
         pairs = zip(states[:-span], states[span:], strict=True)
         total += torch.stack([_angle(*pair)[mask].sum().cpu() for pair in pairs])
         tokens += int(mask.sum())
     return total / tokens
+
+
+def _residual_stream(model: LanguageModel, batch: SequenceBatch) -> list[Tensor]:
+    """The inputs of all layers and the output of the last layer, `[B, P + T, d]` each."""
+    layers = decoder_layers(model.module)
+    states: list[Tensor] = []
+
+    def collect(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        states.append(layer_input(args, kwargs))
+
+    hook = layers[0].register_forward_pre_hook(collect, with_kwargs=True)
+    with captured_layers(model.module, range(1, len(layers) + 1)) as outputs:
+        try:
+            response_hidden(model, batch.to(model.device))
+        finally:
+            hook.remove()
+    return [*states, *(outputs[i] for i in range(1, len(layers) + 1))]
 
 
 def layer_input(args: tuple, kwargs: dict) -> Tensor:
@@ -67,8 +76,8 @@ def _angle(states: Tensor, later: Tensor) -> Tensor:
 def unit_norms(model: LanguageModel, batches: Sequence[SequenceBatch]) -> list[Tensor]:
     """The importance `[N]` of the hidden units of each layer.
 
-    F_neuron of Muralidharan et al. (arXiv 2407.14679, section 2.2), where the activations are the
-    inputs of the second linear map. For gated units, they are read after the gate.
+    As F_neuron of Muralidharan et al. (arXiv 2407.14679, section 2.2), but after the activation
+    function and the gate: the inputs of the last linear map.
     """
     maps = [units_output(model.module, layer) for layer in decoder_layers(model.module)]
     return _norms(model, batches, maps, Tensor.abs)
@@ -77,7 +86,7 @@ def unit_norms(model: LanguageModel, batches: Sequence[SequenceBatch]) -> list[T
 def head_norms(model: LanguageModel, batches: Sequence[SequenceBatch]) -> list[Tensor]:
     """The importance `[H]` of the query heads of each layer.
 
-    F_head of Muralidharan et al. (arXiv 2407.14679, section 2.2): the L2 norm of the head's output.
+    F_head of Muralidharan et al. (arXiv 2407.14679, section 2.2): the L2 norm of a head's output.
     """
     heads = HeadSizes.of(model.module).heads
     maps = [heads_output(model.module, layer) for layer in decoder_layers(model.module)]
@@ -93,7 +102,8 @@ def _norms(
 ) -> list[Tensor]:
     """The L2 norm over sequences of the mean over tokens of a size, `[N]` for each linear map.
 
-    This aggregation is the best of those that Muralidharan et al. compare.
+    This aggregation is the best of those that Muralidharan et al. compare (table 11). They add the
+    importances of all layers; here each layer has its own.
 
     Args:
         model: makes the forward passes.

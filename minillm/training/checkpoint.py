@@ -1,7 +1,8 @@
-"""The models `best` and `last` of a run, in Hugging Face format.
+"""Models in Hugging Face format, such as `best` and `last` of a run.
 
 A model is written to a temporary folder, which is then renamed. The file `minillm.json` beside the
-weights says how the model was trained: with which method and seed, and for how many steps.
+weights says how the model was made: with which method and seed, and for how many steps; or from
+which model `minillm prune` has made it.
 """
 
 from pathlib import Path
@@ -28,5 +29,5 @@ def save_checkpoint(
 
 
 def checkpoint_details(folder: Path) -> dict[str, Any] | None:
-    """The content of `minillm.json`, or None for a model that `minillm` did not train."""
+    """The content of `minillm.json`, or None for a model that `minillm` did not write."""
     return read_json(folder / DETAILS)

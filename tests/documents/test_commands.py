@@ -42,6 +42,7 @@ NOT_RUN = {
     "python -m studies.estimators": "takes half a minute and writes to docs/",
     "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
     "python -m studies.model_families": "takes minutes and writes to docs/",
+    "minillm prune models/smollm2": "takes minutes and needs SmolLM2",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
     "pip install": "changes the installation",
 }

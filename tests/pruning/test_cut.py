@@ -111,7 +111,11 @@ HEADS = {"fewer in each group": [([0, 3], [0, 1]), ([1, 2], [0, 1])],
          "both": [([2], [1]), ([0], [0])]}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text"])
+WITH_HEADS = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text", "cohere2", "smollm3",
+              "mixtral")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITH_HEADS)
 @pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS)
 def test_heads_of_weight_zero_change_nothing(kind, heads):
     model, layers = deep(kind), [0, 2]

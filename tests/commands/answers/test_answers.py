@@ -5,7 +5,16 @@ import shlex
 
 import pytest
 
-from tests.commands.answers import data, formats, models, outputs, precision, results, settings
+from tests.commands.answers import (
+    data,
+    formats,
+    models,
+    outputs,
+    precision,
+    pruning,
+    results,
+    settings,
+)
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
 from tests.conftest import call
@@ -19,6 +28,7 @@ TABLES = {
     "Precision": precision.CASES,
     "Wrong results": results.CASES,
     "Models": models.CASES,
+    "Pruning": pruning.CASES,
 }
 
 
