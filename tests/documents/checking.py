@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from minillm import cli, compose
 from minillm.errors import InputError
+from minillm.pruning.settings import pruning_settings
 from tests.documents.reading import ROOT, Command
 
 # Prints its arguments, one per line, in place of Python.
@@ -65,6 +66,8 @@ def check_minillm(words: list[str]) -> None:
             assert end.code == 0, f"minillm has no verb {words[0]}"
         return
     arguments = cli.parse(words)
+    if arguments.verb == "prune":
+        pruning_settings(arguments.pruning)
     assert not (message := refusal(getattr(arguments, "overrides", []))), message
 
 
