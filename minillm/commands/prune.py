@@ -64,7 +64,8 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     check_one_process()
     source = ModelConfig(path=config.student.path, dtype="auto")
     tokenizer = load_tokenizer(config.student.tokenizer or source.path)
-    form = outline(source, tokenizer, 0, config.runtime.attn_implementation).module
+    attention = config.runtime.attn_implementation
+    form = outline(source, tokenizer, 0, attention).module
     check_numbers(form, settings)
     examples = read_examples(config, settings, tokenizer)
     if examples:
@@ -72,7 +73,7 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     original = load_original(config, source, tokenizer)
     batches = reference_batches(examples.get("train", []), BATCH, original.pad_id)
     kept = choose(original, settings, batches)
-    smaller = replace(original, module=pruned(original.module, kept))
+    smaller = replace(original, module=pruned(original.module, kept, attention))
     check_pruned(original, smaller, kept)
     check_model(smaller)
     comparison = compare(original, smaller, examples.get("validation"))

@@ -18,7 +18,7 @@ from minillm.models.language_model import LanguageModel
 from minillm.models.layers import decoder_layers
 from minillm.pruning.cut import Kept, not_prunable
 from minillm.pruning.measure import layer_input
-from minillm.pruning.structure import heads_output, inputs_of, units_output
+from minillm.pruning.structure import HeadSizes, heads_output, inputs_of, units_output
 
 
 @torch.no_grad()
@@ -64,8 +64,7 @@ def without_dropped_parts(model: LanguageModel, kept: Kept) -> Iterator[None]:
                 maps.append((units_output(module, layers[i]), kept.units[number], 1))
             if kept.heads:
                 linear = heads_output(module, layers[i])
-                size = inputs_of(linear) // module.config.get_text_config().num_attention_heads
-                maps.append((linear, kept.heads[number][0], size))
+                maps.append((linear, kept.heads[number][0], HeadSizes.of(module).size))
             for linear, indices, size in maps:
                 hook = linear.register_forward_pre_hook(_keeping(linear, indices, size))
                 hooks.callback(hook.remove)

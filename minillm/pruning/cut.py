@@ -42,13 +42,20 @@ class Kept:
     heads: Sequence[tuple[Tensor, Tensor]] | None = None
 
 
-def pruned(module: PreTrainedModel, kept: Kept) -> PreTrainedModel:
+def pruned(
+    module: PreTrainedModel, kept: Kept, attn_implementation: str | None = None
+) -> PreTrainedModel:
     """A model of the layers, hidden units and heads that stay. Weights that are not cut are shared.
+
+    Args:
+        module: the original.
+        kept: what stays.
+        attn_implementation: as `runtime.attn_implementation`.
 
     Raises:
         InputError: models of this type cannot be pruned in this way.
     """
-    options = {"dtype": module.dtype, "attn_implementation": module.config._attn_implementation}
+    options = {"dtype": module.dtype, "attn_implementation": attn_implementation}
     try:
         config = pruned_config(module, kept)
         with torch.device("meta"):

@@ -116,7 +116,7 @@ def _norms(
     def collector(i: int, mask: Tensor):
         def collect(_: nn.Module, inputs: tuple) -> None:
             activations = inputs[0].reshape(*mask.shape, -1)  # OPT joins the axes of the batch
-            sizes = size(activations.float()).double() * mask[..., None]
+            sizes = size(activations.float()).double().masked_fill(~mask[..., None], 0)
             means = sizes.sum(1) / mask.sum(1, keepdim=True)
             squares[i] = squares[i] + means.square().sum(0)
 
