@@ -4,6 +4,7 @@
 #                     scripts/FAMILY/data/dolly.sh writes)
 #   CORPUS=FILE       plain text for MiniLLM's loss L_PT; without it, L_PT is left out
 #   EVAL_DATA=FOLDER  self_inst.jsonl, vicuna.jsonl, sinst.jsonl, uinst.jsonl (default: the Hub)
+#   MODELS=FOLDER     the pretrained models, as FOLDER/SIZE (default: the Hub)
 #   RUNS=FOLDER       the runs (default: runs/FAMILY)
 #   BACKEND, NPROC    and other variables of scripts/launch.sh
 #   DRY_RUN=1         print the command and all settings instead of running it
@@ -24,16 +25,28 @@ if [ -n "${SMOKE:-}" ]; then
 fi
 DATA=${DATA:-data/$family}
 RUNS=${RUNS:-runs/$family}
+experiments=paper # the folder of configs/experiment
+if [ -d "configs/experiment/$family" ]; then
+    experiments=$family
+fi
 
-pretrained() { # SIZE: in a smoke test, the folder of a tiny model of this size
+tiny() { # SIZE: the folder of a tiny model of this size
     local folder=build/smoke/models/$family/$1
     [ -f "$folder/config.json" ] || python scripts/tiny_models.py "$family/$1" "$folder" >&2
     echo "$folder"
 }
 
+pretrained() { # SIZE: the setting of a model that does not come from the Hub, if there is one
+    if [ -n "${SMOKE:-}" ]; then
+        echo "student.path=$(tiny "$1")"
+    elif [ -n "${MODELS:-}" ]; then
+        echo "student.path=$MODELS/$1"
+    fi
+}
+
 best() { # RUN SIZE: the best model of a run; in a smoke test without this run, a tiny model
     if [ -n "${SMOKE:-}" ] && [ ! -d "$RUNS/$1/best" ]; then
-        pretrained "$2"
+        tiny "$2"
     else
         echo "$RUNS/$1/best"
     fi
@@ -53,28 +66,29 @@ run() { # VERB [ARGUMENT...]: run `minillm VERB`, or print it and its settings
 }
 
 prepare() { # SIZE [SETTING...]: write Dolly from the Hub to DATA as a training of this size reads it
-    local size=$1 settings=("experiment=paper/sft" "family=$family/$1")
+    local settings=("experiment=paper/sft" "family=$family/$1")
+    mapfile -t -O ${#settings[@]} settings < <(pretrained "$1")
     shift
     if [ -n "${SMOKE:-}" ]; then
-        settings+=("student.path=$(pretrained "$size")" "data.path=$DATA"
-            data.validation=validation.jsonl --output "build/smoke/prepared/$family")
+        settings+=("data.path=$DATA" data.validation=validation.jsonl
+            --output "build/smoke/prepared/$family")
     else
         settings+=(data=dolly --output "$DATA")
     fi
     run data prepare "${settings[@]}" "$@"
 }
 
-train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size with experiment=paper/EXPERIMENT
+train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size
     local experiment=$1 size=$2 name=$3
     shift 3
-    local settings=("experiment=paper/$experiment" "family=$family/$size" "data.path=$DATA"
+    local settings=("experiment=$experiments/$experiment" "family=$family/$size" "data.path=$DATA"
         data.validation=validation.jsonl "output=$RUNS/$name" resume=auto)
+    mapfile -t -O ${#settings[@]} settings < <(pretrained "$size")
     if [ -n "${SMOKE:-}" ]; then
-        settings+=("student.path=$(pretrained "$size")" training.steps=2 training.evaluate_every=2
-            training.batch_size=4 training.micro_batch_size=2 training.validation_inputs=2
-            "${smoke[@]}")
-        if [ "$experiment" = minillm ]; then
-            settings+=(method.rollouts_per_collection=8 method.lm_batch_size=4 method.lm_length=16)
+        settings+=(training.steps=2 training.evaluate_every=2 training.batch_size=4
+            training.micro_batch_size=2 training.validation_inputs=2 "${smoke[@]}")
+        if [[ $experiment == minillm* ]]; then
+            settings+=(method.rollouts_per_collection=8)
         fi
     elif [ -z "${DRY_RUN:-}" ] && [ ! -d "$DATA" ]; then
         echo "$0: there is no folder DATA=$DATA. Run bash scripts/$family/data/dolly.sh first, or set" \
@@ -88,13 +102,16 @@ distil() { # EXPERIMENT SIZE TEACHER_SIZE RUN [SETTING...]: train a student with
     local experiment=$1 size=$2 teacher=$3 name=$4
     shift 4
     local settings=("teacher.path=$(best teacher "$teacher")")
-    if [ "$experiment" = minillm ]; then
+    if [ "$experiments/$experiment" = paper/minillm ]; then
         settings+=("student.path=$(best "$size/init" "$size")")
         if [ -n "${CORPUS:-}" ]; then
             settings+=("data.plain_text=$CORPUS")
         else
             echo "CORPUS is not set, so L_PT is left out (method.lm_coef=0)" >&2
             settings+=(method.lm_coef=0)
+        fi
+        if [ -n "${SMOKE:-}" ]; then
+            settings+=(method.lm_batch_size=4 method.lm_length=16)
         fi
     fi
     train "$experiment" "$size" "$name" "${settings[@]}" "$@"
@@ -126,12 +143,32 @@ evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs that hav
     run evaluate "${models[@]}" "${settings[@]}" "$@"
 }
 
-all() { # run the scripts of the family's folder in the order of the paper
+prune() { # RUN SIZE STUDENT [SETTING...]: make a smaller student from the best model of a run
+    local teacher student=$RUNS/$3/best
+    teacher=$(best "$1" "$2")
+    shift 3
+    local settings=(data=paper "data.path=$DATA" data.validation=validation.jsonl data.template=chat
+        "$@")
+    if [ -n "${SMOKE:-}" ]; then
+        settings+=(layers=2 ffn=16 runtime=cpu)
+    fi
+    if [ -d "$student" ]; then
+        echo "$student exists already"
+    else
+        run prune "$teacher" "$student" "${settings[@]}"
+    fi
+}
+
+all() { # PHASE...: run scripts of the family's folder in this order; a PHASE is a folder or a script
     local phase script
-    for phase in data sft init kd seqkd minillm eval; do
-        for script in "scripts/$family/$phase"/*.sh; do
-            printf '\n== %s\n' "$script"
-            bash "$script" "$@"
+    for phase in "$@"; do
+        for script in "scripts/$family/$phase"*; do
+            if [ -d "$script" ]; then
+                all "$phase/"
+            else
+                printf '\n== %s\n' "$script"
+                bash "$script"
+            fi
         done
     done
 }

@@ -6,6 +6,7 @@ a traceback and exits with status 1.
 
 import signal
 import sys
+from subprocess import CalledProcessError
 
 from accelerate.commands.launch import main
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -22,5 +23,7 @@ except ChildFailedError as error:
         file=sys.stderr,
     )
     sys.exit(128 - failure.exitcode if is_signal else failure.exitcode)
+except CalledProcessError as error:  # of one process, which has said what failed
+    sys.exit(error.returncode if error.returncode > 0 else 128 - error.returncode)
 except SignalException as error:
     sys.exit(130 if error.sigval == signal.SIGINT else 75)

@@ -3,4 +3,4 @@
 # continue.
 set -euo pipefail
 source "$(dirname "$0")/../family.sh" llama3.2
-all "$@"
+all data sft init kd seqkd minillm eval

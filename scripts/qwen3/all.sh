@@ -2,4 +2,4 @@
 # All phases of Qwen3 in order. Finished phases are not repeated, and interrupted runs continue.
 set -euo pipefail
 source "$(dirname "$0")/../family.sh" qwen3
-all "$@"
+all data sft init kd seqkd minillm eval

@@ -136,6 +136,13 @@ def test_there_is_one_process_for_each_visible_gpu(tmp_path, variables, message)
     assert process.returncode == 2 and message in process.stderr, process.stderr
 
 
+def test_one_process_says_what_is_wrong_without_a_traceback(launch):
+    process = launch("launch.sh", "nonsense=1", NPROC=1)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert "unknown setting 'nonsense'" in said and "Traceback" not in said
+
+
 def test_a_verb_for_one_process_runs_without_a_launcher():
     """`launch.sh report ...` answers as `minillm report ...` does."""
     process = subprocess.run(

@@ -37,6 +37,7 @@ NOT_RUN = {
     "bash scripts/quickstart.sh": "takes five minutes, and is a part of .ci/run",
     "source .venv/bin/activate": "changes the shell of the reader",
     "bash scripts/launch.sh": "needs many GPUs; the script runs with a fake launcher",
+    "bash scripts/gpt2/": "needs GPUs and the Hub; tests/families runs it with tiny models",
     "bash scripts/e2e/": "takes hours and needs E2E NLG",
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
     "python -m studies.estimators": "takes half a minute and writes to docs/",

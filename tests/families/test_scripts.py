@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 FAMILIES = sorted(x.name for x in (ROOT / "configs" / "family").iterdir())
-PHASES = ("data", "sft", "init", "kd", "seqkd", "minillm", "eval")
+PHASES = ("data", "sft", "prune", "init", "kd", "seqkd", "minillm", "eval")
 ALL = sorted(str(x.relative_to(SCRIPTS)) for family in FAMILIES for phase in PHASES
              for x in (SCRIPTS / family / phase).glob("*.sh"))  # fmt: skip
 # A padded vocabulary, a chat template, L_PT, responses of a teacher, and scores.
@@ -91,7 +91,7 @@ def test_scripts_run_with_tiny_models(script, tmp_path):
 @pytest.mark.scripts
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_scripts_of_a_family_run_with_tiny_models(family, tmp_path):
-    """In the order of all.sh, so that later phases use the models of earlier ones."""
+    """In the order of all.sh, so that later phases use the models of earlier phases."""
     for phase in PHASES:
         for script in (x for x in ALL if x.startswith(f"{family}/{phase}/")):
             smoke(script, tmp_path)

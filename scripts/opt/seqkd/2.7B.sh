@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Table 1 of the paper, OPT 2.7B, SeqKD. The learning rate is from the official script.
-# Estimate: 41 minutes of one A100 (docs/reproduce.md).
+# Estimate: 41 minutes of one A100 (docs/reproduce.md). Needs several GPUs, such as BACKEND=zero2
+# NPROC=8 with 80 GB each.
 set -euo pipefail
 source "$(dirname "$0")/../../family.sh" opt
 distil seqkd 2.7B 13B 2.7B/seqkd training.lr=5e-5 "$@"
