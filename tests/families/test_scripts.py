@@ -89,6 +89,7 @@ def test_scripts_run_with_tiny_models(script, tmp_path):
 
 
 @pytest.mark.scripts
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_scripts_of_a_family_run_with_tiny_models(family, tmp_path):
     """In the order of all.sh, so that later phases use the models of earlier phases."""
