@@ -27,8 +27,11 @@ class ModelConfig:
 
     path: str | None = None  # folder or Hub name
     tokenizer: str | None = None  # folder or Hub name; null: the tokenizer of the model
-    # A student that is trained needs float32, except with DeepSpeed in mixed precision.
+    # Weights that are trained need float32, except with DeepSpeed in mixed precision. A student
+    # with an adapter trains only the adapter, whose weights are always float32.
     dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
+    # Whether linear layers are stored in 4 bits (NF4, QLoRA). `dtype` is that of other weights.
+    load_in_4bit: bool = False
     architecture: str | None = setting(None, choices=("gpt2", "llama"))
     hidden_size: int = setting(64, at_least=1)
     layers: int = setting(2, at_least=1)
@@ -36,6 +39,28 @@ class ModelConfig:
     dropout: float = setting(0.0, at_least=0, below=1)
     # Size of the tokenizer that is trained for a built model if no tokenizer is named.
     vocab_size: int = setting(2000, at_least=300)
+
+
+@dataclass
+class LoraConfig:
+    """LoRA: the student trains small matrices beside its frozen weights (docs/lora.md)."""
+
+    rank: int | None = setting(None, at_least=1)  # null: no new adapter
+    alpha: float | None = setting(None, above=0, only_with="rank")  # null: 2 * rank
+    # Of the input of the adapter, in methods that train with dropout.
+    dropout: float = setting(0.0, at_least=0, below=1, only_with="rank")
+    # Names of linear layers, such as [q_proj,v_proj]; null: all of them but the output head.
+    target_modules: list[str] | None = setting(None, not_empty=True, only_with="rank")
+    # What `best` and `last` contain: the `merged` model with the adapter in a folder beside it, or
+    # only the `adapter`, which is small.
+    saves: str = setting("merged", choices=("merged", "adapter"), may_change=True)
+
+
+@dataclass
+class StudentConfig(ModelConfig):
+    """The student, and its adapter."""
+
+    lora: LoraConfig = setting(LoraConfig())
 
 
 @dataclass
@@ -52,10 +77,11 @@ class TeacherConfig(ModelConfig):
     """The teacher.
 
     `local`: the frozen model of `path`. `ensemble`: the mixture of `members`. `average`: the moving
-    average of the student's weights.
+    average of the student's weights. `base`: the student without its adapter, which needs no
+    further memory for weights.
     """
 
-    kind: str = setting("local", choices=("local", "ensemble", "average"))
+    kind: str = setting("local", choices=("local", "ensemble", "average", "base"))
     # The teacher's distributions keep the k most likely tokens and a tail; null: all tokens.
     top_k: int | None = setting(None, at_least=1)
     members: list[MemberConfig] = setting([])
@@ -441,7 +467,7 @@ class RuntimeConfig:
 class Config:
     """All settings of one command."""
 
-    student: ModelConfig = setting(ModelConfig())
+    student: StudentConfig = setting(StudentConfig())
     teacher: TeacherConfig = setting(TeacherConfig())
     data: DataConfig = setting(DataConfig())
     method: Any = MISSING  # one of METHOD_CONFIGS

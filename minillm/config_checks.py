@@ -30,6 +30,12 @@ def _validate_models(config: Config) -> None:
             f"student.path={student.path} and student.architecture={student.architecture} are both "
             f"set: a model is either loaded or built. Leave one of them out, or set it to null."
         )
+    if student.lora.rank is not None and student.architecture is not None:
+        raise InputError(
+            f"student.lora.rank={student.lora.rank} is not allowed with "
+            f"student.architecture={student.architecture}: an adapter changes a pretrained model. "
+            f"Set student.path=FOLDER_OR_HUB_NAME, or leave student.lora.rank out."
+        )
     if student.hidden_size % student.heads:
         raise InputError(
             f"student.hidden_size={student.hidden_size} cannot be divided by "
@@ -59,7 +65,13 @@ def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
             f"teacher.kind={teacher.kind} and teacher.path={teacher.path} are both set, but only "
             f"teacher.kind=local uses teacher.path. Leave one of them out."
         )
-    if method.samples_teacher and teacher.kind != "local":
+    if method.response_file and teacher.kind == "base":
+        raise InputError(
+            f"method={method.name} has responses of the teacher written before the training, which "
+            f"needs the folder of the teacher, but teacher.kind=base has none. Set "
+            f"teacher.kind=local and teacher.path to the value of student.path."
+        )
+    if method.samples_teacher and teacher.kind not in ("local", "base"):
         raise InputError(
             f"method={method.name} samples from the teacher, which must be one frozen model, but "
             f"teacher.kind={teacher.kind} is not one frozen model. Set teacher.kind=local and "
@@ -159,10 +171,11 @@ def _validate_placement(config: Config) -> None:
     values = {name: getattr(runtime, name) for name in names}
     placed = [f"runtime.{name}={'true' if value is True else value}"
               for name, value in values.items() if value]  # fmt: skip
-    if placed and config.teacher.kind == "average":
+    if placed and config.teacher.kind in ("average", "base"):
         raise InputError(
-            f"{' and '.join(placed)}: not allowed here, because with teacher.kind=average the "
-            f"whole teacher is on the student's device in every process. Leave it out."
+            f"{' and '.join(placed)}: not allowed here, because with "
+            f"teacher.kind={config.teacher.kind} the whole teacher is on the student's device in "
+            f"every process. Leave it out."
         )
     if runtime.shard_teacher and (runtime.teacher_offload or runtime.teacher_device):
         raise InputError(
@@ -174,6 +187,24 @@ def _validate_placement(config: Config) -> None:
             f"runtime.teacher_offload=true is not allowed here: the teacher makes forward passes "
             f"in every step of method={config.method.name}. Set runtime.teacher_offload=false"
             f"{' or method.lm_kd_ratio=0' * isinstance(config.method, MiniLLMConfig)}."
+        )
+
+
+def _validate_quantization(config: Config) -> None:
+    """Refuse 4-bit weights where they would have to be divided, moved or averaged."""
+    runtime, teacher = config.runtime, config.teacher
+    moved = "shard_teacher" * runtime.shard_teacher or "teacher_offload" * runtime.teacher_offload
+    if teacher.load_in_4bit and moved:
+        raise InputError(
+            f"runtime.{moved}=true is not allowed with teacher.load_in_4bit=true: 4-bit weights "
+            f"stay complete on their device. Set runtime.{moved}=false or "
+            f"teacher.load_in_4bit=false."
+        )
+    if config.student.load_in_4bit and teacher.kind == "average":
+        raise InputError(
+            "teacher.kind=average is not allowed with student.load_in_4bit=true: 4-bit weights "
+            "cannot be averaged. Set student.load_in_4bit=false, or teacher.kind=base for the "
+            "frozen base of the student."
         )
 
 
@@ -210,6 +241,7 @@ def validate(config: Config) -> None:
     _validate_data(config.data)
     _validate_training(config.training)
     _validate_placement(config)
+    _validate_quantization(config)
     _validate_attention(config)
     _check_collection(config.method)
     if config.resume and config.overwrite:

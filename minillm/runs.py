@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from minillm.adapter_paths import adapter_base
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.files import check_writable
@@ -99,6 +100,7 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
     paths["method.file"] = method.response_file
     for section, model in (("student", config.student), ("teacher", teacher)):
         paths |= {f"{section}.path": model.path, f"{section}.tokenizer": model.tokenizer}
+        paths[f"the base of {section}.path"] = model.path and adapter_base(model.path)
     for number, member in enumerate(teacher.members):
         paths[f"teacher.members[{number}].path"] = member.path
     yield from ((setting, Path(path)) for setting, path in paths.items() if path)

@@ -15,6 +15,7 @@ from accelerate.utils import (
 from transformers.integrations import unset_hf_deepspeed_config
 from transformers.utils import logging as transformers_logging
 
+from minillm.adapter_paths import adapter_base
 from minillm.compat import onednn
 from minillm.compat.accelerate import allow_fsdp_on_cpu
 from minillm.compat.deepspeed import use_gloo_for_all_reduce
@@ -102,6 +103,15 @@ def check_training_precision(config: Config) -> None:
             "runtime.mixed_precision=fp16 is not allowed on a CPU: training in float16 needs a "
             "GPU. Set runtime=bf16 (bfloat16) or runtime.mixed_precision=no (float32)."
         )
+    if trains_adapter(config):
+        _check_launcher_of_adapter()
+        return
+    if config.student.load_in_4bit:
+        raise InputError(
+            "student.load_in_4bit=true is allowed in training only with an adapter, because 4-bit "
+            "weights cannot be trained. Add student.lora.rank=16, or set "
+            "student.load_in_4bit=false."
+        )
     # In half precision, DeepSpeed's optimisers update their own float32 copy of the weights.
     keeps_copy = uses_deepspeed() and config.runtime.mixed_precision != "no"
     if config.student.dtype != "float32" and not keeps_copy:
@@ -109,7 +119,29 @@ def check_training_precision(config: Config) -> None:
             f"student.dtype={config.student.dtype} is not allowed in training: weights in half "
             f"precision lose most updates of a small training.lr to rounding. Set "
             f"student.dtype=float32 with runtime=bf16 (weights in float32, computation in "
-            f"bfloat16)."
+            f"bfloat16), or train an adapter (student.lora.rank=16)."
+        )
+
+
+def trains_adapter(config: Config) -> bool:
+    """Whether the training changes only an adapter of the student: a new one or a loaded one."""
+    student = config.student
+    return student.lora.rank is not None or bool(student.path and adapter_base(student.path))
+
+
+def _check_launcher_of_adapter() -> None:
+    """Refuse backends that would shard the frozen weights of a student with an adapter.
+
+    Raises:
+        InputError: the launcher has asked for FSDP2 or DeepSpeed.
+    """
+    fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if fsdp or uses_deepspeed():
+        raise InputError(
+            f"a student with an adapter cannot be trained by {'FSDP2' if fsdp else 'DeepSpeed'}: "
+            f"its frozen weights are not divided among the processes. Launch with BACKEND=ddp. To "
+            f"save memory, set student.dtype=bfloat16, student.load_in_4bit=true or "
+            f"runtime.gradient_checkpointing=true."
         )
 
 

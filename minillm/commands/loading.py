@@ -8,7 +8,7 @@ from functools import partial
 from accelerate import PartialState
 
 from minillm.compose import groups
-from minillm.config import Config, ModelConfig
+from minillm.config import Config, ModelConfig, StudentConfig
 from minillm.data.encoding import Encoded, encode
 from minillm.data.faults import Dropped
 from minillm.data.loaders import load_records
@@ -16,12 +16,14 @@ from minillm.data.records import Record, count_seen
 from minillm.data.templates import prompt_text, response_form
 from minillm.data.tokenizers import load_tokenizer, train_tokenizer
 from minillm.errors import InputError
+from minillm.models.adapters import add_adapter, has_adapter
 from minillm.models.broadcast import make_on_main
 from minillm.models.check import check_model
 from minillm.models.fit import tokenizer_differences
 from minillm.models.language_model import LanguageModel, build_model, check_finite, load_model
 from minillm.models.limits import check_length
 from minillm.models.placement import HOST
+from minillm.models.quantization import compute_in
 from minillm.models.size import outline
 from minillm.runtime import autocast_dtype
 
@@ -148,7 +150,7 @@ def make_model(
         check_finite(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         _check(loaded, config)
-        return _completed(loaded, config, template)
+        return _completed(_adapted(loaded, config, model), config, template)
     check_is_given(model)
     built = build_model(model, tokenizer, max_length(config), config.runtime.seed, attention)
     return _completed(built, config, template)
@@ -166,11 +168,17 @@ def make_outline(
             model, or it has too few positions or output rows.
     """
     check_is_given(model)
+    if model.load_in_4bit:
+        raise InputError(
+            "load_in_4bit=true is not allowed here: minillm plan cannot count the memory of 4-bit "
+            "weights. Leave it out, or measure a step with minillm plan --measure and "
+            "load_in_4bit=false."
+        )
     attention = config.runtime.attn_implementation
     made = outline(model, tokenizer, max_length(config), attention)
     if model.path is not None:
         check_length(made.module.config, model.path, max_length(config))
-    return _completed(made, config, template)
+    return _completed(_adapted(made, config, model), config, template)
 
 
 def check_is_given(model: ModelConfig) -> None:
@@ -198,12 +206,33 @@ def _check(model: LanguageModel, config: Config) -> None:
     model.to(HOST)
 
 
+def _adapted(model: LanguageModel, config: Config, settings: ModelConfig) -> LanguageModel:
+    """The model with the new adapter of its settings, if they are those of a student with LoRA.
+
+    Raises:
+        InputError: the model has an adapter already, or cannot have this adapter.
+    """
+    if not isinstance(settings, StudentConfig):
+        return model
+    lora = settings.lora
+    if lora.rank is not None:
+        if has_adapter(model.module):
+            raise InputError(
+                f"student.lora.rank={lora.rank} is not allowed with student.path={settings.path}, "
+                f"which is an adapter already. Leave student.lora.rank out to train this adapter, "
+                f"or give the folder of a merged model."
+            )
+        add_adapter(model.module, lora, config.runtime.seed)
+    return replace(model, saves_adapter_only=lora.saves == "adapter")
+
+
 def _completed(model: LanguageModel, config: Config, template: str | None) -> LanguageModel:
     """The model with the precision of the settings, and with the EOS tokens of its template.
 
     The token that ends a turn of the chat template is one of the EOS tokens.
     """
     model = replace(model, autocast=autocast_dtype(config))
+    compute_in(model.module, model.autocast or model.module.dtype)
     end_id = response_form(model.tokenizer, template or config.data.template).end_id
     if end_id in model.eos_ids:
         return model
@@ -222,7 +251,9 @@ def load_frozen(config: Config, model: ModelConfig, make: MakeModel = make_model
     """
     tokenizer = load_tokenizer(model.tokenizer or model.path)
     template = config.data.teacher_template or config.data.template
-    loaded = make_on_main(partial(make, config, model, tokenizer, template))
+    loaded = make_on_main(
+        partial(make, config, model, tokenizer, template), everywhere=model.load_in_4bit
+    )
     loaded.module.requires_grad_(False).eval()
     return loaded
 

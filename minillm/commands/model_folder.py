@@ -8,6 +8,7 @@ from typing import Any
 
 from accelerate.utils import set_seed
 
+from minillm.adapter_paths import adapter_base
 from minillm.commands.loading import (
     encode_splits,
     load_frozen,
@@ -16,7 +17,7 @@ from minillm.commands.loading import (
 )
 from minillm.commands.saved_settings import run_of, saved_settings
 from minillm.compose import load_config
-from minillm.config import Config
+from minillm.config import Config, StudentConfig
 from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.records import Record
@@ -74,10 +75,26 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
         output = Path(config.output)
     name = str(path) if path.is_dir() else folder
     student = replace(config.student, path=name, architecture=None)
+    if adapter_base(name) is not None:
+        student = with_precision_of_base(student, path, overrides)
     config = replace(config, student=student)
     validate(config)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
     return config, path, output
+
+
+def with_precision_of_base(
+    student: StudentConfig, path: Path, overrides: list[str]
+) -> StudentConfig:
+    """The settings of an adapter with the precision of its base in training.
+
+    Settings of the command line have priority.
+    """
+    details = checkpoint_details(path) or {}
+    trained = (details.get("config") or {}).get("student") or {}
+    names = [name for name in ("dtype", "load_in_4bit") if name in trained]
+    given = {text.partition("=")[0] for text in overrides}
+    return replace(student, **{x: trained[x] for x in names if f"student.{x}" not in given})
 
 
 def _distinct_name(path: Path) -> str:
@@ -118,7 +135,11 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     tokenizer = load_tokenizer(config.student.tokenizer or str(path))
     examples = encode_splits(records, tokenizer, config)["test"].examples
     device = accelerator.device
-    model = replicated(make_on_main(partial(make_model, config, config.student, tokenizer)), device)
+    made = make_on_main(
+        partial(make_model, config, config.student, tokenizer),
+        everywhere=config.student.load_in_4bit,
+    )
+    model = replicated(made, device)
     model.module.eval()
     teacher = None
     if with_teacher and config.teacher.kind != "average":  # no folder holds the average

@@ -21,6 +21,7 @@ from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError, WriteError, first_line, unknown_name
 from minillm.evaluation.scoring import reference_batches, reference_means
 from minillm.files import check_new_folder
+from minillm.models.adapters import has_adapter
 from minillm.models.check import check_model
 from minillm.models.checksum import weights_checksum
 from minillm.models.language_model import LanguageModel, check_finite, load_model
@@ -116,10 +117,16 @@ def load_original(config: Config, source: ModelConfig, tokenizer) -> LanguageMod
     """The model to prune, in its own precision, on the device of the settings.
 
     Raises:
-        InputError: it cannot be loaded, its weights are not finite, or `check_model` refuses it.
+        InputError: it cannot be loaded, has an adapter, its weights are not finite, or
+            `check_model` refuses it.
     """
     device = start_accelerator(config).device
     model = load_model(source, tokenizer, config.runtime.attn_implementation).to(device)
+    if has_adapter(model.module):
+        raise InputError(
+            f"{source.path} is an adapter, which cannot be pruned. Give the folder of a merged "
+            f"model, such as best of a run with student.lora.saves=merged."
+        )
     check_finite(model)
     check_model(model)
     return model

@@ -11,14 +11,17 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
+from minillm.adapter_paths import adapter_base
 from minillm.compose import read_config
 from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.data.plain_text import PlainText
 from minillm.errors import InputError
 from minillm.methods import Method
+from minillm.models.checksum import weights_checksum
 from minillm.objectives.minillm import with_variant
 from minillm.runs import CONFIG, PROVENANCE, SUMMARY
+from minillm.runtime import trains_adapter
 from minillm.settings.rules import dotted, settings_of
 from minillm.training.files import fault, read_manifest
 from minillm.training.run_state import FORMAT, newest_whole, read_progress
@@ -119,9 +122,22 @@ def run_identity(
         "settings": asdict(config),
         "training_data": checksum.hexdigest()[:16],
         "plain_text": plain_text.checksum if plain_text else None,
+        "base": base_checksum(config),
         "device": accelerator.device.type,
         "backend": accelerator.distributed_type.value,
     }
+
+
+def base_checksum(config: Config) -> str | None:
+    """A checksum of the frozen weights, which checkpoints do not contain; None without an adapter.
+
+    Raises:
+        InputError: the base model was not found.
+    """
+    if not trains_adapter(config):
+        return None
+    path = config.student.path
+    return weights_checksum(adapter_base(path) or path)
 
 
 def check_checkpoint(
@@ -157,6 +173,12 @@ def check_checkpoint(
         raise InputError(
             f"{folder} was made with other text than data.plain_text={config.data.plain_text} has "
             f"now. Restore the text, or begin a new run in another output=FOLDER."
+        )
+    if progress.get("base") != identity["base"]:
+        raise InputError(
+            f"{folder} contains an adapter of other weights than student.path="
+            f"{config.student.path} has now. Restore these weights, or begin a new run in another "
+            f"output=FOLDER."
         )
     if progress["device"] != identity["device"]:
         raise InputError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minillm.adapter_paths import adapter_base
 from minillm.compose import SAVED_SECTIONS, read_config
 from minillm.files import read_json
 from minillm.model_paths import run_folder
@@ -38,8 +39,23 @@ def saved_settings(model: Path) -> dict[str, Any] | None:
         settings = record.get("config")
         if not isinstance(settings, dict) or not settings.keys() >= {*SAVED_SECTIONS}:
             return None
+    settings = settings | {"teacher": _loadable_teacher(settings)}
     made_in = [Path(record[WORKING_FOLDER])] if record.get(WORKING_FOLDER) else []
     return with_paths(settings, [*made_in, *_moved_to(run, settings), Path.cwd()])
+
+
+def _loadable_teacher(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the teacher. The base of the student becomes a model of its own.
+
+    A saved student may be merged with its adapter, and then does not contain its base.
+    """
+    teacher, student = settings["teacher"], settings.get("student") or {}
+    if teacher.get("kind") != "base":
+        return teacher
+    path = student["path"]
+    names = ("tokenizer", "dtype", "load_in_4bit")
+    model = {name: student[name] for name in names}
+    return teacher | model | {"kind": "local", "path": adapter_base(path) or path}
 
 
 def _moved_to(run: Path | None, settings: dict[str, Any]) -> list[Path]:

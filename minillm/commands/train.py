@@ -144,7 +144,9 @@ def load_setup(
     records = read_records(config, ["train", "validation"])
     tokenizer = make_tokenizer(config, records["train"])
     data = encode_splits(records, tokenizer, config)
-    student = make_on_main(partial(make, config, config.student, tokenizer))
+    student = make_on_main(
+        partial(make, config, config.student, tokenizer), everywhere=config.student.load_in_4bit
+    )
     if not shards_weights(accelerator):  # `prepare` shards the weights
         student = replicated(student, accelerator.device)
     if uses_deepspeed():  # its engine computes in half precision without autocast
@@ -260,6 +262,8 @@ def log_setup(setup: Setup) -> None:
         f"method {setup.config.method.name}: student {student.description}, {student.parameters:,} "
     )
     text += f"parameters, {student.vocab_size} tokens"
+    if student.trained_parameters < student.parameters:
+        text += f", {student.trained_parameters:,} parameters are trained"
     for model in teacher.models if teacher else ():
         text += f"; teacher {model.description}, {model.parameters:,} parameters"
     log.info("%s; on %s, %d process(es)", text, setup.device, setup.world)

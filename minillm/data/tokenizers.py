@@ -7,10 +7,12 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from minillm.adapter_paths import adapter_base
 from minillm.compat import hub
 from minillm.errors import InputError, first_line
 from minillm.folders import near_folders
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -37,9 +39,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder or Hub name; without a pad token, EOS becomes the pad token.
 
+    An adapter on the Hub, or in a folder without a tokenizer, has the tokenizer of its base.
+
     Raises:
         InputError: there is no tokenizer, or it has no end-of-sequence token.
     """
+    if not (Path(path) / TOKENIZER_CONFIG).is_file():
+        path = adapter_base(path) or path
     source = path
     if not Path(path).is_dir():
         near = near_folders(path)

@@ -3,30 +3,38 @@
 If every process read them, a machine with N processes would need memory for N copies at that time.
 """
 
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
 from accelerate import PartialState
-from torch import Tensor, nn
+from torch import Tensor
 
+from minillm.errors import InputError
 from minillm.models.language_model import LanguageModel
-from minillm.processes import from_main, send_from_main
+from minillm.models.parts import with_weights
+from minillm.processes import failing_together, from_main, send_from_main
 
 
-def make_on_main(make: Callable[[], LanguageModel]) -> LanguageModel:
+def make_on_main(make: Callable[[], LanguageModel], *, everywhere: bool = False) -> LanguageModel:
     """The model that `make` makes in host memory. Only the main process calls `make`.
 
     The other processes get the same model with arbitrary weights. Their weights need no memory,
     because an operating system gives memory to a tensor when values are written to it.
     `replicated` and `training/sharding.py` send the weights.
 
+    With `everywhere`, every process calls `make`: 4-bit weights cannot be described without their
+    values, and are small.
+
     Raises:
         InputError: `make` has raised it. All processes raise the error.
     """
     if PartialState().num_processes == 1:
         return make()
+    if everywhere:
+        with failing_together(InputError):
+            model = make()
+        return model
     made = None
 
     def description() -> LanguageModel:
@@ -52,12 +60,3 @@ def fill(weights: Iterable[Tensor]) -> None:
     """Give these weights the values of the main process, on their devices."""
     for weight in weights:
         weight.data.copy_(send_from_main(weight.data))
-
-
-def with_weights(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
-    """A copy of the module with `change(weight)` instead of each weight. Tied weights stay tied."""
-    changed = {
-        id(x): nn.Parameter(change(x.detach()), requires_grad=x.requires_grad)
-        for x in module.parameters()
-    }
-    return copy.deepcopy(module, changed)  # the second argument has the copies that exist already

@@ -14,8 +14,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from minillm.adapter_paths import adapter_base
 from minillm.config import ModelConfig
 from minillm.errors import InputError
+from minillm.models import quantization
+from minillm.models.adapters import load_adapter
 from minillm.models.finite import fault_in_weights
 from minillm.models.loadable import ADVICE, check_attention, load_shape, not_loadable
 from minillm.objectives.head import Head
@@ -43,6 +46,7 @@ class LanguageModel:
             no rounding.
         recomputes_layers: whether training computes activations again in backward, instead of
             storing them; see `models/recomputation.py`.
+        saves_adapter_only: whether only the adapter is saved, without the merged model.
     """
 
     module: PreTrainedModel
@@ -54,6 +58,7 @@ class LanguageModel:
     autocast: torch.dtype | None = None
     rounding: torch.dtype | None = None
     recomputes_layers: bool = False
+    saves_adapter_only: bool = False
 
     @contextmanager
     def whole(self, *, rounded: bool = False) -> Iterator["LanguageModel"]:
@@ -95,7 +100,12 @@ class LanguageModel:
     @property
     def parameters(self) -> int:
         """Number of parameters; tied weights count once."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+        return sum(map(quantization.size_of, self.module.parameters()))
+
+    @property
+    def trained_parameters(self) -> int:
+        """Number of parameters that are not frozen, such as those of an adapter."""
+        return sum(x.numel() for x in self.module.parameters() if x.requires_grad)
 
     @property
     def description(self) -> str:
@@ -130,17 +140,23 @@ def load_model(
     tokenizer: PreTrainedTokenizerBase,
     attn_implementation: str | None = None,
 ) -> LanguageModel:
-    """Load the model of a folder or Hub name.
+    """Load the model of a folder or Hub name. An adapter is loaded into its base model.
 
     Raises:
-        InputError: there is no such model, its folder does not contain all of its weights, or it
-            cannot use the attention implementation.
+        InputError: there is no such model, its folder does not contain all of its weights, it
+            cannot use the attention implementation, or a package is missing.
     """
+    base = adapter_base(config.path)
+    if base is not None:
+        model = load_model(replace(config, path=base), tokenizer, attn_implementation)
+        load_adapter(model.module, config.path)
+        return model
     shape = loaded_shape(config.path, attn_implementation)
+    arguments = quantization.loading_arguments() if config.load_in_4bit else {}
     try:
         module, report = AutoModelForCausalLM.from_pretrained(
             config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True,
-            attn_implementation=attn_implementation,
+            attn_implementation=attn_implementation, **arguments,
         )  # fmt: skip
     except Exception as error:  # of many types: a missing package, a config with other fields
         raise not_loadable(config.path, error) from error
@@ -150,6 +166,7 @@ def load_model(
             f"{config.path} lacks {len(missing)} weights of its {type(module).__name__}, such as "
             f"{missing[0]}. {ADVICE}"
         )
+    quantization.prepare_layers(module)
     return bundle(module, tokenizer)
 
 

@@ -6,6 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
+from minillm.adapter_paths import adapter_base
 from minillm.compat import hub
 from minillm.errors import InputError, first_line
 
@@ -21,12 +22,13 @@ def not_loadable(path: str, error: Exception) -> InputError:
 
 
 def load_shape(path: str) -> PretrainedConfig:
-    """The transformers config of a folder or Hub name.
+    """The transformers config of a folder or Hub name; of an adapter, the config of its base.
 
     Raises:
         InputError: there is no config.json, or its fields are wrong.
     """
     hub.prepare(path)
+    path = adapter_base(path) or path
     try:
         return AutoConfig.from_pretrained(path)
     except Exception as error:  # of many types; wrong fields raise errors of huggingface_hub
@@ -71,11 +73,14 @@ def check_attention(shape: PretrainedConfig, implementation: str | None) -> None
 
 
 def check_loadable(path: str) -> None:
-    """Refuse a folder or Hub name without a model.
+    """Refuse a folder or Hub name without a model. Of an adapter, its base is checked, too.
 
     Raises:
         InputError: there is no config.json, or a file with weights is missing or damaged.
     """
+    base = adapter_base(path)
+    if base is not None:
+        check_loadable(base)
     load_shape(path)
     if not Path(path).is_dir():
         return

@@ -1,11 +1,12 @@
 """The parts of a model that the forward passes use, also if a wrapper such as PEFT hides them."""
 
+import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -42,3 +43,12 @@ def replaced(owner: object, values: dict[str, Any]) -> Iterator[None]:
         for name in values:
             del vars(owner)[name]
         vars(owner).update(original_values)
+
+
+def with_weights(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy of the module with `change(weight)` instead of each weight. Tied weights stay tied."""
+    changed = {
+        id(x): nn.Parameter(change(x.detach()), requires_grad=x.requires_grad)
+        for x in module.parameters()
+    }
+    return copy.deepcopy(module, changed)  # the second argument has the copies that exist already

@@ -9,7 +9,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from minillm.adapter_paths import adapter_base
 from minillm.config import ModelConfig
+from minillm.models.adapters import load_adapter
 from minillm.models.language_model import (
     LanguageModel,
     build_model,
@@ -44,7 +46,10 @@ def outline(
     shape = loaded_shape(config.path, attn_implementation)
     if config.dtype != "auto":
         shape.dtype = getattr(torch, config.dtype)
-    return bundle(_on_meta(shape, config.path, attn_implementation), tokenizer)
+    module = _on_meta(shape, config.path, attn_implementation)
+    if adapter_base(config.path) is not None:
+        load_adapter(module, config.path)
+    return bundle(module, tokenizer)
 
 
 def count_parameters(config: ModelConfig, max_length: int) -> int:
@@ -66,9 +71,15 @@ def count_parameters(config: ModelConfig, max_length: int) -> int:
     return sum(weight.numel() for weight in _on_meta(shape, config.path).parameters())
 
 
-def bytes_of(module: nn.Module) -> int:
-    """Bytes of the parameters of a module; tied weights count once."""
-    return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+def bytes_of(module: nn.Module, is_trained: bool | None = None) -> int:
+    """Bytes of the parameters of a module; tied weights count once.
+
+    Args:
+        module: the module.
+        is_trained: whether trained or frozen parameters are counted; None for both.
+    """
+    weights = [x for x in module.parameters() if is_trained in (None, x.requires_grad)]
+    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def _on_meta(

@@ -158,7 +158,7 @@ def check_rules(config: Any) -> None:
     """
     for each in settings_of(config):
         rules = each.rules
-        if rules.not_empty:
+        if rules.not_empty and each.value is not None:
             require(bool(each.value), each.key, each.value, "a list with at least one member")
         for value in _members(each.value):
             if rules.choices and value not in rules.choices:

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from minillm.models.broadcast import replicated, with_weights
+from minillm.models.broadcast import replicated
 from minillm.models.language_model import LanguageModel
+from minillm.models.parts import with_weights
 from minillm.teachers.local import LocalTeacher
 
 

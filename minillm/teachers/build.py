@@ -12,6 +12,7 @@ from minillm.models.fit import fit, tokenizer_differences
 from minillm.models.language_model import LanguageModel
 from minillm.models.placement import place
 from minillm.teachers.averaged import AveragedTeacher
+from minillm.teachers.base import BaseTeacher
 from minillm.teachers.ensemble import EnsembleTeacher
 from minillm.teachers.local import LocalTeacher
 from minillm.teachers.teacher import Teacher
@@ -30,7 +31,7 @@ def build_teacher(
 
     Args:
         config: the settings of the whole command.
-        student: before it is wrapped or sharded.
+        student: before it is wrapped or sharded; on its device for `teacher.kind=base`.
         device: device of the student in training.
         load: loads a frozen model into host memory; see `models.broadcast.make_on_main`.
         shard: divides a loaded model among the processes, if `runtime.shard_teacher` is set; None
@@ -40,7 +41,8 @@ def build_teacher(
         The teacher, or None if the settings name no teacher; and whether the tokenizers agree.
 
     Raises:
-        InputError: a model cannot be loaded, or `top_k` is larger than the vocabulary.
+        InputError: a model cannot be loaded, `top_k` is larger than the vocabulary, or the base of
+            a student without an adapter is asked for.
     """
     settings = config.teacher
     _check_top_k(settings, student.vocab_size)
@@ -48,6 +50,8 @@ def build_teacher(
     if settings.kind == "average":
         average = {"rate": settings.rate, "update_every": settings.update_every}
         return AveragedTeacher.of(student, device, **top_k, **average), True
+    if settings.kind == "base":
+        return BaseTeacher.of(student, **top_k), True
     models = [load(model) for model in _models(settings)]
     if not models:
         return None, True

@@ -1,5 +1,8 @@
 """Models in Hugging Face format, such as `best` and `last` of a run.
 
+A model with an adapter is saved as a merged model, with the adapter in its folder `adapter`; or the
+folder is that of the adapter alone.
+
 A model is written to a temporary folder, which is then renamed. The file `minillm.json` beside the
 weights says how the model was made: with which method and seed, and for how many steps; or from
 which model `minillm prune` has made it.
@@ -9,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from minillm.files import read_json, write_json
+from minillm.models.adapters import has_adapter, merged, save_adapter
 from minillm.models.language_model import LanguageModel
 from minillm.training.files import begin_folder, equalize_permissions, put_in_place, sync_folder
 
 DETAILS = "minillm.json"
+ADAPTER = "adapter"  # the folder of the adapter in the folder of a merged model
 
 
 def save_checkpoint(
@@ -20,7 +25,13 @@ def save_checkpoint(
 ) -> None:
     """Write the model, its tokenizer and `details`. An older `folder` is replaced at the end."""
     aside = begin_folder(folder)
-    model.module.save_pretrained(aside, state_dict=state_dict)
+    if not has_adapter(model.module):
+        model.module.save_pretrained(aside, state_dict=state_dict)
+    elif model.saves_adapter_only:
+        save_adapter(model.module, aside)
+    else:
+        merged(model.module).save_pretrained(aside)
+        save_adapter(model.module, aside / ADAPTER)
     model.tokenizer.save_pretrained(aside)
     write_json(aside / DETAILS, details)
     equalize_permissions(aside, aside / DETAILS)

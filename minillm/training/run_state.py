@@ -204,7 +204,9 @@ class RunState:
             The progress, the `own` states by rank, and the shared state. The `own` states contain
             only the rank of this process, or all ranks if the number of processes has changed.
         """
-        self.accelerator.load_state(str(folder))
+        # Frozen weights are not in the checkpoint. Its hash shows that no other weight is missing.
+        arguments = {"strict": False} if self.made_with.get("base") else {}
+        self.accelerator.load_state(str(folder), **arguments)
         progress = from_main(partial(read_progress, folder))
         saved = from_main(partial(read_manifest, folder))["processes"]
         rank = self.accelerator.process_index
@@ -233,6 +235,25 @@ class RunState:
 
 
 def _unwrap_names(models: list[nn.Module], weights: list[dict], folder: str) -> None:
-    weights[:] = [
-        {name.removeprefix("module."): value for name, value in state.items()} for state in weights
+    """Remove the prefix of wrappers from the names of weights, and remove frozen weights.
+
+    `weights` is empty with FSDP2 and DeepSpeed.
+    """
+    for number, state in enumerate(weights):
+        frozen = tuple(_frozen(models[number]))
+        weights[number] = {
+            name.removeprefix("module."): value
+            for name, value in state.items() if not f"{name}.".startswith(frozen)
+        }  # fmt: skip
+
+
+def _frozen(model: nn.Module) -> list[str]:
+    """The names of frozen weights, each with a full stop; [] without an adapter.
+
+    The full stop is for 4-bit weights, whose further tensors have the name of the weight in theirs.
+    """
+    return [
+        f"{name}."
+        for name, weight in model.named_parameters(remove_duplicate=False)
+        if not weight.requires_grad
     ]

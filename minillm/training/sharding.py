@@ -24,8 +24,9 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from minillm.compat.deepspeed import partition
-from minillm.models.broadcast import fill, with_weights
+from minillm.models.broadcast import fill
 from minillm.models.language_model import LanguageModel
+from minillm.models.parts import with_weights
 
 
 def prepare(

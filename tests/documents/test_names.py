@@ -35,6 +35,7 @@ FOLDERS = "minillm|configs|scripts|tests|benchmarks|studies|docs"
 # Settings that are accepted only beside one of these.
 BESIDE = [[], ["data.path=FOLDER"], ["method=gkd"], ["method=minillm"],
           ["method=gkd", "teacher.kind=ensemble"], ["runtime.mixed_precision=bf16"],
+          ["student.lora.rank=4"],
           ["method=gkd", "teacher.members=[{path: A}]"]]  # fmt: skip
 every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
