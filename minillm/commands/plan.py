@@ -28,7 +28,8 @@ from minillm.config_checks import check_processes
 from minillm.data.encoding import Encoded
 from minillm.errors import InputError
 from minillm.methods.build import check_tokenizer
-from minillm.planning.backends import BACKENDS, ONE_PROCESS
+from minillm.models.adapters import has_adapter
+from minillm.planning.backends import BACKENDS, ONE_PROCESS, Backend
 from minillm.planning.lengths import Lengths
 from minillm.planning.memory import Process
 from minillm.planning.passes import Passes
@@ -154,11 +155,18 @@ def print_plan(setup: Setup, data: dict[str, Encoded], counts: Sequence[int]) ->
     for count in counts:
         memories = {
             backend.name: Process(passes, lengths, len(validation), backend, count).memory()
-            for backend in (BACKENDS if count > 1 else (ONE_PROCESS, BACKENDS[-1]))
+            for backend in backends(setup, count)
         }
         title = "one process" if count == 1 else f"each of {count} processes"
         print(f"\nmemory of {title}\n{memory_table(memories)}")
     print(f"\n{NOT_INCLUDED}")
+
+
+def backends(setup: Setup, processes: int) -> Sequence[Backend]:
+    """The backends that can train this student with this number of processes."""
+    if has_adapter(setup.student.module):  # see `check_training_precision`
+        return (ONE_PROCESS if processes == 1 else BACKENDS[0],)
+    return BACKENDS if processes > 1 else (ONE_PROCESS, BACKENDS[-1])
 
 
 def measured(config: Config, accelerator: Accelerator, work: Work) -> list[tuple[str, str]]:

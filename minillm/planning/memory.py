@@ -12,13 +12,14 @@ import torch
 
 from minillm.config import Config, MiniLLMConfig
 from minillm.methods.build import build_losses
+from minillm.models.adapters import has_adapter
 from minillm.models.size import bytes_of
 from minillm.planning.backends import GRADIENTS, OPTIMIZER, WEIGHTS, Backend
 from minillm.planning.lengths import Lengths
 from minillm.planning.passes import STUDENT, TEACHER, BatchShape, Passes, width
 from minillm.planning.sampling import Decoding
 from minillm.planning.work import student_share
-from minillm.teachers import AveragedTeacher
+from minillm.teachers import AveragedTeacher, BaseTeacher
 from minillm.training.setup import Setup
 
 # Bytes per response token of a rollout beside its hidden states: the log-probabilities of student,
@@ -82,7 +83,7 @@ class TeacherBytes:
     def of(setup: Setup, processes: int) -> "TeacherBytes":
         """The weights of all models of the teacher, placed as the settings of `runtime` say."""
         teacher, runtime = setup.teacher, setup.config.runtime
-        if teacher is None:
+        if teacher is None or isinstance(teacher, BaseTeacher):  # the student's weights
             return TeacherBytes()
         complete = sum(bytes_of(model.module) for model in teacher.models)
         heads = sum(bytes_of(model.module.get_output_embeddings()) for model in teacher.models)
@@ -160,14 +161,15 @@ class Process:
     def student_bytes(self) -> Bytes:
         """Weights, gradients and optimiser states of the student and its projections."""
         sizes = self.backend.bytes_per_parameter(self.processes, self._is_half)
-        return {name: size * self._trained for name, size in sizes.items()}
+        needed = {name: size * self._trained for name, size in sizes.items()}
+        return needed | {WEIGHTS: needed[WEIGHTS] + bytes_of(self.setup.student.module, False)}
 
     @cached_property
     def _trained(self) -> int:
         """Number of parameters that are trained."""
         modules = [x for loss in build_losses(self.setup).values() for x in loss.modules().values()]
         projections = sum(weight.numel() for module in modules for weight in module.parameters())
-        return self.setup.student.parameters + projections
+        return self.setup.student.trained_parameters + projections
 
     @property
     def _is_half(self) -> bool:
@@ -223,7 +225,7 @@ class Process:
             rows = config.method.lm_batch_size // self.processes
             size = min(config.training.micro_batch_size or rows, rows)
             plain_tokens = BatchShape(size, 1, config.method.lm_length - 1)
-        dtype = torch.float32
+        dtype = None if has_adapter(self.setup.student.module) else torch.float32
         if self._is_half and not self._casts:
             dtype = HALF[config.runtime.mixed_precision]
         return self.passes.training(tokens, plain_tokens, dtype)

@@ -16,9 +16,11 @@ from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.methods.build import PLAIN_TOKENS, TOKENS, build_losses
 from minillm.methods.loss import Loss
 from minillm.methods.policy_gradient import PolicyBatch, PolicyGradient
+from minillm.models.adapters import has_adapter
 from minillm.models.forward import response_hidden
 from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
+from minillm.models.parts import with_weights
 from minillm.models.reader import CachedReader
 from minillm.objectives.chunked import default_chunk_size
 from minillm.objectives.targets import HeadTargets
@@ -101,14 +103,14 @@ class Passes:
         self,
         tokens: BatchShape,
         plain_tokens: BatchShape | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
     ) -> int:
         """The peak of forward and backward of a micro-batch, without weights and their gradients.
 
         Args:
             tokens: shape of a micro-batch.
             plain_tokens: shape of a micro-batch of plain text; None without plain text.
-            dtype: of the student's weights.
+            dtype: of the student's weights; None for the dtype in which they are loaded.
         """
         shapes = {TOKENS: tokens, PLAIN_TOKENS: plain_tokens}
         teacher = self.setup.teacher
@@ -120,7 +122,8 @@ class Passes:
             losses = build_losses(setup)
             modules = [module for loss in losses.values() for module in loss.modules().values()]
             for weight in nn.ModuleList([setup.student.module, *modules]).parameters():
-                weight.grad = torch.zeros_like(weight)
+                if weight.requires_grad:
+                    weight.grad = torch.zeros_like(weight)
             return max(loss_bytes(setup, loss, shapes[name]) for name, loss in losses.items())
 
     @torch.no_grad()
@@ -171,12 +174,23 @@ class Passes:
             module = AutoModelForCausalLM.from_config(
                 meta.config, dtype=dtype, attn_implementation=meta.config._attn_implementation
             )
+        if has_adapter(meta):  # the config does not know it
+            buffers = dict(module.named_buffers())
+            module = with_weights(meta, self._fake_weight)
+            for name, buffer in buffers.items():
+                owner, _, attribute = name.rpartition(".")
+                setattr(module.get_submodule(owner), attribute, buffer)
+            return module
         is_trained = any(weight.requires_grad for weight in meta.parameters())
         return module.requires_grad_(is_trained).train(meta.training)
 
+    def _fake_weight(self, weight: torch.Tensor) -> torch.Tensor:
+        with fake_tensors():
+            return torch.empty(weight.shape, dtype=weight.dtype, device=self.device)
+
 
 def loss_bytes(setup: Setup, loss: Loss, shape: BatchShape) -> int:
-    """The peak of forward and backward of a micro-batch. All weights must have gradients."""
+    """The peak of forward and backward of a micro-batch, if trained weights have gradients."""
     part = shape.batch(setup.device)
     if isinstance(loss, PolicyGradient):
         teacher, tokens = setup.teacher.sampler, (shape.rows, shape.response)

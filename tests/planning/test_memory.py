@@ -62,3 +62,26 @@ def test_what_each_backend_adds_to_its_parts(config):
         assert each.loading == {"student": weights, "teacher": 8752 * 4}
     one = planned(config("method=kd"), ONE_PROCESS, 1)
     assert one.held["gradients"] == 0 and not total(one.collection)
+
+
+def test_an_adapter_needs_gradients_and_moments_of_its_own_weights_only(config, teacher):
+    """The base as teacher adds no weights, and frozen weights keep their dtype."""
+    lora = ["method=kd", "student.lora.rank=2", "student.dtype=bfloat16", "student.layers=2",
+            "student.architecture=null", f"student.path={teacher}/best"]  # fmt: skip
+    memory = planned(config(*lora, "teacher.path=null", "teacher.kind=base"), ONE_PROCESS, 1)
+    adapter = 2 * ((16 + 48) + (16 + 16) + (16 + 64) + (64 + 16))
+    assert memory.held["student's weights"] == 8752 * 2 + adapter * 4
+    assert (memory.step["gradients"], memory.held["optimizer"]) == (adapter * 4, adapter * 8)
+    assert memory.held["teacher's weights"] == 0
+    assert planned(config(*lora), ONE_PROCESS, 1).held["teacher's weights"] == 8752 * 4
+    whole = planned(config("method=kd", *lora[3:]), ONE_PROCESS, 1)
+    assert memory.step["activations and logits"] < whole.step["activations and logits"]
+
+
+def test_a_run_with_an_adapter_needs_what_is_planned(config, teacher):
+    options = ["method=kd", "student.lora.rank=2", "student.architecture=null",
+               f"student.path={teacher}/best"]  # fmt: skip
+    plan, tensors = compare(config(*options), counted)
+    for phase, size in tensors.items():
+        if plan[phase]:
+            assert 0.9 * size <= plan[phase] <= 1.6 * size, phase
