@@ -15,7 +15,8 @@ def half(dtype: str) -> str:
     return (
         f"minillm: student.dtype={dtype} is not allowed in training: weights in half precision "
         f"lose most updates of a small training.lr to rounding. Set student.dtype=float32 with "
-        f"runtime=bf16 (weights in float32, computation in bfloat16)."
+        f"runtime=bf16 (weights in float32, computation in bfloat16), or train an "
+        f"adapter (student.lora.rank=16)."
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.commands.answers import (
     data,
     formats,
+    lora,
     models,
     outputs,
     precision,
@@ -29,6 +30,7 @@ TABLES = {
     "Wrong results": results.CASES,
     "Models": models.CASES,
     "Pruning": pruning.CASES,
+    "Adapters and 4-bit weights": lora.CASES,
 }
 
 

@@ -41,7 +41,7 @@ def add_outputs(folder: Path) -> None:
 
 
 def add_models(folder: Path) -> None:
-    """Models without minillm.json, with data that are gone, with NaN, and not causal."""
+    """Models without minillm.json, with data that are gone, with NaN, not causal; an adapter."""
     for name in ("foreign", "moved", "nan"):
         shutil.copytree(folder / "runs/teacher/best", folder / name)
     (folder / "foreign/minillm.json").unlink()
@@ -51,6 +51,9 @@ def add_models(folder: Path) -> None:
     weights = load_file(folder / "nan/model.safetensors")
     weights["transformer.ln_f.weight"][3] = float("nan")
     save_file(weights, folder / "nan/model.safetensors", {"format": "pt"})
+    (folder / "no_base").mkdir()
+    config = {"peft_type": "LORA", "base_model_name_or_path": "./gone"}
+    (folder / "no_base/adapter_config.json").write_text(json.dumps(config))
     tokenizer = AutoTokenizer.from_pretrained(folder / "foreign")
     for name, is_decoder in (("bert", False), ("bert_decoder", True)):
         tokenizer.save_pretrained(folder / name)
