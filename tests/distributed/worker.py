@@ -22,6 +22,7 @@ from accelerate.state import AcceleratorState, GradientState
 from minillm.commands import loading
 from minillm.commands import train as commands
 from minillm.commands.evaluate import evaluate_models
+from minillm.commands.plan import plan_training
 from minillm.commands.train import train
 from minillm.compat.gloo import settle
 from minillm.compose import CONFIGS, load_config
@@ -293,6 +294,7 @@ def main(settings: list[str], rank: int, world: int) -> None:
         evaluate_models(["sft_ddp"], ["evaluation.seeds=[1,2]"])
     if world > 1:
         with using("ddp"):
+            plan_training(load_config(settings), (), None, measures=False)
             found["resident"] = resident_of_a_model(load_config(settings))
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
