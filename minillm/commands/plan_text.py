@@ -21,7 +21,6 @@ PHASES = {
     "update": "an update of the weights adds",
     "collection": "sampling for the training adds",
     "validation": "a validation adds",
-    "loading": "while the models are loaded",
 }
 
 
