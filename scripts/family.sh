@@ -36,11 +36,22 @@ tiny() { # SIZE: the folder of a tiny model of this size
     echo "$folder"
 }
 
-pretrained() { # SIZE: the setting of a model that does not come from the Hub, if there is one
+pretrained() { # SIZE: the folder of a model that does not come from the Hub, if there is one
     if [ -n "${SMOKE:-}" ]; then
-        echo "student.path=$(tiny "$1")"
+        tiny "$1"
     elif [ -n "${MODELS:-}" ]; then
-        echo "student.path=$MODELS/$1"
+        echo "$MODELS/$1"
+    fi
+}
+
+add_pretrained() { # SIZE: add the settings of such a model to the array `settings` of the caller
+    local folder
+    folder=$(pretrained "$1")
+    if [ -n "$folder" ]; then
+        settings+=("student.path=$folder")
+        if [ "$family/$1" = gptj/6B ]; then # as configs/family/gptj/6B.yaml, but not from the Hub
+            settings+=("student.tokenizer=$(pretrained 760M)")
+        fi
     fi
 }
 
@@ -67,7 +78,7 @@ run() { # VERB [ARGUMENT...]: run `minillm VERB`, or print it and its settings
 
 prepare() { # SIZE [SETTING...]: write Dolly from the Hub to DATA as a training of this size reads it
     local settings=("experiment=paper/sft" "family=$family/$1")
-    mapfile -t -O ${#settings[@]} settings < <(pretrained "$1")
+    add_pretrained "$1"
     shift
     if [ -n "${SMOKE:-}" ]; then
         settings+=("data.path=$DATA" data.validation=validation.jsonl
@@ -83,7 +94,7 @@ train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size
     shift 3
     local settings=("experiment=$experiments/$experiment" "family=$family/$size" "data.path=$DATA"
         data.validation=validation.jsonl "output=$RUNS/$name" resume=auto)
-    mapfile -t -O ${#settings[@]} settings < <(pretrained "$size")
+    add_pretrained "$size"
     if [ -n "${SMOKE:-}" ]; then
         settings+=(training.steps=2 training.evaluate_every=2 training.batch_size=4
             training.micro_batch_size=2 training.validation_inputs=2 "${smoke[@]}")
@@ -99,9 +110,13 @@ train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size
 }
 
 distil() { # EXPERIMENT SIZE TEACHER_SIZE RUN [SETTING...]: train a student with the family's teacher
-    local experiment=$1 size=$2 teacher=$3 name=$4
+    local experiment=$1 size=$2 teacher name=$4
+    teacher=$(best teacher "$3")
     shift 4
-    local settings=("teacher.path=$(best teacher "$teacher")")
+    local settings=("teacher.path=$teacher")
+    if [ "$teacher" != "$RUNS/teacher/best" ]; then # was not trained with the tokens of the students
+        settings+=("teacher.tokenizer=$(tiny "$size")")
+    fi
     if [ "$experiments/$experiment" = paper/minillm ]; then
         settings+=("student.path=$(best "$size/init" "$size")")
         if [ -n "${CORPUS:-}" ]; then
@@ -130,7 +145,8 @@ evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs that hav
         echo "$RUNS has no finished run without scores on $name"
         return
     fi
-    local settings=("data.name=$name" "${smoke[@]}")
+    # Without "+", an empty array is an error in the bash of macOS.
+    local settings=("data.name=$name" ${smoke[@]+"${smoke[@]}"})
     if [ "$name" = dolly ]; then
         settings+=(data.test=test.jsonl) # of the run's own data
     elif [ -n "${SMOKE:-}" ]; then

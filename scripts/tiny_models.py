@@ -113,7 +113,8 @@ END = "<|endoftext|>"
 GPT2 = Kind(gpt2, {"bos_token": END, "eos_token": END})
 KINDS = {
     "gpt2": GPT2,
-    "gptj": Kind(gptj, GPT2.tokens, spare_rows=13, tied=False),
+    "gptj": Kind(gptj, GPT2.tokens, added=tuple(f"<|extratoken_{i}|>" for i in range(1, 14)),
+                 tied=False),
     "gpt_neo": Kind(gpt_neo, GPT2.tokens),
     "opt": Kind(opt, {"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"},
                 adds_bos=True),
