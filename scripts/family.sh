@@ -9,6 +9,7 @@
 #   BACKEND, NPROC    and other variables of scripts/launch.sh
 #   DRY_RUN=1         print the command and all settings instead of running it
 #   SMOKE=1           use tiny random models of the same architectures for two steps on a CPU
+# Names of folders and files are relative to the repository, wherever the script is started.
 family=$1
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 if [ -x .venv/bin/python ]; then
