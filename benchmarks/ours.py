@@ -30,7 +30,8 @@ def training_settings(problem: Problem, lr: float = 5e-6, warmup_steps: int = 0)
 
 def optimizer(problem: Problem, training: TrainingConfig | None = None) -> AdamW:
     """The optimiser of the training loop for the student; all contenders use it."""
-    return build_optimizer(problem.student.module, training or training_settings(problem))
+    training = training or training_settings(problem)
+    return build_optimizer(problem.student.module, training, problem.device)
 
 
 def minillm_method(

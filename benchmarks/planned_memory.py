@@ -44,7 +44,7 @@ def phases(config: Config) -> Iterator[dict[str, Callable[[], object]]]:
     """For each collection: calls that sample it and run its first step, in this order."""
     setup, _ = load_setup(config, one_process(CPU))
     method, module = build_method(setup), setup.student.module
-    optimizer = build_optimizer(module, config.training)
+    optimizer = build_optimizer(module, config.training, CPU)
     batches, batch = method.batches(), []
     while True:
         yield {

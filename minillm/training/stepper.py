@@ -67,7 +67,7 @@ class Stepper:
         self.clock = clock
         self.meter = meter
         module = with_modules(student.module, method.modules())
-        optimizer = build_optimizer(module, training)
+        optimizer = build_optimizer(module, training, accelerator.device)
         self.module, self.optimizer = prepare(
             accelerator, module, optimizer, training.max_grad_norm
         )

@@ -36,7 +36,7 @@ def _of_a_sequence(config: Config, layers: int) -> list[int]:
     student = build("llama", seed=1, dtype=torch.float32, num_hidden_layers=layers, **SHAPE)
     student = replace(student, autocast=None if uses_deepspeed() else autocast_dtype(config))
     student = gather_student(student, accelerator)
-    optimizer = build_optimizer(student.module, config.training)
+    optimizer = build_optimizer(student.module, config.training, accelerator.device)
     module, optimizer = prepare(accelerator, student.module, optimizer, max_norm=1.0)
     sizes = []
     for recomputes in (False, True):

@@ -41,7 +41,7 @@ def bytes_held(config: Config) -> dict[str, float]:
     module.config = type("Shape", (), {"hidden_size": WIDTH})()
     count = sum(weight.numel() for weight in module.parameters())
     trained, optimizer = prepare(
-        accelerator, module, build_optimizer(module, config.training), max_norm=1.0
+        accelerator, module, build_optimizer(module, config.training, CPU), max_norm=1.0
     )
     weights = list(module.parameters())
     inputs = torch.ones(1, WIDTH, dtype=weights[0].dtype)

@@ -14,7 +14,7 @@ def test_fused_adamw_computes_the_same_as_the_default_kernel(dtype):
     reference = nn.Linear(40, 30, dtype=dtype)
     reference.load_state_dict(module.state_dict())
     training = TrainingConfig(lr=0.01, weight_decay=0.1)
-    optimizer = build_optimizer(module, training)
+    optimizer = build_optimizer(module, training, torch.device("cpu"))
     assert optimizer.defaults["fused"]
     groups = [
         {"params": [reference.weight], "weight_decay": 0.1},
@@ -30,3 +30,8 @@ def test_fused_adamw_computes_the_same_as_the_default_kernel(dtype):
     tolerance = 1e-6 if dtype == torch.float32 else 1e-2
     for ours, other in zip(module.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, other, atol=tolerance, rtol=tolerance)
+
+
+def test_weights_in_host_memory_that_will_be_sharded_on_gpus_get_the_kernel_of_gpus():
+    optimizer = build_optimizer(nn.Linear(2, 2), TrainingConfig(), torch.device("cuda"))
+    assert optimizer.defaults["fused"] is None
