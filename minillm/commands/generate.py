@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from functools import partial
 
 from accelerate import PartialState
 
@@ -14,6 +15,7 @@ from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import load_tokenizer
 from minillm.errors import InputError
+from minillm.models.broadcast import make_on_main, replicated
 from minillm.processes import gathered, share
 from minillm.progress import responses_shown
 from minillm.runtime import start_accelerator
@@ -33,7 +35,8 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
     if prompts:
         device = start_accelerator(config).device
         tokenizer = load_tokenizer(config.student.tokenizer or str(path))
-        model = make_model(config, config.student, tokenizer).to(device)
+        made = make_on_main(partial(make_model, config, config.student, tokenizer))
+        model = replicated(made, device)
         model.module.eval()
         is_ready = config.data.template == "ready"
         records = [
