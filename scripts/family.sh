@@ -169,7 +169,7 @@ prune() { # RUN SIZE STUDENT [SETTING...]: make a smaller student from the best 
     if [ -n "${SMOKE:-}" ]; then
         settings+=(layers=2 ffn=16 runtime=cpu)
     fi
-    if [ -d "$student" ]; then
+    if [ -f "$student/config.json" ]; then
         echo "$student exists already"
     else
         run prune "$teacher" "$student" "${settings[@]}"

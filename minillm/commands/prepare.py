@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -178,7 +179,8 @@ def prepare_splits(
             f"folder, and run the same command again."
         ) from error
     files = " ".join(f"data.{name}={name}.jsonl" for name in splits)
-    print(f"To train on these files, set data.kind=jsonl data.path={folder} {files}" +
+    path = shlex.quote(str(folder))
+    print(f"To train on these files, set data.kind=jsonl data.path={path} {files}" +
           ", and leave data.columns out" * bool(config.data.columns))  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 If every process read them, a machine with N processes would need memory for N copies at that time.
 """
 
+import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from minillm.errors import InputError
+from minillm.errors import InputError, first_line
 from minillm.models.language_model import LanguageModel
 from minillm.models.parts import with_weights
 from minillm.processes import failing_together, from_main, send_from_main
@@ -27,7 +28,7 @@ def make_on_main(make: Callable[[], LanguageModel], *, everywhere: bool = False)
     values, and are small.
 
     Raises:
-        InputError: `make` has raised it. All processes raise the error.
+        InputError: `make` has failed. All processes raise the error.
     """
     if PartialState().num_processes == 1:
         return make()
@@ -37,16 +38,33 @@ def make_on_main(make: Callable[[], LanguageModel], *, everywhere: bool = False)
         return model
     made = None
 
-    def description() -> LanguageModel:
+    def described() -> bytes:
         nonlocal made
-        made = make()
-        return replace(made, module=with_weights(made.module, lambda x: x.to("meta")))
+        try:
+            made = make()
+            return description(made)
+        except InputError:
+            raise
+        except Exception as error:  # of many types; the others would wait for this process
+            raise InputError(
+                f"a model could not be made for several processes: {type(error).__name__}: "
+                f"{first_line(error)}"
+            ) from error
 
-    described = from_main(description)
-    if made is not None:
-        return made
-    module = with_weights(described.module, lambda x: torch.empty_like(x, device="cpu"))
-    return replace(described, module=module)
+    received = from_main(described)
+    return made or without_values(received)
+
+
+def description(model: LanguageModel) -> bytes:
+    """Everything of a model but the values of its weights."""
+    return pickle.dumps(replace(model, module=with_weights(model.module, lambda x: x.to("meta"))))
+
+
+def without_values(description: bytes) -> LanguageModel:
+    """The described model in host memory, with arbitrary weights."""
+    model = pickle.loads(description)
+    module = with_weights(model.module, lambda x: torch.empty_like(x, device="cpu"))
+    return replace(model, module=module)
 
 
 def replicated(model: LanguageModel, device: torch.device) -> LanguageModel:

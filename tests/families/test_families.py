@@ -16,6 +16,7 @@ from minillm.compose import CONFIGS, load_config
 from minillm.config import Config
 from minillm.data.encoding import encode
 from minillm.data.records import Record
+from minillm.models.broadcast import description, without_values
 from minillm.models.fit import fit, tokenizer_differences
 from scripts.tiny_models import KINDS, write_model
 
@@ -99,6 +100,23 @@ def test_a_model_of_each_family_is_read_and_ended_rightly(name, folder):
     assert tokenizer.convert_ids_to_tokens(end) == expected.end
     text = tokenizer.decode(response)
     assert text == ("<think>\n\n</think>\n\nNo." if name.startswith("qwen3") else "No.")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_can_be_described_to_other_processes(name, folder):
+    """After `check_model`, which must leave nothing that cannot be sent (`models/broadcast.py`)."""
+    config = settings(name, folder)
+    model = make_model(config, config.student, make_tokenizer(config, []))
+    other = without_values(description(model))
+    assert other.eos_ids == model.eos_ids and len(other.tokenizer) == len(model.tokenizer)
+    weights = zip(other.module.named_parameters(), model.module.named_parameters(), strict=True)
+    for (of_other, empty), (name_, weight) in weights:
+        assert of_other == name_ and empty.shape == weight.shape and empty.dtype == weight.dtype
+        empty.data.copy_(weight)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        logits = [x.module.eval()(input_ids=ids).logits for x in (other, model)]
+    assert torch.equal(*logits)
 
 
 @pytest.mark.parametrize(("family", "teacher"), TEACHERS.items())
