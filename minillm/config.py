@@ -26,6 +26,8 @@ class ModelConfig:
     """One language model: loaded from `path`, or built with random weights from `architecture`."""
 
     path: str | None = None  # folder or Hub name
+    # Of a Hub name: a commit, branch or tag; null: the default branch.
+    revision: str | None = None
     tokenizer: str | None = None  # folder or Hub name; null: the tokenizer of the model
     # Weights that are trained need float32, except with DeepSpeed in mixed precision. A student
     # with an adapter trains only the adapter, whose weights are always float32.
@@ -68,6 +70,7 @@ class MemberConfig:
     """One model of an ensemble."""
 
     path: str = MISSING  # folder or Hub name
+    revision: str | None = None  # of a Hub name; null: the default branch
     weight: float = setting(1.0, above=0)
     dtype: str = setting("float32", choices=("float32", "bfloat16", "float16", "auto"))
 
@@ -105,6 +108,8 @@ class DataConfig:
     )
     path: str | None = setting(None, not_with="kind=embedded")  # file, folder or Hub name
     subset: str | None = None  # of a Hub data set
+    # Of a Hub data set: a commit, branch or tag; null: the default branch.
+    revision: str | None = setting(None, only_with="kind=hub")
     # A file below `path`; of a Hub data set, a split or a file.
     train: str | None = setting(None, not_with="kind=embedded")
     # null: `validation_size` training inputs are held out.

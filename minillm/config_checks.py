@@ -45,8 +45,10 @@ def _validate_models(config: Config) -> None:
     for section, model in (("student", student), ("teacher", teacher)):
         _validate_path(f"{section}.path", model.path)
         _validate_path(f"{section}.tokenizer", model.tokenizer)
+        _validate_revision(section, model.path, model.revision)
     for number, member in enumerate(teacher.members):
         _validate_path(f"teacher.members[{number}].path", member.path)
+        _validate_revision(f"teacher.members[{number}]", member.path, member.revision)
 
 
 def _validate_teacher(teacher: TeacherConfig, method: MethodConfig) -> None:
@@ -114,6 +116,15 @@ def _validate_path(key: str, path: str | None) -> None:
         raise InputError(
             f"{key}={path} is the folder of a run, not of a model. Give the model in the run: "
             f"{key}={folder / 'best'}."
+        )
+
+
+def _validate_revision(section: str, path: str | None, revision: str | None) -> None:
+    """Refuse the revision of a folder."""
+    if revision and path and Path(path).is_dir():
+        raise InputError(
+            f"{section}.revision={revision} is not allowed with {section}.path={path}, which is a "
+            f"folder: only Hub names have revisions. Leave the revision out."
         )
 
 

@@ -1,7 +1,7 @@
 """The folder of a run: its files, its provenance, and the check that no other run is overwritten.
 
 RUN/config.yaml       the fully resolved settings
-RUN/provenance.json   command, git revision, package versions, machine, date
+RUN/provenance.json   command, git revision, Hub commits, package versions, machine, date
 RUN/metrics.jsonl     logged metrics, one JSON object per line
 RUN/best, RUN/last    models in Hugging Face format
 RUN/checkpoints/      the states from which the run can continue, see training/run_state.py
@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from minillm.adapter_paths import adapter_base
+from minillm.compat import hub
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.files import check_writable
@@ -134,12 +135,13 @@ def deleting_failed_start(output: Path) -> Iterator[None]:
 
 
 def provenance() -> dict[str, Any]:
-    """How an output is made: command, code, packages, machine and date."""
+    """How an output is made: command, code, Hub commits, packages, machine and date."""
     revision, dirty = git_state()
     return {
         "command": shlex.join(["minillm", *sys.argv[1:]]),
         "git_revision": revision,
         "git_dirty": dirty,
+        "hub": hub.commits(),
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()}

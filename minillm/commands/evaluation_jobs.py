@@ -17,7 +17,7 @@ from minillm.commands.loading import read_records
 from minillm.commands.model_folder import model_name, resolve, result_file, trained_run
 from minillm.commands.saved_settings import run_of
 from minillm.config import Config
-from minillm.data.tokenizers import load_tokenizer
+from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.files import check_writable, read_json
 from minillm.models.loadable import WEIGHTS, check_loadable
@@ -93,10 +93,10 @@ def open_jobs(jobs: Sequence[Job]) -> list[Job]:
 def _check_models(job: Job) -> None:
     """Refuse a model or teacher that cannot be loaded, without reading its weights."""
     student, teacher = job.config.student, job.config.teacher
-    load_tokenizer(student.tokenizer or student.path)
-    for path in (student.path, teacher.path, *(member.path for member in teacher.members)):
-        if path is not None:
-            check_loadable(path)
+    tokenizer_of(student)
+    for model in (student, teacher, *teacher.members):
+        if model.path is not None:
+            check_loadable(model.path, model.revision)
 
 
 def _with_distinct_files(jobs: list[Job]) -> list[Job]:

@@ -13,7 +13,7 @@ from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.data.encoding import encode
 from minillm.data.records import Record
-from minillm.data.tokenizers import load_tokenizer
+from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.models.broadcast import make_on_main, replicated
 from minillm.processes import gathered, share
@@ -34,7 +34,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
     config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
         device = start_accelerator(config).device
-        tokenizer = load_tokenizer(config.student.tokenizer or str(path))
+        tokenizer = tokenizer_of(config.student)
         made = make_on_main(partial(make_model, config, config.student, tokenizer))
         model = replicated(made, device)
         model.module.eval()

@@ -14,7 +14,7 @@ from minillm.data.faults import Dropped
 from minillm.data.loaders import load_records
 from minillm.data.records import Record, count_seen
 from minillm.data.templates import prompt_text, response_form
-from minillm.data.tokenizers import load_tokenizer, train_tokenizer
+from minillm.data.tokenizers import load_tokenizer, tokenizer_of, train_tokenizer
 from minillm.errors import InputError
 from minillm.models.adapters import add_adapter, has_adapter
 from minillm.models.broadcast import make_on_main
@@ -104,10 +104,11 @@ def make_tokenizer(config: Config, train: list[Record]):
 
     If there is none of these, a tokenizer is trained on the records.
     """
-    members = [member.path for member in config.teacher.members]
-    for path in (config.student.tokenizer, config.student.path, config.teacher.path, *members):
-        if path is not None:
-            return load_tokenizer(path)
+    if config.student.tokenizer is not None:
+        return load_tokenizer(config.student.tokenizer)
+    for model in (config.student, config.teacher, *config.teacher.members):
+        if model.path is not None:
+            return load_tokenizer(model.path, model.revision)
     if config.data.template == "chat":
         raise InputError(
             "data.template=chat needs a tokenizer with a chat template, but the student is built "
@@ -249,7 +250,7 @@ def load_frozen(config: Config, model: ModelConfig, make: MakeModel = make_model
     Raises:
         InputError: the model cannot be loaded.
     """
-    tokenizer = load_tokenizer(model.tokenizer or model.path)
+    tokenizer = tokenizer_of(model)
     template = config.data.teacher_template or config.data.template
     loaded = make_on_main(
         partial(make, config, model, tokenizer, template), everywhere=model.load_in_4bit
@@ -262,5 +263,5 @@ def teacher_tokenizer(config: Config, tokenizer):
     """The tokenizer of `teacher.path` if it differs from the student's `tokenizer`, else None."""
     if config.teacher.path is None:
         return None
-    loaded = load_tokenizer(config.teacher.tokenizer or config.teacher.path)
+    loaded = tokenizer_of(config.teacher)
     return loaded if tokenizer_differences(tokenizer, loaded) else None

@@ -21,7 +21,7 @@ from minillm.config import Config, StudentConfig
 from minillm.config_checks import validate
 from minillm.data.encoding import Example
 from minillm.data.records import Record
-from minillm.data.tokenizers import load_tokenizer
+from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.evaluation.metrics import check_metrics
 from minillm.evaluation.result import Run
@@ -132,7 +132,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     set_seed(config.runtime.seed)
     _check_data(config, path)
     records = read_records(config, ["test"])
-    tokenizer = load_tokenizer(config.student.tokenizer or str(path))
+    tokenizer = tokenizer_of(config.student)
     examples = encode_splits(records, tokenizer, config)["test"].examples
     device = accelerator.device
     made = make_on_main(

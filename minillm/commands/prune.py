@@ -17,7 +17,7 @@ from minillm.commands.loading import encode_splits, max_length, read_records
 from minillm.commands.model_folder import resolve
 from minillm.config import Config, ModelConfig, PruningConfig
 from minillm.data.encoding import Example
-from minillm.data.tokenizers import load_tokenizer
+from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError, WriteError, first_line, unknown_name
 from minillm.evaluation.scoring import reference_batches, reference_means
 from minillm.files import check_new_folder
@@ -41,6 +41,7 @@ from minillm.training.files import WRITE_ERRORS
 
 # The sections and groups of which settings have an effect.
 SECTIONS = ("data", "runtime", "experiment")
+STUDENT = ("student.tokenizer", "student.revision")
 BATCH = 8  # sequences per forward pass
 
 
@@ -63,8 +64,8 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     config, path, _ = resolve(model, ["teacher.path=null", *overrides])
     check_new_folder(Path(output), output)
     check_one_process()
-    source = ModelConfig(path=config.student.path, dtype="auto")
-    tokenizer = load_tokenizer(config.student.tokenizer or source.path)
+    source = replace(config.student, dtype="auto")
+    tokenizer = tokenizer_of(source)
     attention = config.runtime.attn_implementation
     form = outline(source, tokenizer, 0, attention).module
     check_numbers(form, settings)
@@ -80,7 +81,8 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     comparison = compare(original, smaller, examples.get("validation"))
     record = {
         "original": str(path.resolve()) if path.is_dir() else model,
-        "weights_checksum": weights_checksum(source.path),
+        "revision": source.revision,
+        "weights_checksum": weights_checksum(source.path, source.revision),
         "parameters": {"original": original.parameters, "pruned": smaller.parameters},
         "kept": kept_parts(kept),
         "settings": asdict(settings),
@@ -102,8 +104,8 @@ def check_have_effect(overrides: Sequence[str]) -> None:
     """
     for word in overrides:
         key = word.partition("=")[0]
-        if key.partition(".")[0] not in SECTIONS and key != "student.tokenizer":
-            names = [*settings_of_pruning(), *SECTIONS, "student.tokenizer"]
+        if key.partition(".")[0] not in SECTIONS and key not in STUDENT:
+            names = [*settings_of_pruning(), *SECTIONS, *STUDENT]
             raise unknown_name("setting of minillm prune", key, names)
 
 

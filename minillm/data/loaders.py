@@ -148,7 +148,8 @@ def _rows(config: DataConfig, split: str) -> Rows:
     source = source_file(config, split)
     if source is None:
         name = getattr(config, split) or split
-        rows, source = hub_rows(config.path, config.subset, name, split=split), config.path
+        rows = hub_rows(config.path, config.subset, name, split=split, revision=config.revision)
+        source = config.path
     else:
         kind = kind_of(source) if config.kind in ("files", "hub") else config.kind
         rows = file_rows(source, kind)
@@ -173,7 +174,9 @@ def source_file(config: DataConfig, split: str) -> Path | None:
     if config.kind == "hub":
         name = getattr(config, split) or split
         is_file = Path(name).suffix[1:] in READERS
-        return hub_file(config.path, name, split=split) if is_file else None
+        return (
+            hub_file(config.path, name, split=split, revision=config.revision) if is_file else None
+        )
     return _file_of(config, split)
 
 

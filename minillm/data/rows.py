@@ -182,7 +182,9 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
+def hub_rows(
+    path: str, subset: str | None, name: str, *, split: str, revision: str | None = None
+) -> Rows:
     """The split of a Hub data set that `data.SPLIT` names.
 
     Raises:
@@ -192,14 +194,16 @@ def hub_rows(path: str, subset: str | None, name: str, *, split: str) -> Rows:
     import datasets
 
     try:
-        rows = datasets.load_dataset(path, subset, split=name)
+        rows = datasets.load_dataset(path, subset, split=name, revision=revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(_not_loaded(f"the split {name!r}", path, split, error)) from error
+    for file in rows.cache_files[:1]:
+        hub.note_data(path, revision, Path(file["filename"]).parts)
     for number, row in enumerate(rows, 1):
         yield f"{path}, split {name}, row {number}", row
 
 
-def hub_file(path: str, name: str, *, split: str) -> Path:
+def hub_file(path: str, name: str, *, split: str, revision: str | None = None) -> Path:
     """A file of a Hub data set, or of a local folder, that `data.SPLIT` names.
 
     The file need not belong to a split of the data set, as raw.jsonl of Dolly. It is downloaded
@@ -212,9 +216,11 @@ def hub_file(path: str, name: str, *, split: str) -> Path:
         return Path(path) / name
     hub.prepare(path)
     try:
-        return Path(huggingface_hub.hf_hub_download(path, name, repo_type="dataset"))
+        file = huggingface_hub.hf_hub_download(path, name, repo_type="dataset", revision=revision)
     except (OSError, ValueError, EntryNotFoundError) as error:
         raise InputError(_not_loaded(f"the file {name!r}", path, split, error)) from error
+    hub.note_data(path, revision, Path(file).parts)
+    return Path(file)
 
 
 def _not_loaded(part: str, path: str, split: str, error: Exception) -> str:

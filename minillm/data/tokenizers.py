@@ -6,10 +6,12 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import TOKENIZER_CONFIG_FILE
 
 from minillm.adapter_paths import adapter_base
 from minillm.compat import hub
-from minillm.errors import InputError, first_line
+from minillm.config import ModelConfig
+from minillm.errors import InputError
 from minillm.folders import near_folders
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -36,7 +38,18 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     )
 
 
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+def tokenizer_of(model: ModelConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model that is loaded: `model.tokenizer`, or that of `model.path`.
+
+    Raises:
+        InputError: as `load_tokenizer`.
+    """
+    if model.tokenizer is not None:
+        return load_tokenizer(model.tokenizer)
+    return load_tokenizer(model.path, model.revision)
+
+
+def load_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder or Hub name; without a pad token, EOS becomes the pad token.
 
     An adapter on the Hub, or in a folder without a tokenizer, has the tokenizer of its base.
@@ -54,11 +67,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     hub.prepare(path)
     advice = "Give a folder that holds tokenizer.json, or a Hub name."
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision or "main")
     except Exception as error:  # of many types: a missing package, wrong fields in config.json
         raise InputError(
-            f"no tokenizer could be loaded from {source}: {first_line(error)}. {advice}"
+            f"no tokenizer could be loaded from {source}: "
+            f"{hub.absence(path, error, revision)}. {advice}"
         ) from error
+    hub.note_model(path, revision, TOKENIZER_CONFIG_FILE)
     # Without their files, some tokenizer classes load with special tokens only.
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
         raise InputError(f"there is no tokenizer in {source}. {advice}")

@@ -14,7 +14,7 @@ WHOLE = 64 * 2**20
 PARTS, PART = 1024, 64 * 2**10
 
 
-def weights_checksum(path: str) -> str:
+def weights_checksum(path: str, revision: str | None = None) -> str:
     """A checksum of the files with the weights of a folder or Hub name.
 
     The checksum depends on the order of the files' names, but not on the names or the folder. The
@@ -25,11 +25,13 @@ def weights_checksum(path: str) -> str:
     """
     checksum = hashlib.sha256()
     try:
-        folder = Path(path) if Path(path).is_dir() else Path(cached_file(path, CONFIG_NAME)).parent
+        folder = Path(path)
+        if not folder.is_dir():
+            folder = Path(cached_file(path, CONFIG_NAME, revision=revision)).parent
         for file in weight_files(folder):
             _add(checksum, file)
     except OSError as error:
-        raise not_loadable(path, error) from error
+        raise not_loadable(path, error, revision) from error
     return checksum.hexdigest()[:16]
 
 

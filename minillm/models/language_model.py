@@ -148,18 +148,20 @@ def load_model(
     """
     base = adapter_base(config.path)
     if base is not None:
-        model = load_model(replace(config, path=base), tokenizer, attn_implementation)
+        base_config = replace(config, path=base, revision=None)
+        model = load_model(base_config, tokenizer, attn_implementation)
         load_adapter(model.module, config.path)
         return model
-    shape = loaded_shape(config.path, attn_implementation)
+    shape = loaded_shape(config, attn_implementation)
     arguments = quantization.loading_arguments() if config.load_in_4bit else {}
     try:
         module, report = AutoModelForCausalLM.from_pretrained(
-            config.path, config=shape, dtype=_dtype(config.dtype), output_loading_info=True,
+            config.path, revision=config.revision or "main", config=shape,
+            dtype=_dtype(config.dtype), output_loading_info=True,
             attn_implementation=attn_implementation, **arguments,
         )  # fmt: skip
     except Exception as error:  # of many types: a missing package, a config with other fields
-        raise not_loadable(config.path, error) from error
+        raise not_loadable(config.path, error, config.revision) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
@@ -170,13 +172,13 @@ def load_model(
     return bundle(module, tokenizer)
 
 
-def loaded_shape(path: str, attn_implementation: str | None) -> PretrainedConfig:
-    """The transformers config with which the model of a folder or Hub name is loaded.
+def loaded_shape(config: ModelConfig, attn_implementation: str | None) -> PretrainedConfig:
+    """The transformers config with which the model of `config.path` is loaded.
 
     Raises:
         InputError: there is no config.json, or the model cannot use the attention implementation.
     """
-    shape = load_shape(path)
+    shape = load_shape(config.path, config.revision)
     check_attention(shape, attn_implementation)
     if getattr(shape, "activation_function", None) == "gelu_new":
         shape.activation_function = FUSED_GELU

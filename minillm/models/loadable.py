@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.utils import CONFIG_NAME
 
 from minillm.adapter_paths import adapter_base
 from minillm.compat import hub
@@ -14,25 +15,30 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 ADVICE = "Give a folder in Hugging Face format (config.json and model.safetensors), or a Hub name."
 
 
-def not_loadable(path: str, error: Exception) -> InputError:
+def not_loadable(path: str, error: Exception, revision: str | None = None) -> InputError:
     """The error for a folder or Hub name from which no model could be loaded."""
     return InputError(
-        f"no causal language model could be loaded from {path}: {first_line(error)}. {ADVICE}"
+        f"no causal language model could be loaded from {path}: "
+        f"{hub.absence(path, error, revision)}. {ADVICE}"
     )
 
 
-def load_shape(path: str) -> PretrainedConfig:
+def load_shape(path: str, revision: str | None = None) -> PretrainedConfig:
     """The transformers config of a folder or Hub name; of an adapter, the config of its base.
 
     Raises:
         InputError: there is no config.json, or its fields are wrong.
     """
     hub.prepare(path)
-    path = adapter_base(path) or path
+    base = adapter_base(path)
+    if base is not None:
+        path, revision = base, None
     try:
-        return AutoConfig.from_pretrained(path)
+        shape = AutoConfig.from_pretrained(path, revision=revision or "main")
     except Exception as error:  # of many types; wrong fields raise errors of huggingface_hub
-        raise not_loadable(path, error) from error
+        raise not_loadable(path, error, revision) from error
+    hub.note_model(path, revision, CONFIG_NAME)
+    return shape
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -72,7 +78,7 @@ def check_attention(shape: PretrainedConfig, implementation: str | None) -> None
         ) from error
 
 
-def check_loadable(path: str) -> None:
+def check_loadable(path: str, revision: str | None = None) -> None:
     """Refuse a folder or Hub name without a model. Of an adapter, its base is checked, too.
 
     Raises:
@@ -81,7 +87,7 @@ def check_loadable(path: str) -> None:
     base = adapter_base(path)
     if base is not None:
         check_loadable(base)
-    load_shape(path)
+    load_shape(path, revision)
     if not Path(path).is_dir():
         return
     try:

@@ -43,7 +43,7 @@ def outline(
     if config.path is None:
         with torch.device("meta"):
             return build_model(config, tokenizer, max_length, 0, attn_implementation)
-    shape = loaded_shape(config.path, attn_implementation)
+    shape = loaded_shape(config, attn_implementation)
     if config.dtype != "auto":
         shape.dtype = getattr(torch, config.dtype)
     module = _on_meta(shape, config.path, attn_implementation)
@@ -64,7 +64,7 @@ def count_parameters(config: ModelConfig, max_length: int) -> int:
         InputError: the path is not a causal language model.
     """
     if config.path is not None:
-        shape = loaded_shape(config.path, None)
+        shape = loaded_shape(config, None)
     else:
         shape = built_shape(config, max_length)
         shape.vocab_size = config.vocab_size

@@ -74,7 +74,9 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     path, rows = Path(method.file), None
     with failing_together(InputError):
         if PartialState().is_main_process:
-            made_with["teacher_weights"] = weights_checksum(setup.config.teacher.path)
+            made_with["teacher_weights"] = weights_checksum(
+                setup.config.teacher.path, setup.config.teacher.revision
+            )
             rows = _read(path, made_with)
     (rows,) = broadcast_object_list([rows])
     done = 0

@@ -90,7 +90,9 @@ def _check_top_k(settings: TeacherConfig, vocab_size: int) -> None:
 
 def _models(settings: TeacherConfig) -> list[ModelConfig]:
     if settings.kind == "ensemble":
-        return [ModelConfig(path=x.path, dtype=x.dtype) for x in settings.members]
+        return [
+            ModelConfig(path=x.path, revision=x.revision, dtype=x.dtype) for x in settings.members
+        ]
     return [settings] if settings.path is not None else []
 
 
