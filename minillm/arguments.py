@@ -53,20 +53,18 @@ def sort_words(parsed: argparse.Namespace) -> None:
     others, settings = split_words(parsed.words)
     if parsed.verb in ("train", "plan", "data", "data prepare", "show"):
         parsed.overrides = parsed.words
-    elif parsed.verb in ("evaluate", "generate"):
+    elif parsed.verb in ("evaluate", "generate", "chat"):
         parsed.models = [expand_home(word) for word in others]
         parsed.overrides = settings
         _check_models(parsed.verb, others, settings)
+    elif parsed.verb == "export":
+        parsed.overrides = settings
+        _read_model_and_folder(parsed, others, "minillm export MODEL OUTPUT")
     elif parsed.verb == "prune":
         names = settings_of_pruning()
         parsed.pruning = [word for word in settings if word.partition("=")[0] in names]
         parsed.overrides = [word for word in settings if word not in parsed.pruning]
-        if len(others) != 2 or not all(others):
-            raise InputError(
-                f"prune takes a model and a new folder, but {len(others)} words without `=` are "
-                f"given. Write minillm prune MODEL OUTPUT layers=12."
-            )
-        parsed.model, parsed.output = map(expand_home, others)
+        _read_model_and_folder(parsed, others, "minillm prune MODEL OUTPUT layers=12")
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
@@ -76,7 +74,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
                 "no path is given. Give runs, folders of runs or result files, such as "
                 "`minillm report runs --output results/mine`."
             )
-    if parsed.verb in ("plan", "prune", "generate", "data", "data prepare", "show"):
+    if parsed.verb not in ("train", "evaluate", "report"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(
@@ -86,6 +84,15 @@ def sort_words(parsed: argparse.Namespace) -> None:
     if getattr(parsed, "config", None):
         _check_config(parsed.config)
         parsed.overrides = [f"experiment={parsed.config}", *parsed.overrides]
+
+
+def _read_model_and_folder(parsed: argparse.Namespace, words: list[str], example: str) -> None:
+    if len(words) != 2 or not all(words):
+        raise InputError(
+            f"{parsed.verb} takes a model and a new folder, but {len(words)} words without `=` are "
+            f"given. Write {example}."
+        )
+    parsed.model, parsed.output = map(expand_home, words)
 
 
 def settings_of_pruning() -> list[str]:
@@ -107,6 +114,11 @@ def _check_models(verb: str, models: list[str], settings: list[str]) -> None:
                 )
         raise InputError(
             "no model is given. Give the folder of a run, the folder of a model, or a Hub name."
+        )
+    if verb == "chat" and len(models) > 2:
+        raise InputError(
+            f"chat takes one or two models, but {len(models)} are given: {', '.join(models)}. Give "
+            f"the model, and another one to compare it with."
         )
     if verb == "generate" and len(models) > 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The command `minillm`: train, evaluate, generate, prune, data, report, and verbs about settings.
+"""The command `minillm`: train, evaluate, generate, chat, export, prune, data, report, and more.
 
 `commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 
@@ -67,6 +67,7 @@ EXAMPLES = """\
   minillm show experiment=embedded/minillm # all settings, and where each was set
 Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
+DTYPES = ("float32", "bfloat16", "float16")
 PREPARE = "data prepare"  # the only verb of two words
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -118,6 +119,16 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prune = verb("prune", "Make a smaller model from a model, to be trained as a student.",
                  "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings",
                  PRUNING, complete_pruning)  # fmt: skip
+    chat = verb("chat", "Talk with a student and its teacher, side by side.",
+                "MODEL [OTHER] | key=value", f"{model}; another one, by default the teacher of the "
+                "run; and settings")  # fmt: skip
+    _add_chat_options(chat)
+    export = verb("export", "Write a model as a Hugging Face folder with a model card.",
+                  "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings")  # fmt: skip
+    export.add_argument("--dtype", choices=DTYPES, help="of the weights; by default, as they are")
+    export.add_argument("--license", metavar="NAME", help="for the card, such as mit")
+    export.add_argument("--push", metavar="OWNER/NAME", help="upload it to this new private "
+                        "repository of the Hub, after `hf auth login`")  # fmt: skip
     data = verb("data", "Show a data set as training reads it, and export it as jsonl.",
                 "key=value", "settings")  # fmt: skip
     data.add_argument("--export", metavar="FOLDER", help="write train, validation and test to it")
@@ -130,7 +141,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prepare.add_argument("--drop-malformed", action="store_true", help="drop and count what cannot "
                          "be read; by default, it is refused")  # fmt: skip
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, plan, evaluate, generate, prune, data, prepare, show):
+    for command in (train, plan, evaluate, generate, prune, chat, export, data, prepare, show):
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -152,6 +163,18 @@ def _add_plan_options(plan: argparse.ArgumentParser) -> None:
                        "per second, or an earlier run with this speed")  # fmt: skip
     speed.add_argument("--measure", action="store_true", help="for an estimate of time: load the "
                        "models and time one step; nothing is written")  # fmt: skip
+
+
+def _add_chat_options(chat: argparse.ArgumentParser) -> None:
+    way = chat.add_mutually_exclusive_group()
+    way.add_argument("--temperature", type=float, help="of the sampling; by default 1")
+    way.add_argument("--greedy", action="store_const", const=0.0, dest="temperature",
+                     help="take the most likely token, as with --temperature 0")  # fmt: skip
+    chat.add_argument("--top-p", type=float, help="share of the mass that is sampled from")
+    chat.add_argument("--max-tokens", type=int, help="of a response; by default "
+                      "data.max_response_length")  # fmt: skip
+    chat.add_argument("--seed", type=int, help="of the first response; by default the first of "
+                      "evaluation.seeds")  # fmt: skip
 
 
 def _add_report(verbs: argparse._SubParsersAction) -> None:
@@ -235,6 +258,18 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.prune import prune_model
 
             prune_model(arguments.model, arguments.output, arguments.pruning, arguments.overrides)
+        case "chat":
+            from minillm.commands.chat import chat
+
+            names = ("temperature", "top_p", "max_tokens", "seed")
+            chat(arguments.models[0], [*arguments.models, None][1], arguments.overrides,
+                 {name: getattr(arguments, name) for name in names})  # fmt: skip
+        case "export":
+            from minillm.commands.export import export_model
+
+            export_model(arguments.model, arguments.output, arguments.overrides,
+                         dtype=arguments.dtype, license_name=arguments.license,
+                         repository=arguments.push)  # fmt: skip
         case "train":
             from minillm.compose import load_config
 

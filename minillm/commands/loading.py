@@ -151,10 +151,10 @@ def make_model(
         check_finite(loaded)
         check_length(loaded.module.config, model.path, max_length(config))
         _check(loaded, config)
-        return _completed(_adapted(loaded, config, model), config, template)
+        return completed(_adapted(loaded, config, model), config, template)
     check_is_given(model)
     built = build_model(model, tokenizer, max_length(config), config.runtime.seed, attention)
-    return _completed(built, config, template)
+    return completed(built, config, template)
 
 
 def make_outline(
@@ -179,7 +179,7 @@ def make_outline(
     made = outline(model, tokenizer, max_length(config), attention)
     if model.path is not None:
         check_length(made.module.config, model.path, max_length(config))
-    return _completed(_adapted(made, config, model), config, template)
+    return completed(_adapted(made, config, model), config, template)
 
 
 def check_is_given(model: ModelConfig) -> None:
@@ -227,7 +227,7 @@ def _adapted(model: LanguageModel, config: Config, settings: ModelConfig) -> Lan
     return replace(model, saves_adapter_only=lora.saves == "adapter")
 
 
-def _completed(model: LanguageModel, config: Config, template: str | None) -> LanguageModel:
+def completed(model: LanguageModel, config: Config, template: str | None) -> LanguageModel:
     """The model with the precision of the settings, and with the EOS tokens of its template.
 
     The token that ends a turn of the chat template is one of the EOS tokens.

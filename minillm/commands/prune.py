@@ -6,7 +6,7 @@ OUTPUT/minillm.json  from which model it was made, what stayed, and how that was
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     # No teacher is needed, and the folder of the run's teacher may no longer exist.
     config, path, _ = resolve(model, ["teacher.path=null", *overrides])
     check_new_folder(Path(output), output)
-    check_one_process()
+    check_one_process("prune")
     source = replace(config.student, dtype="auto")
     tokenizer = tokenizer_of(source)
     attention = config.runtime.attn_implementation
@@ -109,10 +109,10 @@ def check_have_effect(overrides: Sequence[str]) -> None:
             raise unknown_name("setting of minillm prune", key, names)
 
 
-def check_one_process() -> None:
+def check_one_process(verb: str) -> None:
     """Refuse a launcher."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("minillm prune runs in one process. Start it without a launcher.")
+        raise InputError(f"minillm {verb} runs in one process. Start it without a launcher.")
 
 
 def load_original(config: Config, source: ModelConfig, tokenizer) -> LanguageModel:
@@ -210,14 +210,19 @@ def lines(
     return rows
 
 
-def save(model: LanguageModel, folder: Path, record: dict[str, Any]) -> None:
-    """Write the model, its tokenizer and the record. The folder is complete, or absent.
+def save(
+    model: LanguageModel,
+    folder: Path,
+    record: dict[str, Any],
+    texts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the model, its tokenizer, the record and `texts`. The folder is complete, or absent.
 
     Raises:
         WriteError: the folder could not be written.
     """
     try:
-        save_checkpoint(model, folder, record)
+        save_checkpoint(model, folder, record, texts=texts)
     except WRITE_ERRORS as error:
         raise WriteError(
             f"{folder} could not be written: {first_line(error)}. Remove the cause, or give "

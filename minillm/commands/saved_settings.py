@@ -76,17 +76,17 @@ def with_paths(settings: dict[str, Any], folders: Sequence[Path]) -> dict[str, A
     """
     data, teacher = dict(settings["data"]), dict(settings["teacher"])
     if data.get("kind") != "hub":
-        data["path"] = _found(data.get("path"), folders)
+        data["path"] = found_path(data.get("path"), folders)
     for name in ("path", "tokenizer"):
-        teacher[name] = _found(teacher.get(name), folders, may_be_hub_name=True)
+        teacher[name] = found_path(teacher.get(name), folders, may_be_hub_name=True)
     teacher["members"] = [
-        member | {"path": _found(member.get("path"), folders, may_be_hub_name=True)}
+        member | {"path": found_path(member.get("path"), folders, may_be_hub_name=True)}
         for member in teacher.get("members") or []
     ]
     return settings | {"data": data, "teacher": teacher}
 
 
-def _found(
+def found_path(
     path: str | None, folders: Sequence[Path], *, may_be_hub_name: bool = False
 ) -> str | None:
     """The path as this working folder finds it. If nothing is there, the first path that was tried.

@@ -7,8 +7,10 @@ from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import ROUGE_L, MetricResult, Result
 
 
-def score_text(result: Result) -> str:
+def score_text(result: Result, form: str = "simple") -> str:
     """A heading, a table of all metrics and, if there is a frontier, a table of its points.
+
+    `form` is a table format of `tabulate`, such as `pipe` for Markdown.
 
     The 95% bootstrap interval is over the inputs.
     """
@@ -20,12 +22,12 @@ def score_text(result: Result) -> str:
     rows = [
         _score_row(name, metric) for name, metric in result.metrics.items() if metric is not None
     ]
-    tables = [_table(["metric", "mean", "95% interval", "greedy", "unit"], rows)]
+    tables = [_table(["metric", "mean", "95% interval", "greedy", "unit"], rows, form)]
     if result.frontier:
         names = [name for name in (DIVERSITY, ROUGE_L) if result.frontier.points[0].values[name]]
         labels = [_described(name).label for name in names]
         rows = [_point_row(point, names) for point in result.frontier.points]
-        tables.append(_table(["frontier", *labels], rows))
+        tables.append(_table(["frontier", *labels], rows, form))
     return "\n\n".join([heading, *tables])
 
 
@@ -47,9 +49,9 @@ def _described(name: str):
     return METRICS[name] if name in METRICS else MEASURES[name]
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def _table(header: list[str], rows: list[list[str]], form: str) -> str:
     """A table without its empty columns."""
     used = [i for i in range(len(header)) if any(row[i] for row in rows)]
     header, rows = [header[i] for i in used], [[row[i] for i in used] for row in rows]
     align = ["left" if name in ("metric", "frontier", "unit") else "right" for name in header]
-    return tabulate(rows, header, tablefmt="simple", colalign=align, disable_numparse=True)
+    return tabulate(rows, header, tablefmt=form, colalign=align, disable_numparse=True)

@@ -21,6 +21,11 @@ def column_limit(config: PretrainedConfig) -> float:
     return math.inf
 
 
+def length_limit(config: PretrainedConfig) -> float:
+    """Maximum number of tokens of a sequence that the model reads rightly."""
+    return min(_limits(config))[0]
+
+
 def check_length(config: PretrainedConfig, name: str, length: int) -> None:
     """Check that a model reads sequences of `length` tokens rightly.
 

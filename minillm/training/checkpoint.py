@@ -8,10 +8,11 @@ weights says how the model was made: with which method and seed, and for how man
 which model `minillm prune` has made it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minillm.files import read_json, write_json
+from minillm.files import read_json, write_json, write_text
 from minillm.models.adapters import has_adapter, merged, save_adapter
 from minillm.models.language_model import LanguageModel
 from minillm.training.files import begin_folder, equalize_permissions, put_in_place, sync_folder
@@ -21,9 +22,16 @@ ADAPTER = "adapter"  # the folder of the adapter in the folder of a merged model
 
 
 def save_checkpoint(
-    model: LanguageModel, folder: Path, details: dict[str, Any], state_dict: dict | None = None
+    model: LanguageModel,
+    folder: Path,
+    details: dict[str, Any],
+    state_dict: dict | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the model, its tokenizer and `details`. An older `folder` is replaced at the end."""
+    """Write the model, its tokenizer and `details`. An older `folder` is replaced at the end.
+
+    `texts` are further files by name.
+    """
     aside = begin_folder(folder)
     if not has_adapter(model.module):
         model.module.save_pretrained(aside, state_dict=state_dict)
@@ -33,6 +41,8 @@ def save_checkpoint(
         merged(model.module).save_pretrained(aside)
         save_adapter(model.module, aside / ADAPTER)
     model.tokenizer.save_pretrained(aside)
+    for name, text in (texts or {}).items():
+        write_text(aside / name, text)
     write_json(aside / DETAILS, details)
     equalize_permissions(aside, aside / DETAILS)
     sync_folder(aside)

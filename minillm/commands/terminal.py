@@ -1,0 +1,112 @@
+"""Input and output of `minillm chat`, in a terminal or with pipes.
+
+In a terminal, responses grow side by side. Otherwise they are printed one after the other, without
+cursor codes, so that the output can be stored.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+PROMPT = "> "
+FRAME = 4  # columns of the frame of a panel
+MARGIN = 4  # lines of a terminal that a growing response leaves free
+
+
+def read_lines() -> Iterator[str]:
+    """The lines of the standard input. In a terminal, the user edits them, and Ctrl-C drops one."""
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        with suppress(ImportError):
+            import readline  # noqa: F401  (gives `input` a history and keys)
+    while True:
+        try:
+            line = input(PROMPT if is_terminal else "")
+        except EOFError:
+            if is_terminal:
+                print()
+            return
+        except KeyboardInterrupt:
+            if not is_terminal:
+                raise
+            print()
+            continue
+        if not is_terminal:
+            print(f"{PROMPT}{line}", flush=True)
+        yield line
+
+
+class Screen:
+    """Shows responses under the names of their models."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print a message of the session."""
+        self.console.print(text, style="dim")
+
+    def show(self, responses: Sequence[Iterator[str]]) -> list[str]:
+        """Show growing responses, token by token in turns; return the last text of each.
+
+        Ctrl-C ends all responses. Their texts so far are kept.
+        """
+        if self.console.is_terminal:
+            return self._show_side_by_side(responses)
+        texts = []
+        for name, response in zip(self.names, responses, strict=True):
+            print(f"[{name}]", flush=True)
+            texts.append(_print_growing(response))
+        return texts
+
+    def _show_side_by_side(self, responses: Sequence[Iterator[str]]) -> list[str]:
+        texts = [""] * len(responses)
+        # While the responses grow, the screen shows their ends; then all is printed.
+        with (
+            Live(console=self.console, transient=True, refresh_per_second=12) as live,
+            suppress(KeyboardInterrupt),
+        ):
+            growing = dict(enumerate(responses))
+            while growing:
+                for i, response in list(growing.items()):
+                    text = next(response, None)
+                    if text is None:
+                        del growing[i]
+                    else:
+                        texts[i] = text
+                live.update(self._panels(texts, self.console.height - MARGIN))
+        self.console.print(self._panels(texts))
+        return texts
+
+    def _panels(self, texts: Sequence[str], height: int | None = None) -> Table:
+        """The responses side by side, with at most their last `height` lines."""
+        grid = Table.grid(expand=True)
+        width = self.console.width // len(texts)
+        for _ in texts:
+            grid.add_column(ratio=1)
+        panels = []
+        for name, text in zip(self.names, texts, strict=True):
+            lines = Text(text).wrap(self.console, max(1, width - FRAME))
+            lines = lines[-max(1, height) :] if height else lines
+            panels.append(Panel(Text("\n").join(lines), title=Text(name), title_align="left"))
+        grid.add_row(*panels)
+        return grid
+
+
+def _print_growing(response: Iterator[str]) -> str:
+    """Print what is new in each text; return the last text. Ctrl-C ends the response."""
+    printed = text = ""
+    with suppress(KeyboardInterrupt):
+        for text in response:
+            if text.startswith(printed):
+                print(text[len(printed) :], end="", flush=True)
+                printed = text
+    print(flush=True)
+    return text
