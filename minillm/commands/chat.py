@@ -101,11 +101,13 @@ class Speaker:
     def respond(self, prompt_ids: Sequence[int], sampling: Sampling) -> Iterator[str]:
         """Yield the response after each of its tokens."""
         ids: list[int] = []
+        text = ""
         for token in stream(self.model, prompt_ids, sampling.decoding, sampling.seed):
             ids.append(token)
-            # A character may have several tokens: the text so far ends with U+FFFD.
-            text = self.model.tokenizer.decode(ids, skip_special_tokens=True)
-            yield text.strip().rstrip("\ufffd")
+            text = self.model.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            # U+FFFD at the end may be the start of a character that has several tokens.
+            yield text.rstrip("\ufffd")
+        yield text
 
     def remember(self, text: str, response: str) -> None:
         """Add a turn to the conversation."""

@@ -8,6 +8,7 @@ import pytest
 from tests.commands.answers import (
     data,
     formats,
+    in_and_out,
     lora,
     models,
     outputs,
@@ -31,6 +32,7 @@ TABLES = {
     "Models": models.CASES,
     "Pruning": pruning.CASES,
     "Adapters and 4-bit weights": lora.CASES,
+    "In and out": in_and_out.CASES,
 }
 
 
