@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minillm.commands.loading import completed
-from minillm.commands.model_folder import resolve
+from minillm.commands.model_folder import resolve, with_chat_template
 from minillm.commands.origins import is_hub_name
 from minillm.commands.prune import check_one_process
-from minillm.commands.saved_settings import saved_settings
 from minillm.commands.terminal import Screen, read_lines
 from minillm.config import Config, DataConfig, ModelConfig
 from minillm.data.records import Message, Record
@@ -143,13 +142,13 @@ def chat(
         InputError: a model cannot be loaded, or an option is wrong.
     """
     check_one_process("chat")
-    config, _, _ = resolve(model, list(overrides))
+    config = _resolve(model, overrides)
     given = {name: value for name, value in options.items() if value is not None}
     defaults = {"max_tokens": config.data.max_response_length, "seed": config.evaluation.seeds[0]}
     sampling = Sampling(**defaults | given)
     models = [(model, config, config.student)]
     if other:
-        of_other, _, _ = resolve(other, list(overrides))
+        of_other = _resolve(other, overrides)
         models.append((other, of_other, of_other.student))
     elif teacher := _teacher(config):
         models.append((teacher.path, config, teacher))
@@ -159,6 +158,11 @@ def chat(
         loaded = load_speaker(settings, source, is_teacher=source is config.teacher)
         speakers.append(replace(loaded, name=name, model=loaded.model.to(device)))
     _session(speakers, sampling)
+
+
+def _resolve(model: str, overrides: Sequence[str]) -> Config:
+    config, path, _ = resolve(model, list(overrides))
+    return with_chat_template(config, path, overrides)
 
 
 def _teacher(config: Config) -> ModelConfig | None:
@@ -175,8 +179,7 @@ def _teacher(config: Config) -> ModelConfig | None:
 def load_speaker(config: Config, source: ModelConfig, *, is_teacher: bool) -> Speaker:
     """Load a model, and choose the template of its prompts.
 
-    A model that no run has trained has its chat template, if there is one and the settings name no
-    data. A teacher has its own template, if that needs no reference.
+    A teacher has its own template, if that needs no reference.
 
     Raises:
         InputError: it cannot be loaded, or its weights are not finite.
@@ -185,9 +188,6 @@ def load_speaker(config: Config, source: ModelConfig, *, is_teacher: bool) -> Sp
     data = config.data
     if is_teacher and data.teacher_template not in (None, "demonstration"):
         data = replace(data, template=data.teacher_template)
-    is_foreign = not is_teacher and saved_settings(Path(source.path)) is None
-    if is_foreign and data.kind is None and data.template == "plain" and tokenizer.chat_template:
-        data = replace(data, template="chat")
     model = load_model(source, tokenizer, config.runtime.attn_implementation)
     check_finite(model)
     model = completed(model, config, data.template)

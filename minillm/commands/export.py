@@ -22,7 +22,7 @@ from huggingface_hub.utils import validate_repo_id
 from minillm.commands.data import jsonl
 from minillm.commands.dry_run import print_lines
 from minillm.commands.loading import completed, read_records
-from minillm.commands.model_folder import resolve, result_file
+from minillm.commands.model_folder import resolve, result_file, with_chat_template
 from minillm.commands.origins import Origin, is_hub_name, origins
 from minillm.commands.prune import check_one_process, save
 from minillm.commands.saved_settings import run_of
@@ -76,6 +76,7 @@ def export_model(
     check_one_process("export")
     if repository:
         check_repository(repository)
+    config = with_chat_template(config, path, overrides)
     exported = load_exported(config, dtype)
     details = checkpoint_details(path) or {}
     name = repository or Path(output).absolute().name

@@ -1,6 +1,7 @@
 """Loads the model of `evaluate` and `generate`: from a run, a causal LM folder, or the Hub."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -95,6 +96,22 @@ def with_precision_of_base(
     names = [name for name in ("dtype", "load_in_4bit") if name in trained]
     given = {text.partition("=")[0] for text in overrides}
     return replace(student, **{x: trained[x] for x in names if f"student.{x}" not in given})
+
+
+def with_chat_template(config: Config, path: Path, overrides: Sequence[str]) -> Config:
+    """The settings of a model that answers a user.
+
+    A model that no run has trained has the chat template of its tokenizer, if there is one, unless
+    the command line names a template or data.
+
+    Raises:
+        InputError: its tokenizer cannot be loaded.
+    """
+    given = ("data=", "data.kind=", "data.template=", "experiment=")
+    is_known = saved_settings(path) is not None or any(x.startswith(given) for x in overrides)
+    if is_known or tokenizer_of(config.student).chat_template is None:
+        return config
+    return replace(config, data=replace(config.data, template="chat"))
 
 
 def _distinct_name(path: Path) -> str:

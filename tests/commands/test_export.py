@@ -80,13 +80,15 @@ def test_a_chat_template_ends_responses_with_its_own_token(command, teacher, tmp
     model = AutoModelForCausalLM.from_pretrained(folder)
     model.resize_token_embeddings(len(tokenizer))
     model.save_pretrained(folder)
-    outcome = command("export", folder, "out", "data.template=chat")
+    outcome = command("export", folder, "out")
     assert outcome.status == 0, outcome.err
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end>")]
     assert GenerationConfig.from_pretrained("out").eos_token_id == ends
     card = Path("out/README.md").read_text()
     assert "apply_chat_template" in card and f"user: {export.INSTRUCTION}<end>assistant:" in card
     assert "`minillm evaluate" in card and "## Training" not in card
+    plain = command("export", folder, "plain", "data.template=plain")
+    assert plain.status == 0 and "template `plain`" in Path("plain/README.md").read_text()
 
 
 def test_a_pruned_model_names_its_origin_on_the_hub(command, student, settings):

@@ -24,7 +24,8 @@ CASES = [
     Case(
         "export runs/teacher new --push owner/name",
         "minillm: --push owner/name needs the Hub, which is not used: HF_HUB_OFFLINE is set, or "
-        "the Hub cannot be reached. Leave --push out, and upload the folder later with `hf upload`.",
+        "the Hub cannot be reached. Leave --push out, and upload the folder later with `hf "
+        "upload`.",
         variables=(("HF_HUB_OFFLINE", "1"),),
     ),
     Case(
