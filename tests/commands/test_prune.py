@@ -95,7 +95,7 @@ def test_the_model_of_a_run_is_pruned_by_the_data_of_the_run(command, teacher):
 
 
 def test_a_folder_that_cannot_be_written(command, original, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(prune, "save_checkpoint", fail)
