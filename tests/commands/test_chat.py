@@ -5,7 +5,6 @@ import json
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -124,7 +123,7 @@ def test_sampling_refuses_numbers_out_of_range():
 
 
 def test_a_terminal_shows_both_models_side_by_side(teacher):
-    """Also: Ctrl-C at the prompt drops the line, and Ctrl-D quits."""
+    """Also: Ctrl-D quits."""
     terminal, other_end = os.openpty()
     words = [sys.executable, "-m", "minillm", "chat", str(teacher), f"{teacher}/last", "--greedy"]
     variables = {"TERM": "xterm", "COLUMNS": "100", "LINES": "20"}
@@ -133,8 +132,6 @@ def test_a_terminal_shows_both_models_side_by_side(teacher):
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        read_until(terminal, lambda text: text.endswith("> "))
-        process.send_signal(signal.SIGINT)
         read_until(terminal, lambda text: text.endswith("> "))
         os.write(terminal, b"Mix red\n")
         text = read_until(terminal, lambda text: text.endswith("> ") and "╰" in text)
@@ -146,7 +143,7 @@ def test_a_terminal_shows_both_models_side_by_side(teacher):
         process.kill()
 
 
-def read_until(terminal: int, is_complete, seconds: float = 120) -> str:
+def read_until(terminal: int, is_complete, seconds: float = 60) -> str:
     text, end = "", time.monotonic() + seconds
     while not is_complete(text):
         assert time.monotonic() < end, text
