@@ -62,11 +62,9 @@ class LayerMatching:
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            # Made on the CPU, so that the start does not depend on the device.
-            dtype = student.module.dtype
-            projections = [nn.Linear(*widths, bias=False, dtype=dtype) for _ in numbers]
-        placed = nn.ModuleList(projections).to(student.device)
-        return LayerMatching(numbers, placed, distance, weight)
+            placed = {"dtype": student.module.dtype, "device": student.device}
+            projections = nn.ModuleList(nn.Linear(*widths, bias=False, **placed) for _ in numbers)
+        return LayerMatching(numbers, projections, distance, weight)
 
     @property
     def teacher_layers(self) -> tuple[int, ...]:

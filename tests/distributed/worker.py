@@ -294,7 +294,8 @@ def main(settings: list[str], rank: int, world: int) -> None:
         evaluate_models(["sft_ddp"], ["evaluation.seeds=[1,2]"])
     if world > 1:
         with using("ddp"):
-            plan_training(load_config(settings), (), None, measures=False)
+            plan_training(load_config(options(settings, "kd", "ddp", "planned")), (), None,
+                          measures=False)  # fmt: skip
             found["resident"] = resident_of_a_model(load_config(settings))
             found["ensemble"] = weights_of_an_ensemble(load_config(settings))
         found["stops"] = stops(settings)
