@@ -102,6 +102,7 @@ train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size
         if [[ $experiment == minillm* ]]; then
             settings+=(method.rollouts_per_collection=8)
         fi
+        set -- "$@" training.epochs=null # some scripts set it, and training.steps is set here
     elif [ -z "${DRY_RUN:-}" ] && [ ! -d "$DATA" ]; then
         echo "$0: there is no folder DATA=$DATA. Run bash scripts/$family/data/dolly.sh first, or set" \
             "DATA to a folder with train.jsonl, validation.jsonl and test.jsonl." >&2
