@@ -71,4 +71,4 @@ def test_a_hub_name_is_counted_only_if_the_hub_answers(monkeypatch):
     config = load_config(["experiment=paper/sft", "student.path=nobody/gpt3", "data.path=x"])
     with pytest.raises(InputError, match="nobody/gpt3"):
         with_settings_for_size(config)
-    assert set(names) == {"nobody/gpt3"}
+    assert names == ["nobody/gpt3"] * 2  # for an adapter, and for the model

@@ -9,7 +9,7 @@ from accelerate.utils import DistributedType
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from benchmarks.measure import peak_memory
+from benchmarks.measure import peak_memory, process_status
 from minillm.config import Config
 from minillm.models.broadcast import make_on_main, replicated
 from minillm.models.language_model import LanguageModel
@@ -93,27 +93,28 @@ def weights_of_an_ensemble(config: Config) -> dict[str, list[int]]:
 
 
 def resident_of_a_model(config: Config) -> dict[str, float]:
-    """Peaks of the resident memory of this process, relative to the bytes of the weights.
+    """Growth of the resident memory of this process, relative to the bytes of the weights.
 
-    They are measured while one process makes a large model, and while both get its weights.
+    It is the peak while one process makes a large model, and what remains after the weights were
+    sent. gloo may still hold copies of some weights, so there are many of them.
     """
     start_accelerator(config)
     outline = tiny_model(1)
     found = []
 
     def make() -> LanguageModel:
-        layers = [nn.Linear(2048, 2048, bias=False) for _ in range(8)]
+        layers = [nn.Linear(1024, 1024, bias=False) for _ in range(64)]
         return replace(outline, module=nn.Sequential(*layers))
 
     def load() -> None:
         found.append(make_on_main(make))
 
-    def send() -> None:
-        found.append(replicated(found[0], CPU))
-
-    peaks = {"made": peak_memory(load, CPU), "sent": peak_memory(send, CPU)}
-    size = bytes_of(found[1].module)
-    return {name: peak * 2**20 / size for name, peak in peaks.items()}
+    made = peak_memory(load, CPU) * 2**20
+    before = process_status("VmRSS")
+    replicated(found[0], CPU)
+    sent = (process_status("VmRSS") - before) * 2**10
+    size = bytes_of(found[0].module)
+    return {"made": made / size, "sent": sent / size}
 
 
 def states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

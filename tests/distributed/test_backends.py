@@ -182,8 +182,8 @@ def test_activations_are_those_of_the_table(runs, backend, precision):
 def test_one_process_reads_a_model_and_the_other_gets_its_weights(runs):
     """In the worker, all runs fail if another process reads or builds a model."""
     main, other = (found["resident"] for found in runs[2].found)
-    assert main["made"] > 0.95 and other["made"] < 0.05
-    assert other["sent"] > 0.95  # gloo may hold copies of weights that are on their way
+    assert main["made"] > 0.95 and main["sent"] < 0.5  # a second copy would be 1
+    assert other["made"] < 0.05 and 0.95 < other["sent"] < 1.5
 
 
 def test_each_member_of_an_ensemble_is_sharded_but_for_its_head(runs):
