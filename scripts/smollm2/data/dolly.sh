@@ -4,4 +4,4 @@
 #       data.test=dolly.jsonl data.validation_size=100
 set -euo pipefail
 source "$(dirname "$0")/../../family.sh" smollm2
-prepare 135M data.max_prompt_length=192 data.max_response_length=64 "$@"
+prepare 135M data.max_prompt_length=192 data.max_response_length=64 data.max_length=null "$@"
