@@ -5,7 +5,7 @@ joins is therefore padded on the left. Positions count real tokens only, and att
 masked columns, so that the columns of a row do not change its predictions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -88,13 +88,15 @@ def keep_rows(cache: Cache, rows: Tensor, first_column: int) -> None:
         layer.hold(layer.keys[rows, :, first_column:], layer.values[rows, :, first_column:])
 
 
-def join(cache: Cache, other: Cache) -> None:
-    """Append the rows of `other` to `cache`; the shorter cache is padded on the left."""
-    width = max(cache.get_seq_length(), other.get_seq_length())
-    for layer, other_layer in zip(_filled(cache), _filled(other), strict=True):
-        layer.hold(
+def join(cache: Cache, others: Sequence[Cache]) -> None:
+    """Append the rows of `others` to `cache`; shorter caches are padded on the left."""
+    caches = [cache, *others]
+    width = max(one.get_seq_length() for one in caches)
+    for layers in zip(*map(_filled, caches), strict=True):
+        pairs = [(layer.keys, layer.values) for layer in layers]
+        layers[0].hold(
             *(
-                torch.cat([functional.pad(x, (0, 0, width - x.shape[2], 0)) for x in pair])
-                for pair in ((layer.keys, other_layer.keys), (layer.values, other_layer.values))
+                torch.cat([functional.pad(x, (0, 0, width - x.shape[2], 0)) for x in parts])
+                for parts in zip(*pairs, strict=True)
             )
         )

@@ -1,5 +1,6 @@
 """Reads growing sequences piece by piece with a key-value cache, each token once."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -31,8 +32,8 @@ class Reader(Protocol):
     -   run passes over several tokens (prompts, and the unread tokens of a teacher) without a
         graph, on the same tensors;
     -   keep the number of rows: `keep` moves rows within the tensors and masks the free rows, and
-        `join` copies the other reader's columns into free rows. `keep` may leave unused columns in
-        place, and move all columns to the left only when no column is free;
+        `join` copies the columns of other readers into free rows. `keep` may leave unused columns
+        in place, and move all columns to the left only when no column is free;
     -   return hidden states that are valid until the next `read`: the sampler copies them.
     """
 
@@ -50,8 +51,8 @@ class Reader(Protocol):
         """Drop all rows but those with the indices `rows` `[B']`, which are in host memory."""
         ...
 
-    def join(self, other: "Reader") -> None:
-        """Append the rows of another reader of the same model, which is not used any more."""
+    def join(self, others: Sequence["Reader"]) -> None:
+        """Append the rows of other readers of the same model, which are not used any more."""
         ...
 
 
@@ -99,10 +100,11 @@ class CachedReader:
         self.mask, self.lengths = mask[:, first_column:], self.lengths[rows]
         keep_rows(self.cache, to_device(rows, self.model.device), first_column)
 
-    def join(self, other: "CachedReader") -> None:
-        width = max(self.mask.shape[1], other.mask.shape[1])
-        self.mask = torch.cat(
-            [functional.pad(mask, (width - mask.shape[1], 0)) for mask in (self.mask, other.mask)]
-        )
-        self.lengths = torch.cat([self.lengths, other.lengths])
-        join(self.cache, other.cache)
+    def join(self, others: Sequence["CachedReader"]) -> None:
+        readers = [self, *others]
+        width = max(reader.mask.shape[1] for reader in readers)
+        masks = [functional.pad(x.mask, (width - x.mask.shape[1], 0)) for x in readers]
+        self.mask = torch.cat(masks)
+        self.lengths = torch.cat([reader.lengths for reader in readers])
+        if others:
+            join(self.cache, [other.cache for other in others])

@@ -21,6 +21,8 @@ from minillm.models.language_model import LanguageModel
 from minillm.models.reader import CachedReader, Reader
 from minillm.objectives.chunked import default_chunk_size
 
+SMALLEST_GROUP = 16  # rows per pass over prompts; passes over fewer rows leave a device idle
+
 Index = tuple[Tensor, Tensor]  # rows and positions in a table `[N, T]`, `[n]` each, on the device
 
 
@@ -173,8 +175,9 @@ class LazyReader:
         new_rows = self.never_read.nonzero()[:, 0]
         lengths = self.prompts.lengths[new_rows] + self.responses.lengths[new_rows]
         new_rows = new_rows[lengths.argsort(descending=True, stable=True)]
-        for rows in new_rows.split(self.responses.batch_size) if len(new_rows) else ():
-            self._read_prompts(rows)
+        for batch in new_rows.split(self.responses.batch_size) if len(new_rows) else ():
+            for rows in self._groups(batch):
+                self._read_prompts(rows)
 
     def hidden_of(self, length: int) -> Tensor:
         """The hidden states `[N, length, d]` of all tokens; `length` is that of the longest row."""
@@ -196,18 +199,21 @@ class LazyReader:
             last_hidden.append(hidden.index_select(0, to_device(in_batch, hidden.device)))
         new_rows = batch_rows[self.never_read[batch_rows]]
         if len(new_rows):
-            # The same pass reads rows that have ended without being read, if the batch has room.
+            # The same passes read rows that have ended without being read, if the batch has room.
             is_unread = self.never_read & self.responses.ended
             is_unread[new_rows] = False
             ended_rows = is_unread.nonzero()[: self.responses.batch_size - len(new_rows), 0]
-            reader, hidden = self._read_prompts(torch.cat([new_rows, ended_rows]))
-            last_hidden.append(hidden[: len(new_rows)])
-            if len(ended_rows):
-                reader.keep(torch.arange(len(new_rows)))
-            if len(self.cached_rows):
-                self.reader.join(reader)
-            else:
-                self.reader = reader
+            readers = [self.reader] if len(self.cached_rows) else []
+            for rows in self._groups(torch.cat([new_rows, ended_rows])):
+                reader, hidden = self._read_prompts(rows)
+                kept = torch.isin(rows, new_rows).nonzero()[:, 0]  # these are the first rows
+                if len(kept):
+                    last_hidden.append(hidden[: len(kept)])
+                    readers.append(reader)
+                if 0 < len(kept) < len(rows):
+                    reader.keep(kept)
+            self.reader, *others = readers
+            self.reader.join(others)
             self.cached_rows = torch.cat([self.cached_rows, new_rows])
             new_lengths = self.responses.readable_lengths(new_rows)
             self.read_lengths = torch.cat([self.read_lengths, new_lengths])
@@ -243,6 +249,20 @@ class LazyReader:
         self.calls += 1
         self._store(hidden, rows, positions + 1, mask)
         return hidden[:, -1]
+
+    def _groups(self, rows: Tensor) -> list[Tensor]:
+        """Consecutive parts of `rows` that are read together.
+
+        A pass is as long as its longest row. A part therefore ends before a row of less than half
+        of the length of the part's first row, once it has `SMALLEST_GROUP` rows.
+        """
+        lengths = self.prompts.lengths[rows] + self.responses.readable_lengths(rows)
+        sizes, first = [], 0
+        for length in lengths.tolist():
+            if not sizes or (sizes[-1] >= SMALLEST_GROUP and 2 * length < first):
+                sizes, first = [*sizes, 0], length
+            sizes[-1] += 1
+        return list(rows.split(sizes))
 
     def _read_prompts(self, rows: Tensor) -> tuple[Reader, Tensor]:
         """Read prompts and their responses so far, padded on the left, into a new cache.

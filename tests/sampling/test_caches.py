@@ -62,6 +62,7 @@ def test_in_float32():
 )  # fmt: skip
 def test_every_schedule(alpha, coin_group, batch_size, monkeypatch):
     monkeypatch.setattr(chunked, "CPU_BUDGET", 100)  # so that logits are computed in chunks
+    monkeypatch.setattr(lazy, "SMALLEST_GROUP", 2)  # so that several passes read the prompts
     check(*rollout(alpha=alpha, coin_group=coin_group, batch_size=batch_size), 1e-10)
 
 
@@ -81,6 +82,23 @@ def test_each_model_reads_each_token_once_and_none_after_the_end(monkeypatch):
         assert sum(count for _, count in model_calls) == tokens
         assert max(rows for rows, _ in model_calls) <= 12  # 8, and ended rows with unread tokens
     assert len(calls) == result.student_calls + result.teacher_calls
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+def test_prompts_of_different_lengths_are_read_with_little_padding(alpha, monkeypatch):
+    masks = []
+
+    def read(self, ids, mask, original=lazy.CachedReader.read):
+        if self.mask is None:  # the first pass of this reader, over prompts
+            masks.append(mask)
+        return original(self, ids, mask)
+
+    monkeypatch.setattr(lazy.CachedReader, "read", read)
+    monkeypatch.setattr(lazy, "SMALLEST_GROUP", 4)
+    result, student, teacher = rollout(alpha=alpha, batch_size=None)
+    check(result, student, teacher, 1e-10)
+    real, read = (sum(map(count, masks)) for count in (torch.sum, torch.numel))
+    assert real > 0.75 * read  # 0.58 in one pass
 
 
 def test_a_model_with_a_fixed_number_of_columns_is_refilled_between_batches():
@@ -105,6 +123,7 @@ def test_the_teacher_is_called_at_heads_at_the_end_and_for_joining_prompts(batch
         return coins[-1]
 
     monkeypatch.setattr(sampler, "flip", flip)
+    monkeypatch.setattr(lazy, "SMALLEST_GROUP", len(PROMPTS))
     result, _, _ = rollout(alpha=0.2, batch_size=batch_size)
     heads = sum(map(sum, coins))
     assert result.steps == len(coins)

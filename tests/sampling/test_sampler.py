@@ -10,7 +10,7 @@ from minillm.data.batches import PromptBatch
 from minillm.models import cache
 from minillm.models.heads import output_head
 from minillm.objectives.distributions import kl
-from minillm.sampling import sampler
+from minillm.sampling import lazy, sampler
 from minillm.sampling.generate import generate
 from minillm.sampling.sampler import Decoding, mix, sample
 from tests.tiny import EOS, all_responses, chi_square_p, log_prob_table, response_logits, tiny_model
@@ -64,12 +64,13 @@ def test_the_reverse_kl_is_that_of_full_forward_passes(alpha):
 
 
 def test_the_teacher_is_called_at_heads_and_once_at_the_end(monkeypatch):
+    monkeypatch.setattr(lazy, "SMALLEST_GROUP", 32)  # one pass reads all prompts
     coins = iter([False, True, False, False, True, False])
-    monkeypatch.setattr(sampler, "flip", lambda *_: [next(coins, False)])
-    result, _, _ = rollout(0.2, length=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(sampler, "flip", lambda *_: [next(coins, False)])
+        result, _, _ = rollout(0.2, length=6)
     assert (result.steps, result.teacher_calls) == (6, 3)
     assert result.student_calls == 4  # at tails only; the pass at the last tails reads all tokens
-    monkeypatch.undo()
     assert rollout(0.0)[0].teacher_calls == 1
     assert rollout(1.0)[0].student_calls == 1
 
