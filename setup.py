@@ -9,5 +9,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["minillm", "minillm.*"]), "minillm.configs"],
     package_dir={"minillm.configs": "configs"},
-    package_data={"minillm.configs": ["**/*.yaml", "**/*.json"]},
+    package_data={
+        "minillm.configs": ["**/*.yaml", "**/*.json"],
+        "minillm.reporting.page": ["page.*"],
+    },
 )

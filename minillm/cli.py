@@ -192,6 +192,8 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
     report.add_argument("--diversity", nargs="+", metavar="SHARE", help="diversities at which "
                         "frontiers are compared, such as 0.8 0.9; by default a few round numbers "
                         "that all methods have")  # fmt: skip
+    report.add_argument("--page", action="store_true", help="also write report.html: tables, "
+                        "figures and the responses of the runs in one file")  # fmt: skip
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -232,6 +234,7 @@ def run(arguments: argparse.Namespace) -> None:
                     curves=arguments.curve,
                     against=arguments.against,
                     diversities=arguments.diversity,
+                    page=arguments.page,
                 )
             )
         case "list":

@@ -6,6 +6,7 @@ writes table.md, table.csv, a figure of each chosen metric (rouge_l.png), traini
 a history), frontier.png (if a result has a frontier) and results.json. The other files are made
 from results.json alone, so a report can be made again without its runs:
 `write_report([Path("results/e2e")], Path("results/e2e"))`.
+`page=True` adds report.html: all of it in one file, with the responses if the runs are there.
 """
 
 import logging
@@ -25,6 +26,8 @@ from minillm.reporting.frontier_figure import frontier_figure
 from minillm.reporting.frontier_tables import frontier_text
 from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
+from minillm.reporting.page.page import html_page
+from minillm.reporting.page.samples import collect_samples
 from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
 from minillm.reporting.table import csv_table, markdown_table, provenance
 
@@ -34,6 +37,7 @@ TABLE = "table.md"
 CSV = "table.csv"
 TRAINING_FIGURE = "training.png"
 FRONTIER_FIGURE = "frontier.png"
+PAGE = "report.html"
 _FIGURE_LINK = re.compile(r"^!\[(\w+)\]\(\1\.png\)$", re.MULTILINE)
 # The figures of older reports, whose table.md has no links to figures.
 _FIGURES_WITHOUT_LINKS = ("rouge_l.png", TRAINING_FIGURE)
@@ -48,11 +52,12 @@ def write_report(
     curves: Sequence[str] | None = None,
     against: str | None = None,
     diversities: Sequence[float] | None = None,
+    page: bool = False,
 ) -> str:
     """Write tables and figures of the results at `paths` into the folder `output`.
 
-    The files of an earlier report in the folder are replaced, and its figures that this report does
-    not draw are deleted. Other files are not changed.
+    The files of an earlier report in the folder are replaced. Its figures and its page are deleted
+    if this report does not write them. Other files are not changed.
 
     Args:
         paths: result files, folders of runs, or earlier reports; see `load_results`.
@@ -64,6 +69,7 @@ def write_report(
             with a direction that tables always show.
         against: the method to compare with all others; None for `usual_reference`.
         diversities: at which the frontiers of methods are compared; None for a few round numbers.
+        page: whether report.html is written.
 
     Returns:
         The Markdown table of scores, with its legend and the table of differences.
@@ -81,7 +87,7 @@ def write_report(
     reference = _reference(against, results, chosen[0])
     figure_files = [figure_file(metric) for metric in chosen]
     earlier = _earlier_figures(
-        output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE, FRONTIER_FIGURE]
+        output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE, FRONTIER_FIGURE, PAGE]
     )
     groups = group_results(results, reference)
     figures = dict(zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True))
@@ -94,15 +100,19 @@ def write_report(
         tables += "\n\n" + frontier_text(groups, quality, reference, diversities)
         figures[FRONTIER_FIGURE] = frontier_figure(frontier_groups, quality)
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
-    text = f"# {title or 'Results'}\n\n{tables}\n\n{links}## Provenance\n\n{provenance(results)}\n"
+    title, origin = title or "Results", provenance(results)
+    text = f"# {title}\n\n{tables}\n\n{links}## Provenance\n\n{origin}\n"
     texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
+    if page:
+        samples = collect_samples(paths, results)
+        texts[PAGE] = html_page(title, tables, figures, origin, samples)
     contents = {name: content.encode() for name, content in texts.items()} | figures
     write_results({output / name: content for name, content in contents.items()})
-    for name in set(earlier) - set(figures):
+    for name in {*earlier, PAGE} - set(contents):
         (output / name).unlink(missing_ok=True)
     log.info("written to %s: %s (these tables), %s (one row per run), %s (all results; a report "
-             "can be made from this file), figures %s", output, TABLE, CSV, MERGED_NAME,
-             ", ".join(figures))  # fmt: skip
+             "can be made from this file), figures %s%s", output, TABLE, CSV, MERGED_NAME,
+             ", ".join(figures), f", {PAGE} (all in one page)" if page else "")  # fmt: skip
     return tables
 
 

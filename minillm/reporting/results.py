@@ -32,14 +32,21 @@ def load_results(paths: Sequence[Path]) -> list[Result]:
         InputError: there is nothing at a path, a file is malformed, lacks a key or has an unknown
             format, or two files hold different results of the same model and training seed.
     """
+    return [_rounded(result) for result in _distinct(_sorted(locate_results(paths)))]
+
+
+def locate_results(paths: Sequence[Path]) -> dict[str, Result]:
+    """The checked results by their file, or file and entry, with the method `teacher` as above.
+
+    Args, Raises: see `load_results`; results that differ are not compared.
+    """
     if not paths:
         raise InputError("no results were given. Give result files, or folders of runs.")
-    results = {}  # file and entry -> result
+    results = {}
     for path in paths:
         for file in _result_files(Path(path)):
             results.update(_read(file))
-    results = dict(zip(results, with_roles([*results.values()]), strict=True))
-    return [_rounded(result) for result in _distinct(_sorted(results))]
+    return dict(zip(results, with_roles([*results.values()]), strict=True))
 
 
 def is_merged(file: Path) -> bool:
