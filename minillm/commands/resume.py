@@ -29,7 +29,7 @@ from minillm.training.run_state import FORMAT, newest_whole, read_progress
 log = logging.getLogger(__name__)
 
 # Settings that may also change, if nothing in the training follows a schedule.
-LENGTH = {"training.steps", "training.epochs"}
+LENGTH = {"training.steps", "training.epochs", "training.seconds"}
 # Backends with whole weights on every process. The others shard weights by number of processes.
 WHOLE = {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU}
 
@@ -50,7 +50,7 @@ def check_resume(config: Config) -> None:
 
 
 def is_finished(config: Config) -> bool:
-    """Whether the output folder holds this run, finished with the same number of steps."""
+    """Whether the output folder holds this run, finished with the same length."""
     output = Path(config.output)
     if not (output / SUMMARY).is_file():
         return False

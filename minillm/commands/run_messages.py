@@ -10,15 +10,20 @@ from minillm.progress import duration
 from minillm.runs import CHECKPOINTS, LOGS, METRICS
 
 
-def first_lines(output: Path, steps: int, resumed_at: int | None) -> str:
+def first_lines(
+    output: Path, steps: int, resumed_at: int | None, seconds: float | None = None
+) -> str:
     """Where the run writes, and how to stop and continue the run.
 
     Args:
         output: the folder of the run.
         steps: number of optimiser steps.
         resumed_at: the step from which the run continues; None for a new run.
+        seconds: `training.seconds`.
     """
     count = "1 step" if steps == 1 else f"{steps} steps"
+    if seconds is not None:
+        count += f", or for {duration(seconds)} if that is less,"
     begins = f"continues at step {resumed_at} of" if resumed_at is not None else "trains for"
     return (
         f"The run {begins} {count} and writes everything to {output}.\n"

@@ -227,7 +227,7 @@ def run(
         steps=steps, validate=validation_of(setup, validation), tracker=tracker, state=state,
         output=setup.output, details=details,
     )  # fmt: skip
-    log.info("%s", first_lines(setup.output, steps, resumed_at))
+    log.info("%s", first_lines(setup.output, steps, resumed_at, training.seconds))
     try:
         trainer.run(checkpoint)
     finally:

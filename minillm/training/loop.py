@@ -18,6 +18,7 @@ from minillm.config import TrainingConfig
 from minillm.errors import Stopped
 from minillm.evaluation.selection import best, is_best, score_line, shown_score
 from minillm.models.language_model import LanguageModel
+from minillm.processes import highest
 from minillm.progress import Progress, duration, shown
 from minillm.training.checkpoint import save_checkpoint
 from minillm.training.clock import Clock
@@ -42,7 +43,7 @@ class Trainer:
         student: the model that is trained.
         method: yields batches and computes the loss.
         training: settings of the loop.
-        steps: number of optimiser steps.
+        steps: number of optimiser steps; fewer once `training.seconds` have passed.
         validate: computes the scores of a student with complete weights: `loss` and the cheap
             metrics.
         tracker: writes the metrics.
@@ -97,9 +98,11 @@ class Trainer:
         progress = Progress(self.output.name, self.steps, "steps", first, values=self.shown,
                             estimate=pace)  # fmt: skip
         with shown(progress, leave=True), StopSignals() as signals:
+            self._end_if_time_is_over(first)
             self._evaluate_if_due(first, signals)
             for step in range(first + 1, self.steps + 1):
                 finished = stepper(step)
+                self._end_if_time_is_over(step)
                 self.counts.update(finished.totals)
                 if step % self.training.log_every == 0 or step == self.steps:
                     self._log(step, self.meter.take(self.accelerator), self.counts, finished.lr)
@@ -109,6 +112,18 @@ class Trainer:
                 self._evaluate_if_due(step, signals)
                 if step % self._checkpoint_every == 0 or step == self.steps:
                     self._checkpoint(step)
+                if step == self.steps:
+                    break  # `self.steps` may have become smaller
+
+    def _end_if_time_is_over(self, step: int) -> None:
+        """Make `step` the last step if `training.seconds` have passed on any process."""
+        limit = self.training.seconds
+        if limit is not None and step < self.steps:
+            is_over = self.clock.training_seconds >= limit
+            if highest(is_over, self.accelerator.device):
+                log.info("step %d of at most %d is the last one: training.seconds=%g have passed.",
+                         step, self.steps, limit)  # fmt: skip
+                self.steps = step
 
     @property
     def _checkpoint_every(self) -> int:

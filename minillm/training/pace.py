@@ -59,24 +59,31 @@ class Pace:
         spent = {name: self.clock.total[name] - self.start[name]
                  for name in ("collect", "optimize")}  # fmt: skip
         speed = (step - self.first) / max(sum(spent.values()), 1e-9)
-        left = spent["optimize"] / (step - self.first) * (self.steps - step)
+        end = self._last_step(step, speed)
+        left = spent["optimize"] / (step - self.first) * (end - step)
         # Without a collection since the restart, the next one is assumed to take no time.
         before, begun, needed = (
-            collections(steps, self.steps_per_collection)
-            for steps in (self.first, step, self.steps)
+            collections(steps, self.steps_per_collection) for steps in (self.first, step, end)
         )
         left += spent["collect"] / max(begun - before, 1) * (needed - begun)
-        return speed, left + self._validations_left() + self._checkpoints_left(step)
+        return speed, left + self._validations_left(end) + self._checkpoints_left(step, end)
 
-    def _validations_left(self) -> float:
-        """Seconds of the validations that are left."""
+    def _last_step(self, step: int, speed: float) -> int:
+        """The last step of the run, after `step` steps, also if `training.seconds` end the run."""
+        if self.training.seconds is None:
+            return self.steps
+        seconds = max(self.training.seconds - self.clock.training_seconds, 0)
+        return min(self.steps, step + math.ceil(seconds * speed))
+
+    def _validations_left(self, end: int) -> float:
+        """Seconds of the validations that are left, if `end` is the last step."""
         finished = len(self.history)
-        left = validations(self.steps, self.training) - finished
+        left = validations(end, self.training) - finished
         return self.clock.total["validate"] / max(finished, 1) * left
 
-    def _checkpoints_left(self, step: int) -> float:
-        """Seconds to save the models and checkpoints that are left."""
+    def _checkpoints_left(self, step: int, end: int) -> float:
+        """Seconds to save the models and checkpoints that are left, if `end` is the last step."""
         every = self.training.checkpoint_every or self.training.evaluate_every
-        all_checkpoints = math.ceil(self.steps / every)
-        finished = all_checkpoints if step == self.steps else step // every
+        all_checkpoints = math.ceil(end / every)
+        finished = all_checkpoints if step == end else step // every
         return self.clock.total["checkpoint"] / max(finished, 1) * (all_checkpoints - finished)

@@ -42,6 +42,16 @@ def test_the_time_left_contains_collections_validations_and_checkpoints(steps):
     assert values[3][2] == pytest.approx(4 / 12)  # steps per second of the first collection
 
 
+def test_the_time_left_of_a_run_that_ends_after_some_seconds():
+    clock, history = Clock(), [{}]
+    clock.total.update(validate=5.0)
+    training = TrainingConfig(evaluate_every=10, seconds=25.0)
+    pace = Pace(clock, history, training, steps=1000, first=0, steps_per_collection=1)
+    clock.total.update(optimize=8.0, collect=2.0)
+    # 15 of 25 s are left: 6 steps of 2.5 s, and the validation of the last of 10 steps.
+    assert pace(4) == (0.4, 15.0 + 5.0)
+
+
 def test_a_resumed_run_uses_its_new_speed():
     clock, history = Clock(), [{}, {}]
     clock.total.update(optimize=1000.0, collect=1000.0, validate=10.0)

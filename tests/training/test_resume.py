@@ -74,6 +74,23 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(name, options, command,
     assert [one["checkpoint"][-6:] for one in resumed] == ["000003", "000006"]
 
 
+def test_a_run_ends_when_its_seconds_have_passed(options, command, caplog):
+    run = [*options("sft"), "output=out", "resume=auto"]
+    ended = command(*run, "training.seconds=1e-9")
+    assert ended.status == 0, ended.err
+    assert "7 steps, or for 0 s if that is less" in caplog.text
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert summary["steps"] == 1
+    assert [point["step"] for point in summary["history"]] == [0, 1]
+    assert Path("out/last/model.safetensors").exists()
+    assert command(*run, "training.seconds=1e-9").status == 0
+    assert "out is a finished run" in caplog.text
+    assert command(*run, "training.seconds=1e9").status == 0
+    assert json.loads(Path("out/summary.json").read_text())["steps"] == 7
+    refused = command(*run, "training.seconds=1", "training.schedule=linear")
+    assert refused.status == 2 and "training.schedule=constant" in refused.err
+
+
 def points(run: str) -> dict[str, list[int]]:
     """The steps of each curve in TensorBoard, except curves of times."""
     found = {}
