@@ -56,6 +56,8 @@ def work_rows(setup: Setup, work: Work, processes: int) -> Rows:
         ("tokens of the loss", f"{work.tokens(work.response_length):,.0f} per step if responses "
          f"are as long as in the data, at most {work.tokens(work.response_limit):,.0f}"),
     ]  # fmt: skip
+    if training.seconds is not None:
+        rows.insert(1, ("", f"fewer if training.seconds={training.seconds:g} have passed before"))
     if isinstance(method, MiniLLMConfig):
         rows.append(("collections", f"{work.collections:,} of {method.rollouts_per_collection} "
                      f"responses, each for {work.steps_per_collection} steps"))  # fmt: skip
