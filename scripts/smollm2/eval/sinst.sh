@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# S-NI, inputs whose reference has 11 or more tokens.
-# ROUGE-L, greedy, and the frontier of quality and diversity, for all finished runs of RUNS.
+# S-NI, the first 250 inputs whose reference has 11 or more tokens.
+# ROUGE-L at temperature 1 and greedy, for all finished runs of RUNS.
 set -euo pipefail
 source "$(dirname "$0")/../../family.sh" smollm2
 evaluate sinst MiniLLM/sinst 11_/valid.jsonl \
-    "evaluation.frontier=[0.3,0.5,0.7,1]" "evaluation.seeds=[10,20]" "$@"
+    "evaluation.seeds=[10,20]" evaluation.limit=250 "$@"
