@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 FAMILIES = sorted(x.name for x in (ROOT / "configs" / "family").iterdir())
-PHASES = ("data", "sft", "prune", "init", "kd", "seqkd", "minillm", "eval")
+PHASES = ("data", "sft", "prune", "init", "kd", "seqkd", "minillm", "lora", "eval")
 ALL = sorted(str(x.relative_to(SCRIPTS)) for family in FAMILIES for phase in PHASES
              for x in (SCRIPTS / family / phase).glob("*.sh"))  # fmt: skip
 # A padded vocabulary, a chat template, L_PT, responses of a teacher, and scores.
@@ -67,7 +67,7 @@ def test_scripts_say_what_they_reproduce_and_cost():
         text = (SCRIPTS / script).read_text()
         assert text.startswith("#!/usr/bin/env bash\n# "), script
         assert len(text.splitlines()) <= 12, script
-        if script.split("/")[1] in ("sft", "init", "kd", "seqkd", "minillm"):
+        if script.split("/")[1] in ("sft", "init", "kd", "seqkd", "minillm", "lora"):
             assert "Estimate: " in text or "Measured: " in text, script
 
 
