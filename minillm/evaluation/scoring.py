@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from minillm.data.batches import SequenceBatch
 from minillm.data.encoding import Example, teacher_prompt_batch
@@ -27,6 +28,9 @@ from minillm.teachers.teacher import Teacher
 # The terms of a pass by default: KL[q || p], exact over the vocabulary at each token. For responses
 # of the student, the mean of the sums over tokens estimates the reverse KL of whole sequences.
 DEFAULT_TERMS: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
+
+
+ROWS_OF_A_PASS = 32  # of a forward pass over responses
 
 
 @dataclass(frozen=True)
@@ -131,15 +135,24 @@ def _sums_of_terms(
     rollout: Rollout,
     terms: Terms,
 ) -> list[list[float]]:
-    """The sum of each term over the tokens of each of B responses, in nats; one list per term."""
+    """The sum of each term over the tokens of each of B responses, in nats; one list per term.
+
+    Forward passes read rows of similar length, so that they read little padding.
+    """
     if not terms:
         return []
-    targets = None
-    if any(term.needs_targets for term in terms.values()):
-        teacher_prompts = teacher_prompt_batch(examples, model.pad_id, model.device)
-        targets = teacher.score(rollout.sequences.with_prompts(teacher_prompts)).targets
-    values = response_terms(model, rollout.sequences, terms=terms, targets=targets)
-    return [values[name].sum(-1).tolist() for name in terms]
+    lengths = rollout.sequences.prompt_lengths + rollout.sequences.response_lengths
+    order = lengths.argsort()
+    sums = torch.empty(len(terms), len(order), dtype=torch.float64)
+    for rows in order.split(ROWS_OF_A_PASS):
+        batch, targets = rollout.sequences.select(rows), None
+        if any(term.needs_targets for term in terms.values()):
+            chosen = [examples[i] for i in rows.tolist()]
+            teacher_prompts = teacher_prompt_batch(chosen, model.pad_id, model.device)
+            targets = teacher.score(batch.with_prompts(teacher_prompts)).targets
+        values = response_terms(model, batch, terms=terms, targets=targets)
+        sums[:, rows] = torch.stack([values[name].sum(-1) for name in terms]).double().cpu()
+    return sums.tolist()
 
 
 def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:
