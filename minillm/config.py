@@ -115,6 +115,9 @@ class DataConfig:
     # null: `validation_size` training inputs are held out.
     validation: str | None = setting(None, not_with="kind=embedded")
     test: str | None = setting(None, not_with="kind=embedded")
+    # Whether the data have no training and validation split; then only `evaluate` and `data` read
+    # them.
+    test_only: bool = setting(False, not_with="kind=embedded")
     validation_size: int = setting(500, at_least=1, not_with=HAS_VALIDATION)
     # The training inputs that are held out: `random` inputs, which `seed` selects, or the `first`
     # rows of the training data (official code).
@@ -146,6 +149,10 @@ class DataConfig:
     # Tokens of a prompt and its given response together; then `max_response_length` limits only
     # sampled responses (official code: 512). null: `max_response_length` limits all responses.
     max_length: int | None = setting(None, at_least=2)
+    # The test inputs whose first reference has this number of tokens of the model's tokenizer,
+    # without EOS (paper, section 3.3: [0, 5], [6, 10] and [11, inf)). null: no upper limit.
+    min_reference_length: int = setting(0, at_least=0)
+    max_reference_length: int | None = setting(None, at_least=0)
     # Whether the tokenizer reads a given response alone, or together with its prompt (official
     # code). Only `joint` gives the tokens that a model reads if it reads the whole text at once.
     tokenize: str = setting("separate", choices=("separate", "joint"))

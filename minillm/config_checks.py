@@ -141,6 +141,13 @@ def _validate_data(data: DataConfig) -> None:
             f"{longest_prompt} tokens (data.max_prompt_length, data.max_teacher_prompt_length). "
             f"Raise data.max_length, lower the limit of prompts, or set data.max_length=null."
         )
+    longest_reference = data.max_reference_length
+    if longest_reference is not None and data.min_reference_length > longest_reference:
+        raise InputError(
+            f"data.min_reference_length={data.min_reference_length} is above "
+            f"data.max_reference_length={longest_reference}, so that no test input is left. Lower "
+            f"the minimum, or raise the maximum."
+        )
     if "prompt" in data.columns and data.template != "ready":
         raise InputError(
             f"data.columns.prompt={data.columns['prompt']} names the column of ready prompts, but "

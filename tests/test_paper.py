@@ -6,6 +6,8 @@ import pytest
 
 from minillm.compose import groups, load_config
 from minillm.config import Config
+from minillm.data.loaders import load_records, splits_of
+from minillm.errors import InputError
 
 RUNS = [name for name in groups()["experiment"] if name.startswith("paper/")]
 # scripts/gpt2/tools/process_data_dolly.sh, sft/sft_base.sh and eval/eval_main_dolly.sh
@@ -32,6 +34,15 @@ def test_dolly():
     data = asdict(load_config(["data=dolly"]).data)
     assert data.items() >= DATA.items()
     assert (data["train"], data["validation"], data["test"]) == ("raw.jsonl", None, "valid.jsonl")
+
+
+@pytest.mark.parametrize("name", ["self_inst", "vicuna", "sinst", "uinst"])
+def test_other_test_sets_have_no_training_data(name):
+    config = load_config([f"data={name}"])
+    assert asdict(config.data).items() >= DATA.items()
+    assert config.data.name == name and splits_of(config.data) == ["test"]
+    with pytest.raises(InputError, match="has only a test split"):
+        load_records(config.data, {"train", "validation"})
 
 
 @pytest.mark.parametrize("run", RUNS)

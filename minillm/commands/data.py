@@ -31,11 +31,11 @@ def show_data(config: Config, export: str | None) -> None:
     records = read_records(config, splits_of(config.data))
     if export:
         write_records(records, Path(export))
-    tokenizer = make_tokenizer(config, records["train"])
+    tokenizer = make_tokenizer(config, records.get("train", []))
     print(f"tokenizer: {len(tokenizer)} tokens")
     for split, encoded in encode_splits(records, tokenizer, config).items():
         print(f"\n{split}: {encoded.summary()}\n{lengths(encoded)}")
-        if split != "train":
+        if split != "train" and "train" in records:
             seen = count_seen(records[split], records["train"])
             print(seen_in_training(split, seen, len(records[split])))
     example = encoded.examples[0]

@@ -47,8 +47,9 @@ def encode_splits(
         reader = tokenizer_of_teacher if split == "train" else None
         truncates = split == "test" and config.data.long_test_prompts == "truncate"
         encoded[split] = encode(
-            rows, model_tokenizer, config.data, reader, truncates_prompts=truncates
-        )
+            rows, model_tokenizer, config.data, reader,
+            truncates_prompts=truncates, selects_references=split == "test",
+        )  # fmt: skip
         log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
         warning = encoded[split].warning(config.data)
         if warning:
@@ -103,12 +104,21 @@ def make_tokenizer(config: Config, train: list[Record]):
     """The student's tokenizer: `student.tokenizer`, or the tokenizer of student or teacher.
 
     If there is none of these, a tokenizer is trained on the records.
+
+    Raises:
+        InputError: there is none of these, and the data have no training split, or chat prompts.
     """
     if config.student.tokenizer is not None:
         return load_tokenizer(config.student.tokenizer)
     for model in (config.student, config.teacher, *config.teacher.members):
         if model.path is not None:
             return load_tokenizer(model.path, model.revision)
+    if config.data.test_only:
+        raise InputError(
+            f"no tokenizer is named, and data.name={config.data.name} has no training split from "
+            f"which a tokenizer could be trained (data.test_only=true). Add "
+            f"student.path=FOLDER_OR_HUB_NAME or student.tokenizer=FOLDER_OR_HUB_NAME."
+        )
     if config.data.template == "chat":
         raise InputError(
             "data.template=chat needs a tokenizer with a chat template, but the student is built "

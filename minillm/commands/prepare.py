@@ -104,6 +104,11 @@ def check_request(config: Config, output: str | None, workers: int | None) -> No
         )
     if output is not None:
         check_data_is_named(config)
+        if config.data.test_only:
+            raise InputError(
+                f"data.name={config.data.name} has only a test split (data.test_only=true), so "
+                f"that there is no training to prepare. Name other data, such as data=dolly."
+            )
         check_folder(Path(output))
 
 

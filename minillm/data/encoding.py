@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -54,6 +55,8 @@ class Encoded:
         examples: the inputs.
         records: the record of each example.
         dropped_prompts: inputs whose prompt is too long.
+        dropped_references: inputs whose first reference is not as long as the settings want
+            (`data.min_reference_length`, `data.max_reference_length`).
         cut_prompts: inputs whose prompt lost its last tokens (`data.long_test_prompts=truncate`).
         cut_responses: responses that lost their last tokens.
         crossing_responses: responses that have a token in common with their prompt
@@ -68,6 +71,7 @@ class Encoded:
     examples: list[Example]
     records: list[Record]
     dropped_prompts: int
+    dropped_references: int
     cut_prompts: int
     cut_responses: int
     crossing_responses: int
@@ -90,6 +94,8 @@ class Encoded:
         changes = {
             "prompts over data.max_prompt_length dropped (or the teacher's over "
             "data.max_teacher_prompt_length)": self.dropped_prompts,
+            "inputs dropped, whose first reference is shorter than data.min_reference_length or "
+            "longer than data.max_reference_length": self.dropped_references,
             "prompts cut to their first data.max_prompt_length tokens (or the teacher's to "
             "data.max_teacher_prompt_length)": self.cut_prompts,
             "responses cut to data.max_response_length (or with their prompt to data.max_length)":
@@ -117,6 +123,7 @@ def encode(
     teacher_tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     truncates_prompts: bool = False,
+    selects_references: bool = False,
 ) -> Encoded:
     """Apply the prompt template to the records of a split and tokenise them.
 
@@ -127,17 +134,23 @@ def encode(
         teacher_tokenizer: the teacher's, if it differs from the student's.
         truncates_prompts: whether prompts over the limit keep their first tokens; otherwise they
             are dropped.
+        selects_references: whether inputs are dropped whose first reference is shorter than
+            `data.min_reference_length` or longer than `data.max_reference_length`.
 
     Raises:
-        InputError: every prompt is longer than `data.max_prompt_length`.
+        InputError: every prompt is longer than `data.max_prompt_length`, or no first reference has
+            a length that is selected.
     """
     tokens = _tokens(records, tokenizer, teacher_tokenizer, config)
+    rows = len(tokens)
+    if selects_references:
+        tokens = _with_selected_references(tokens, config)
     kept = tokens if truncates_prompts else [x for x in tokens if not x.is_too_long(config)]
     if not kept:
         shortest = min(len(x.prompt_ids) for x in tokens)
         limit = config.max_prompt_length
         raise InputError(
-            f"every prompt ({len(records)}) is longer than data.max_prompt_length={limit} tokens "
+            f"every prompt ({len(tokens)}) is longer than data.max_prompt_length={limit} tokens "
             f"(the shortest has {shortest}), or its teacher's prompt is longer than "
             f"data.max_teacher_prompt_length={config.teacher_prompt_limit}. Raise the limit."
         )
@@ -146,6 +159,7 @@ def encode(
         examples,
         [x.record for x in kept],
         dropped_prompts=len(tokens) - len(kept),
+        dropped_references=rows - len(tokens),
         cut_prompts=sum(x.is_too_long(config) for x in kept),
         cut_responses=sum(
             len(ids) < len(response.ids)
@@ -168,6 +182,11 @@ class _Tokens:
     prompt_ids: list[int]
     teacher_prompt_ids: list[int] | None
     responses: list[ResponseTokens]
+
+    @property
+    def reference_length(self) -> int:
+        """Tokens of the whole first reference, without the token that ends a response."""
+        return len(self.responses[0].ids) - 1
 
     def is_too_long(self, config: DataConfig) -> bool:
         """Whether the prompt of student or teacher is over its limit."""
@@ -200,6 +219,21 @@ def _tokens(
             strict=True,
         )
     ]
+
+
+def _with_selected_references(tokens: list[_Tokens], config: DataConfig) -> list[_Tokens]:
+    """The inputs whose first reference has a length that the settings select."""
+    least, most = config.min_reference_length, config.max_reference_length
+    kept = [x for x in tokens if least <= x.reference_length <= (inf if most is None else most)]
+    if not kept:
+        lengths = [x.reference_length for x in tokens]
+        raise InputError(
+            f"no first reference of {len(tokens)} test inputs has a length from "
+            f"data.min_reference_length={least} to "
+            f"data.max_reference_length={'null' if most is None else most} (tokens without EOS). "
+            f"The data have lengths from {min(lengths)} to {max(lengths)}: change these limits."
+        )
+    return kept
 
 
 def _example(tokens: _Tokens, tokenizer: PreTrainedTokenizerBase, config: DataConfig) -> Example:

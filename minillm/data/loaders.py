@@ -48,6 +48,11 @@ def load_records(
         InputError: a file is missing or empty, a row is malformed, a field or split is missing.
     """
     splits = set(splits)
+    if config.test_only and splits != {"test"}:
+        raise InputError(
+            f"data.name={config.name} has only a test split (data.test_only=true), but this "
+            f"command reads the training data. Name other data, such as data=dolly."
+        )
     if config.kind == "embedded":
         records = _embedded_records(config.seed)
         return {split: records[split] for split in splits}
@@ -69,7 +74,12 @@ def _embedded_records(seed: int) -> dict[str, list[Record]]:
 
 
 def splits_of(config: DataConfig) -> list[str]:
-    """The names of the splits that a data set has. Only the test split may be missing."""
+    """The names of the splits that a data set has.
+
+    The test split may be missing, or both others (`data.test_only`).
+    """
+    if config.test_only:
+        return ["test"]
     has_test = config.kind == "embedded" or config.test is not None
     if config.kind == "files" and not has_test:
         has_test = bool(_files_named(Path(config.path), "test"))

@@ -9,6 +9,7 @@ from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import train_tokenizer
+from minillm.errors import InputError
 from tests.conftest import BUILT
 
 TEXTS = ["the cat sat on the mat", "a naïve café, 東京 and 🙂 over\ttwo\nlines"] * 3
@@ -59,6 +60,28 @@ def test_long_prompts_of_the_test_split_keep_their_first_tokens(tokenizer):
     assert cut.teacher_prompt_ids == tokenizer("the cat " * 9)["input_ids"][:12]
     assert cut.prompt == tokenizer.decode(cut.prompt_ids)
     assert "1 prompts cut to their first data.max_prompt_length" in encoded["test"].summary()
+
+
+def test_test_inputs_are_selected_by_the_tokens_of_their_first_reference(tokenizer):
+    """Without EOS, both limits included, and before a response is cut. Other splits stay whole."""
+    references = ["", "the", "the cat", "the cat sat on the mat"]
+    lengths = [len(tokenizer(text)["input_ids"]) for text in references]
+    assert lengths[0] == 0 and sorted(set(lengths)) == lengths
+    rows = [Record(f"{i}", (text, "mat")) for i, text in enumerate(references)]
+
+    def selected(**limits: int | None):
+        data = DataConfig(max_response_length=1, **limits)
+        encoded = encode_splits({"train": rows, "test": rows}, tokenizer, Config(data=data))
+        assert len(encoded["train"].examples) == 4 and not encoded["train"].dropped_references
+        return encoded["test"]
+
+    middle = selected(min_reference_length=lengths[1], max_reference_length=lengths[2])
+    assert [example.references[0] for example in middle.examples] == references[1:3]
+    assert "2 inputs dropped, whose first reference is shorter than" in middle.summary()
+    assert [x.references[0] for x in selected(max_reference_length=0).examples] == [""]
+    assert len(selected(min_reference_length=lengths[3]).examples) == 1
+    with pytest.raises(InputError, match=rf"=99 to .*=null .*from 0 to {lengths[3]}: change"):
+        selected(min_reference_length=99)
 
 
 def test_ready_prompts_that_a_template_replaces_are_counted(tokenizer, caplog):

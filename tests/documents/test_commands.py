@@ -43,6 +43,8 @@ NOT_RUN = {
     "python -m studies.estimators": "takes half a minute and writes to docs/",
     "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
     "python -m studies.model_families": "takes minutes and writes to docs/",
+    "minillm data data=self_inst": "needs the Hub",
+    "minillm evaluate runs/minillm data=sinst": "needs a copy of S-NI",
     "minillm prune models/smollm2": "takes minutes and needs SmolLM2",
     "minillm chat": "reads the lines of a user; tests/commands/test_chat.py types them",
     "taskset -c 0 python -m benchmarks.": "takes minutes",

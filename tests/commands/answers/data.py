@@ -69,6 +69,27 @@ CASES = [
         variables=(("HF_HUB_OFFLINE", "1"),),
     ),
     Case(
+        "data prepare data=vicuna student.path=foreign --output new",
+        "minillm: data.name=vicuna has only a test split (data.test_only=true), so that there is "
+        "no training to prepare. Name other data, such as data=dolly.",
+    ),
+    Case(
+        "train method=sft data=vicuna student.path=foreign output=new",
+        "minillm: data.name=vicuna has only a test split (data.test_only=true), but this command "
+        "reads the training data. Name other data, such as data=dolly.",
+    ),
+    Case(
+        "data data=vicuna data.kind=jsonl data.path=my_data data.test=test.jsonl",
+        "minillm: no tokenizer is named, and data.name=vicuna has no training split from which a "
+        "tokenizer could be trained (data.test_only=true). Add student.path=FOLDER_OR_HUB_NAME or "
+        "student.tokenizer=FOLDER_OR_HUB_NAME.",
+    ),
+    Case(
+        "evaluate runs/teacher data.min_reference_length=6 data.max_reference_length=5",
+        "minillm: data.min_reference_length=6 is above data.max_reference_length=5, so that no "
+        "test input is left. Lower the minimum, or raise the maximum.",
+    ),
+    Case(
         "train experiment=paper/minillm data.path=my_data student.path=foreign "
         "teacher.path=foreign output=new",
         "minillm: method.lm_coef=1.0 adds the loss L_PT, which needs a corpus of plain text. Add "
