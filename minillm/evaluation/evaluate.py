@@ -15,7 +15,7 @@ from minillm.evaluation.frontier import Frontier
 from minillm.evaluation.frontier_sampling import frontier_terms, sample_frontier
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import MetricResult
-from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, score
+from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, read_references, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
 from minillm.models.language_model import LanguageModel
 from minillm.progress import begin_part, responses_shown
@@ -61,7 +61,9 @@ def evaluate(
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
     is_point = _samples_a_point(settings)
     terms = frontier_terms(decoding) if is_point else DEFAULT_TERMS
-    sampled, greedy, frontier = {}, None, None
+    sampled, greedy, frontier, references = {}, None, None, None
+    if any(METRICS[name].reads_references for name in settings.metrics or ()):
+        references = read_references(model, examples, settings.batch_size)
     with (
         teacher.whole() if teacher else nullcontext() as whole,
         responses_shown("evaluation", _passes(settings) * len(examples), delay=0),
@@ -69,8 +71,9 @@ def evaluate(
         for seed in settings.seeds:
             begin_part(f"seed {seed}")
             sampled[seed] = score(
-                model, whole, examples, decoding, seed=seed, terms=terms, **scoring
-            )
+                model, whole, examples, decoding, seed=seed, terms=terms, references=references,
+                **scoring,
+            )  # fmt: skip
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
         if settings.greedy or settings.has_frontier:
             begin_part("greedy")

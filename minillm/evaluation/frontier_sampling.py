@@ -104,7 +104,11 @@ def frontier_seeds(seeds: Sequence[int], samples: int) -> list[int]:
 def frontier_metrics(names: Sequence[str] | None) -> list[str]:
     """The metrics of a frontier among the chosen ones: the value of a response is its own."""
     chosen = [METRICS[name] for name in (cheap_metrics() if names is None else names)]
-    return [m.name for m in chosen if not m.looks_at_all and not m.needs_teacher]
+    return [
+        m.name
+        for m in chosen
+        if not m.looks_at_all and not m.needs_teacher and not m.reads_references
+    ]
 
 
 def frontier_terms(decoding: Decoding) -> Terms:

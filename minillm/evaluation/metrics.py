@@ -42,6 +42,8 @@ class Metric:
         always_shown: whether the table of a report shows the mean beside the chosen metrics.
         looks_at_all: whether the value of a response depends on the other responses, so that a
             process must have all responses.
+        reads_references: whether the value depends on the model and the gold responses only. Then
+            it is the same for all sampling seeds, and there is none for greedy decoding.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Metric:
     is_cheap: bool = True
     always_shown: bool = False
     looks_at_all: bool = False
+    reads_references: bool = False
 
     @property
     def axis_label(self) -> str:
@@ -194,6 +197,30 @@ class ReverseKL(Metric):
         return responses.lengths.astype(np.float64)
 
 
+class LMLoss(Metric):
+    """Cross-entropy with the first reference, per token (paper, table 3). No response is read.
+
+    The mean weighed by tokens is the `loss` of a validation during training.
+    """
+
+    name = "lm_loss"
+    label = "LM loss"
+    unit = "nats per token"
+    description = "cross-entropy with the first reference, nats per token"
+    form = ".3f"
+    higher_is_better = False
+    is_cheap = False  # in validation, `loss` has the same value
+    reads_references = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
+        if responses.references is None:
+            return None
+        return -responses.references.log_probs / responses.references.lengths
+
+    def weights(self, responses: Responses) -> np.ndarray:
+        return responses.references.lengths.astype(np.float64)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -204,6 +231,7 @@ METRICS: dict[str, Metric] = {
         Unfinished(),
         Empty(),
         ReverseKL(),
+        LMLoss(),
     )
 }
 

@@ -7,6 +7,23 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class References:
+    """The first reference of N inputs, as a model reads it.
+
+    Attributes:
+        log_probs: log q(reference | prompt) in nats, summed over the tokens, `[N]`.
+        lengths: number of these tokens, with EOS unless the reference was cut, `[N]`.
+    """
+
+    log_probs: np.ndarray
+    lengths: np.ndarray
+
+    def select(self, indices: np.ndarray) -> "References":
+        """The references of the inputs with these indices."""
+        return References(self.log_probs[indices], self.lengths[indices])
+
+
+@dataclass(frozen=True)
 class Responses:
     """The responses to N inputs, in the order of the inputs.
 
@@ -18,6 +35,8 @@ class Responses:
             without a teacher that has the model's tokenizer.
         forward_kl: KL[p || q] likewise; None where it was not computed.
         entropy: H[q] of the sampled distribution, likewise; None where it was not computed.
+        references: what the model says about the gold responses to the same inputs; None where it
+            was not computed.
     """
 
     texts: Sequence[str]
@@ -26,6 +45,7 @@ class Responses:
     reverse_kl: np.ndarray | None = None
     forward_kl: np.ndarray | None = None
     entropy: np.ndarray | None = None
+    references: References | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -36,4 +56,5 @@ class Responses:
         sums = (self.reverse_kl, self.forward_kl, self.entropy)
         chosen = (None if values is None else values[indices] for values in sums)
         texts = [self.texts[i] for i in indices]
-        return Responses(texts, self.lengths[indices], self.finished[indices], *chosen)
+        references = self.references and self.references.select(indices)
+        return Responses(texts, self.lengths[indices], self.finished[indices], *chosen, references)

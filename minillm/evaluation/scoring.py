@@ -5,7 +5,7 @@ return the results of all inputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from minillm.data.batches import SequenceBatch
 from minillm.data.encoding import Example, teacher_prompt_batch
 from minillm.evaluation.metrics import METRICS, Metric, cheap_metrics
-from minillm.evaluation.responses import Responses
+from minillm.evaluation.responses import References, Responses
 from minillm.evaluation.statistics import weighted_mean
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
@@ -66,6 +66,7 @@ def score(
     batch_size: int,
     metrics: Sequence[str] | None = None,
     terms: Terms = DEFAULT_TERMS,
+    references: References | None = None,
 ) -> Scores:
     """Respond to every input once and score the responses.
 
@@ -79,10 +80,12 @@ def score(
         batch_size: inputs decoded at once.
         metrics: names; None for all cheap ones.
         terms: see `respond`.
+        references: for metrics that read the gold responses; without them, these metrics are None.
     """
     responses = respond(
         model, teacher, examples, decoding, seed=seed, batch_size=batch_size, terms=terms
     )
+    responses = replace(responses, references=references)
     names = cheap_metrics() if metrics is None else metrics
     return Scores(responses, {name: _values(METRICS[name], responses, examples) for name in names})
 
@@ -168,6 +171,26 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
     return None if values is None else Values(values, metric.weights(responses))
 
 
+def read_references(
+    model: LanguageModel, examples: Sequence[Example], batch_size: int
+) -> References:
+    """The log-probability of the first reference of each input, and its tokens.
+
+    Args:
+        model: reads the references.
+        examples: N inputs.
+        batch_size: inputs per forward pass.
+    """
+    rows = []
+    for indices in share(_by_reference_length(examples, batch_size)):
+        batch = _reference_batch([examples[i] for i in indices], model.pad_id).to(model.device)
+        log_probs = response_terms(model, batch, terms={"log_probs": TokenLogProb()})["log_probs"]
+        sums = log_probs.sum(-1).tolist()
+        rows += zip(indices, sums, batch.response_lengths.tolist(), strict=True)
+    _, log_probs, lengths = zip(*sorted(gathered(rows)), strict=True)
+    return References(np.array(log_probs), np.array(lengths))
+
+
 def language_model_loss(
     model: LanguageModel, examples: Sequence[Example], batch_size: int
 ) -> float:
@@ -207,9 +230,17 @@ def reference_batches(
     examples: Sequence[Example], batch_size: int, pad_id: int
 ) -> list[SequenceBatch]:
     """The prompts of all inputs with their first references, in batches of similar length."""
-    pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
-    sequences = [prompt + response for prompt, response in pairs]
     return [
-        SequenceBatch.pad([pairs[i] for i in indices], pad_id)
-        for indices in length_batches(sequences, batch_size)
+        _reference_batch([examples[i] for i in indices], pad_id)
+        for indices in _by_reference_length(examples, batch_size)
     ]
+
+
+def _by_reference_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
+    """Indices of the inputs in batches of similar length of prompt and first reference."""
+    sequences = [example.prompt_ids + example.response_ids[0] for example in examples]
+    return length_batches(sequences, batch_size)
+
+
+def _reference_batch(examples: Sequence[Example], pad_id: int) -> SequenceBatch:
+    return SequenceBatch.pad([(x.prompt_ids, x.response_ids[0]) for x in examples], pad_id)

@@ -76,7 +76,7 @@ def check_select_by(name: str, has_teacher: bool = True) -> None:
     allowed = f"Use one of {', '.join([*usable, LAST])}."
     refused = f"training.select_by={name} is not allowed"
     if name in METRICS and name not in scores:
-        raise InputError(f"{refused}: this metric is too expensive for validations. {allowed}")
+        raise InputError(f"{refused}: validations do not compute this metric. {allowed}")
     if name not in scores:
         raise unknown_name("training.select_by", name, [*usable, LAST])
     if name not in usable:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minillm.evaluation import frontier_sampling
-from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.metrics import METRICS, cheap_metrics
 from minillm.evaluation.scoring import score
 from tests.evaluation.toy import Letters
 
@@ -41,7 +41,7 @@ def test_evaluation_is_the_same_twice(command, run_folder):
 
 def check_means(result, rows):
     """The metrics of a result are the means of the values in its file of responses."""
-    assert list(result["metrics"]) == list(METRICS)
+    assert list(result["metrics"]) == cheap_metrics()
     assert result["metrics"].pop("reverse_kl") is None  # there is no teacher
     for name in ("rougeL", "exact_match", "length", "unfinished", "empty"):
         values = {seed: [row[name] for row in rows if row["seed"] == seed]
@@ -181,6 +181,24 @@ def test_frontiers_are_measured_and_reported(command, settings, run_folder):
     assert Path("tables/frontier.png").is_file()
     outcome = command("report", "run", "runs/kd", "--output", "tables", "--diversity", "0.01")
     assert outcome.status == 2 and "--diversity 0.01: no two methods" in outcome.err
+
+
+def test_the_loss_on_gold_responses_is_the_same_for_all_seeds(command, run_folder, settings):
+    """It is the loss of a validation on the same inputs, and greedy decoding has none."""
+    metrics = "evaluation.metrics=[lm_loss,length]"
+    data = ["data.validation=test.jsonl", "evaluation.seeds=[1,2]"]
+    assert command("evaluate", "run", metrics, *data).status == 0
+    loss = numbers("run/evaluation/tiny.json")["metrics"]["lm_loss"]
+    assert loss["std"] == 0 and loss["greedy"] is None and len(loss["weights"]) == 10
+    assert loss["ci_low"] < loss["mean"] < loss["ci_high"]
+    kept = ["student.path=run/best", "data.validation=test.jsonl", "training.steps=1",
+            "training.lr=1e-30", "method=sft", "output=same"]  # fmt: skip
+    kept = [text for text in settings if "validation_size" not in text] + kept
+    assert command("train", *kept).status == 0
+    history = json.loads(Path("same/summary.json").read_text())["history"]
+    assert loss["mean"] == pytest.approx(history[0]["loss"], rel=1e-5)
+    outcome = command("report", "run", "--output", "tables", "--metric", "lm_loss")
+    assert outcome.status == 0 and "LM loss" in outcome.out
 
 
 def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypatch):

@@ -7,7 +7,7 @@ from minillm.data.encoding import Example
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS, check_metrics
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
-from minillm.evaluation.responses import Responses
+from minillm.evaluation.responses import References, Responses
 from minillm.evaluation.scoring import Values
 
 REFERENCES = [("a red cat", "the cat"), ("blue ",), ("Blue",), ("",)]
@@ -17,6 +17,9 @@ RESPONSES = Responses(
     lengths=np.array([4, 3, 2, 1]),
     finished=np.array([True, False, True, True]),
     reverse_kl=np.array([2.0, 0.3, 0.6, 0.1]),
+    references=References(
+        log_probs=np.array([-6.0, -1.0, -2.0, 0.0]), lengths=np.array([3, 1, 1, 1])
+    ),
 )
 BY_HAND = {
     "rougeL": ([100, 100, 100, 0], 75.0),
@@ -29,6 +32,7 @@ BY_HAND = {
     "unfinished": ([0, 1, 0, 0], 0.25),
     "empty": ([0, 0, 0, 1], 0.25),
     "reverse_kl": ([0.5, 0.1, 0.3, 0.1], 0.3),  # 3 nats over 10 tokens
+    "lm_loss": ([2, 1, 2, 0], 1.5),  # 9 nats over 6 tokens
 }
 
 
@@ -56,12 +60,13 @@ def test_values_of_a_part_equal_those_of_all_responses():
         assert len(metric.score(RESPONSES.select([]), [])) == 0, name
 
 
-def test_without_a_teacher_only_the_reverse_kl_is_missing():
+def test_without_a_teacher_and_gold_responses_only_what_needs_them_is_missing():
     plain = Responses(RESPONSES.texts, RESPONSES.lengths, RESPONSES.finished)
     missing = {
         name for name, m in METRICS.items() if m.score(plain.select([0, 1]), EXAMPLES[:2]) is None
     }
-    assert missing == {"reverse_kl"} == {name for name, m in METRICS.items() if m.needs_teacher}
+    needed = {name for name, m in METRICS.items() if m.needs_teacher or m.reads_references}
+    assert missing == {"reverse_kl", "lm_loss"} == needed
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from minillm.config import Config, MethodConfig, MiniLLMConfig, TokenLossConfig, TrainingConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import Example
-from minillm.evaluation.scoring import DEFAULT_TERMS, language_model_loss
+from minillm.evaluation.scoring import DEFAULT_TERMS, language_model_loss, read_references
 from minillm.methods import Method, build_method
 from minillm.methods.build import plain_text_loss
 from minillm.models.forward import response_terms
@@ -116,3 +117,7 @@ def test_scores():
     torch.testing.assert_close(values.sum(-1), expected)
     mean = float(supervised(BATCH, 0).detach()) / BATCH.tokens
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)
+    references = read_references(STUDENT, TRAIN, batch_size=3)
+    assert -references.log_probs.sum() / references.lengths.sum() == pytest.approx(mean)
+    alone = [read_references(STUDENT, [example], batch_size=1) for example in TRAIN]
+    assert references.log_probs == pytest.approx(np.concatenate([x.log_probs for x in alone]))
