@@ -402,6 +402,9 @@ class EvaluationConfig:
     frontier_top_p: list[float] | None = setting(None, above=0, below=1)
     # Responses per prompt at each point. Diversities are comparable for equal numbers only.
     frontier_samples: int = setting(2, at_least=2, only_with="frontier or frontier_top_p")
+    # Responses per prompt of the student and of the teacher, at temperature 1, from which the
+    # exposure bias is computed (paper: 10); null: the exposure bias is not computed.
+    exposure_samples: int | None = setting(None, at_least=1)
     limit: int | None = setting(None, at_least=1)  # number of inputs to score; null: all
     metrics: list[str] | None = None  # of evaluation/metrics.py; null: all cheap metrics
     name: str | None = None  # of the method in tables; null: the method that trained the model

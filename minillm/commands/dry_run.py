@@ -68,6 +68,8 @@ def print_evaluation(config: Config, scored: ScoredModel, examples: int, file: P
         "data": f"{config.data.name}, {examples} test inputs",
         "responses": "greedy decoding" if not settings.temperature else greedy + seeds,
         "frontier": frontier if settings.has_frontier else "none",
+        "exposure": f"{settings.exposure_samples} responses per prompt of student and of teacher"
+            if settings.exposure_samples else "none",
         "device": device_text(config, str(scored.model.device)),
         "result": str(file),
     })  # fmt: skip

@@ -21,7 +21,7 @@ from minillm.commands.model_folder import ScoredModel, load_scored_model, traine
 from minillm.commands.overlap import with_seen_inputs
 from minillm.compat.gloo import settle
 from minillm.config import Config
-from minillm.errors import WriteError, first_line
+from minillm.errors import InputError, WriteError, first_line
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
 from minillm.evaluation.result import Result, Training, to_text
 from minillm.evaluation.score_table import score_text
@@ -56,6 +56,12 @@ def _evaluate(job: Job) -> None:
     config = job.config
     scored = with_seen_inputs(load_scored_model(config, job.path), config.data)
     examples = scored.examples[: config.evaluation.limit]
+    if config.evaluation.exposure_samples and scored.teacher is None:
+        raise InputError(
+            f"evaluation.exposure_samples={config.evaluation.exposure_samples} compares "
+            f"{job.folder} with its teacher, but the teacher has another tokenizer. Leave the "
+            f"setting out, or name a teacher with the same tokenizer."
+        )
     if config.dry_run:
         print_evaluation(config, scored, len(examples), job.file)
         return
@@ -127,5 +133,6 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         provenance=provenance(),
         config=asdict(config),
         frontier=evaluation.frontier,
+        exposure_bias=evaluation.exposure_bias,
         seen_in_training=scored.seen_in_training,
     )

@@ -64,11 +64,24 @@ def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
     jobs: dict[Path | str, Job] = {}
     for folder in folders:
         config, path, output = resolve(folder, overrides)
+        _check_exposure(config)
         job = Job(folder, config, path, result_file(config, path, output))
         first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
         if first is not job:
             log.info("%s is scored once: %s is the same model.", folder, first.folder)
     return _with_distinct_files(list(jobs.values()))
+
+
+def _check_exposure(config: Config) -> None:
+    """Refuse an exposure bias without one teacher model that can sample."""
+    samples, teacher = config.evaluation.exposure_samples, config.teacher
+    samples_responses = teacher.kind == "base" or (teacher.kind == "local" and teacher.path)
+    if samples and not samples_responses:
+        raise InputError(
+            f"evaluation.exposure_samples={samples} needs responses of one teacher model, but "
+            f"teacher.kind={teacher.kind} and teacher.path={teacher.path or 'null'}. Add "
+            f"teacher.kind=local teacher.path=FOLDER_OR_HUB_NAME, or leave the setting out."
+        )
 
 
 def open_jobs(jobs: Sequence[Job]) -> list[Job]:

@@ -11,8 +11,14 @@ import numpy as np
 
 from minillm.config import EvaluationConfig
 from minillm.data.encoding import Example
+from minillm.evaluation.exposure import ExposureBias
+from minillm.evaluation.exposure_sampling import sample_exposure_bias
 from minillm.evaluation.frontier import Frontier
-from minillm.evaluation.frontier_sampling import frontier_terms, sample_frontier
+from minillm.evaluation.frontier_sampling import (
+    different_seeds,
+    frontier_terms,
+    sample_frontier,
+)
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import MetricResult
 from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, read_references, score
@@ -33,6 +39,7 @@ class Evaluation:
     greedy: Scores | None
     seconds: float
     frontier: Frontier | None = None
+    exposure_bias: ExposureBias | None = None
 
 
 def evaluate(
@@ -45,7 +52,8 @@ def evaluate(
     """Sample responses to all inputs with every seed, and decode greedily if `settings.greedy`.
 
     If `settings` name a frontier, it is sampled too, and greedy decoding is its end point. With
-    `settings.greedy=false`, the greedy responses are used for the frontier only.
+    `settings.greedy=false`, the greedy responses are used for the frontier only. The exposure bias
+    has responses of its own, and needs a teacher that samples.
 
     Args:
         model: writes the responses.
@@ -61,7 +69,7 @@ def evaluate(
     scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
     is_point = _samples_a_point(settings)
     terms = frontier_terms(decoding) if is_point else DEFAULT_TERMS
-    sampled, greedy, frontier, references = {}, None, None, None
+    sampled, greedy, frontier, bias, references = {}, None, None, None, None
     if any(METRICS[name].reads_references for name in settings.metrics or ()):
         references = read_references(model, examples, settings.batch_size)
     with (
@@ -84,8 +92,13 @@ def evaluate(
             frontier = sample_frontier(
                 model, whole, examples, settings, max_length, greedy, sampled if is_point else {}
             )
+        if settings.exposure_samples:
+            bias = sample_exposure_bias(
+                model, whole, examples, max_length=max_length, batch_size=settings.batch_size,
+                seeds=different_seeds(settings.seeds, settings.exposure_samples),
+            )  # fmt: skip
     seconds = time.perf_counter() - start
-    return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier)
+    return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier, bias)
 
 
 def _samples_a_point(settings: EvaluationConfig) -> bool:
@@ -98,6 +111,7 @@ def _passes(settings: EvaluationConfig) -> int:
     """How often an evaluation writes a response to each input."""
     points = len(settings.frontier or ()) + len(settings.frontier_top_p or ())
     passes = len(settings.seeds) + points * settings.frontier_samples
+    passes += 2 * (settings.exposure_samples or 0)
     if _samples_a_point(settings):
         passes -= min(len(settings.seeds), settings.frontier_samples)
     return passes + (settings.greedy or settings.has_frontier)

@@ -77,7 +77,7 @@ def sample_frontier(
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
     names = frontier_metrics(settings.metrics)
-    seeds = frontier_seeds(settings.seeds, settings.frontier_samples)
+    seeds = different_seeds(settings.seeds, settings.frontier_samples)
     points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
         begin_part(f"frontier, {_where(decoding)}")
@@ -95,7 +95,7 @@ def sample_frontier(
     return Frontier(len(seeds), greedy_first(points))
 
 
-def frontier_seeds(seeds: Sequence[int], samples: int) -> list[int]:
+def different_seeds(seeds: Sequence[int], samples: int) -> list[int]:
     """Different seeds: the first of the evaluation, then numbers after its largest."""
     more = range(max(seeds) + 1, max(seeds) + 1 + samples)
     return [*dict.fromkeys(seeds), *more][:samples]

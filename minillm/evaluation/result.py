@@ -14,6 +14,7 @@ Only this file uses the keys of a result file. Format 2 is a json object:
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
     frontier    quality and diversity over temperatures, see `frontier.py` (optional)
+    exposure_bias       by length of response, see `exposure.py` (optional)
     seen_in_training    number of inputs of the whole test split that occur in the training data of
                         the run (optional)
 
@@ -28,6 +29,7 @@ from types import NoneType
 from typing import Any
 
 from minillm.errors import InputError
+from minillm.evaluation.exposure import ExposureBias, read_exposure_bias
 from minillm.evaluation.frontier import Frontier, read_frontier
 from minillm.evaluation.result_checks import MAYBE, NUMBER, check_keys, check_numbers
 
@@ -134,6 +136,7 @@ class Result:
     provenance: dict[str, Any]
     config: dict[str, Any] | None
     frontier: Frontier | None = None
+    exposure_bias: ExposureBias | None = None
     seen_in_training: int | None = None
     unknown_keys: dict[str, Any] = field(default_factory=dict)
 
@@ -152,7 +155,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The result as the object of a file of format 2."""
         content = {"format": FORMAT} | asdict(self)
-        for name in ("frontier", "seen_in_training"):
+        for name in ("frontier", "exposure_bias", "seen_in_training"):
             if getattr(self, name) is None:
                 del content[name]
         for values in filter(None, content["metrics"].values()):
@@ -192,8 +195,9 @@ class Result:
             training = Training(**values)
         plain = {name: rest.pop(name) for name in _COMMON if name in rest}
         frontier = read_frontier(rest.pop("frontier", None), plain["inputs"], where)
+        bias = read_exposure_bias(rest.pop("exposure_bias", None), where)
         return Result(**plain, metrics=metrics, training=training, run=run, frontier=frontier,
-                      seen_in_training=rest.pop("seen_in_training", None),
+                      exposure_bias=bias, seen_in_training=rest.pop("seen_in_training", None),
                       unknown_keys=rest)  # fmt: skip
 
 

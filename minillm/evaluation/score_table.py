@@ -2,13 +2,14 @@
 
 from tabulate import tabulate
 
+from minillm.evaluation.exposure import ExposureBias, shown_lengths
 from minillm.evaluation.frontier import DIVERSITY, MEASURES, FrontierPoint
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import ROUGE_L, MetricResult, Result
 
 
 def score_text(result: Result, form: str = "simple") -> str:
-    """A heading, a table of all metrics and, if there is a frontier, a table of its points.
+    """A heading, a table of all metrics, and tables of frontier and exposure bias if they exist.
 
     `form` is a table format of `tabulate`, such as `pipe` for Markdown.
 
@@ -28,6 +29,9 @@ def score_text(result: Result, form: str = "simple") -> str:
         labels = [_described(name).label for name in names]
         rows = [_point_row(point, names) for point in result.frontier.points]
         tables.append(_table(["frontier", *labels], rows, form))
+    if result.exposure_bias:
+        tables.append(_table(["length", "ExAccErr (%)", "95% interval"],
+                             _exposure_rows(result.exposure_bias), form))  # fmt: skip
     return "\n\n".join([heading, *tables])
 
 
@@ -42,6 +46,17 @@ def _point_row(point: FrontierPoint, names: list[str]) -> list[str]:
     way = f"temperature {point.temperature:g}" if point.top_p == 1 else f"top-p {point.top_p:g}"
     values = [f"{point.mean(name):{_described(name).form}}" for name in names]
     return ["greedy" if point.is_greedy else way, *values]
+
+
+def _exposure_rows(bias: ExposureBias) -> list[list[str]]:
+    rows = []
+    for length in shown_lengths(bias):
+        values = (bias.excess_error, bias.ci_low, bias.ci_high)
+        at_length = (numbers[length - 1] for numbers in values)
+        # Adding 0 turns -0.0 into 0.0.
+        excess, low, high = ("–" if x is None else f"{round(x, 1) + 0:.1f}" for x in at_length)
+        rows.append([str(length), excess, f"{low} to {high}"])
+    return rows
 
 
 def _described(name: str):

@@ -201,6 +201,23 @@ def test_the_loss_on_gold_responses_is_the_same_for_all_seeds(command, run_folde
     assert outcome.status == 0 and "LM loss" in outcome.out
 
 
+def test_the_exposure_bias_is_in_result_and_output(command, settings, run_folder, caplog):
+    other = ["student.path=run/best", "training.lr=0.1", "training.select_by=last", "method=sft"]
+    assert command("train", *settings, *other, "output=other").status == 0
+    samples = ["evaluation.exposure_samples=2", "evaluation.metrics=[rougeL]"]
+    options = [*samples, "evaluation.seeds=[1]", "teacher.path=run/best"]
+    outcome = command("evaluate", "other", *options)
+    assert outcome.status == 0, outcome.err
+    bias = numbers("other/evaluation/tiny.json")["exposure_bias"]
+    assert bias["samples"] == 2 and bias["student_share"][0] == bias["teacher_share"][0] == 1
+    assert bias["excess_error"][0] == pytest.approx(0, abs=0.01)  # both read the prompt first
+    assert bias["ci_low"][-1] < bias["excess_error"][-1] < bias["ci_high"][-1]
+    assert len(bias["excess_error"]) <= 8 and "ExAccErr (%)" in caplog.text
+    assert command("report", "other", "--output", "tables").status == 0
+    outcome = command("evaluate", "other", *samples, "teacher.path=null", "overwrite=true")
+    assert outcome.status == 2 and "teacher.path=null. Add teacher.kind=local" in outcome.err
+
+
 def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypatch):
     """Registered once, it is in validation, selection, result file, responses and report."""
     monkeypatch.setitem(METRICS, "letterCount", Letters())

@@ -90,6 +90,12 @@ CASES = [
         "test input is left. Lower the minimum, or raise the maximum.",
     ),
     Case(
+        "evaluate runs/teacher evaluation.exposure_samples=10",
+        "minillm: evaluation.exposure_samples=10 needs responses of one teacher model, but "
+        "teacher.kind=local and teacher.path=null. Add teacher.kind=local "
+        "teacher.path=FOLDER_OR_HUB_NAME, or leave the setting out.",
+    ),
+    Case(
         "train experiment=paper/minillm data.path=my_data student.path=foreign "
         "teacher.path=foreign output=new",
         "minillm: method.lm_coef=1.0 adds the loss L_PT, which needs a corpus of plain text. Add "
