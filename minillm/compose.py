@@ -65,7 +65,7 @@ def register_schemas() -> None:
 
 
 # Sections that accept any name: columns of the data, parameters of divergences.
-OPEN_SECTIONS = ("data.columns.", "method.parameters.")
+OPEN_SECTIONS = ("data.columns.", "data.labels.", "method.parameters.")
 
 # Sections that `evaluate` and `generate` take from the run that trained the model.
 SAVED_SECTIONS = ("data", "teacher", "evaluation", "runtime")

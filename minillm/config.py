@@ -133,6 +133,10 @@ class DataConfig:
             "messages",
         ),
     )  # fmt: skip
+    # Of a classification: a label in the data -> its label word, which becomes the response.
+    labels: dict[str, str] = setting({}, not_with="kind=embedded")
+    # The instruction of all rows, instead of a column.
+    instruction: str | None = setting(None, not_with="kind=embedded or template=ready")
     # How a prompt is made; `ready` takes the text in the column `prompt` as it is.
     template: str = setting("plain", choices=("alpaca", "plain", "chat", "ready"))
     # Template of the prompt that the teacher reads; null: the teacher reads the student's prompt.

@@ -45,6 +45,13 @@ def test_other_test_sets_have_no_training_data(name):
         load_records(config.data, {"train", "validation"})
 
 
+@pytest.mark.parametrize(("name", "words"), {"sst2": ["negative", "positive"],
+                                             "boolq": ["no", "yes"]}.items())  # fmt: skip
+def test_classifications_have_label_words(name, words):
+    data = load_config([f"data={name}"]).data
+    assert [*data.labels.values()] == words and splits_of(data) == ["test"]
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_optimiser(run):
     """Fine-tuning and KD have torch's default betas (sft_base.sh, kd_base.sh, finetune.py)."""

@@ -36,6 +36,9 @@ class Example:
         teacher_prompt_ids: the prompt that the teacher reads, in the teacher's tokens; None if the
             teacher reads the student's.
         id: names the example: the id of the record, or a checksum of what the record asks.
+        label_ids: tokens of each label word of `data.labels`, in order and without EOS; empty
+            without label words.
+        label: index of the label word that is the first reference; -1 without label words.
     """
 
     prompt: str
@@ -45,6 +48,8 @@ class Example:
     response_ids: list[list[int]]
     teacher_prompt_ids: list[int] | None = None
     id: str = ""
+    label_ids: tuple[list[int], ...] = ()
+    label: int = -1
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ class _Tokens:
     prompt_ids: list[int]
     teacher_prompt_ids: list[int] | None
     responses: list[ResponseTokens]
+    labels: list[ResponseTokens]
 
     @property
     def reference_length(self) -> int:
@@ -209,8 +215,15 @@ def _tokens(
         for reference in record.references
     ]
     responses = iter(encode_responses(pairs, tokenizer, config))
+    pairs = [(prompt, word) for prompt in prompts for word in config.labels.values()]
+    labels = iter(encode_responses(pairs, tokenizer, config) if pairs else ())
     return [
-        _Tokens(record, *views, [*islice(responses, len(record.references))])
+        _Tokens(
+            record,
+            *views,
+            [*islice(responses, len(record.references))],
+            [*islice(labels, len(config.labels))],
+        )
         for record, *views in zip(
             records,
             prompts,
@@ -246,6 +259,7 @@ def _example(tokens: _Tokens, tokenizer: PreTrainedTokenizerBase, config: DataCo
         tokens.teacher_prompt_ids and tokens.teacher_prompt_ids[: config.teacher_prompt_limit]
     )
     end = response_limit(config, prompt_ids, teacher_ids)
+    words = [*config.labels.values()]
     return Example(
         prompt=prompt,
         references=record.references,
@@ -254,6 +268,8 @@ def _example(tokens: _Tokens, tokenizer: PreTrainedTokenizerBase, config: DataCo
         response_ids=[response.ids[:end] for response in tokens.responses],
         teacher_prompt_ids=teacher_ids,
         id=record.id or _checksum(record),
+        label_ids=tuple(label.ids[:-1] for label in tokens.labels),
+        label=words.index(record.references[0]) if words else -1,
     )
 
 

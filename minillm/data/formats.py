@@ -23,6 +23,7 @@ from minillm.data.conversations import (
     single_turn,
 )
 from minillm.data.faults import MALFORMED, NO_PROMPT, NO_RESPONSE, Dropped, RowError, with_dropped
+from minillm.data.labels import with_words
 from minillm.data.records import Message, Record
 from minillm.errors import InputError
 
@@ -111,6 +112,7 @@ def read_rows(
         try:
             if isinstance(values, RowError):
                 raise values
+            values = with_words(values, columns, config, location)
             records = _checked_records(Row(location, values, columns, config.template), config)
         except RowError as error:
             if dropped is None:

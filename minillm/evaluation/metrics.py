@@ -11,12 +11,13 @@ intervals and paired differences are computed in the same way for all metrics (`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minillm.errors import InputError, unknown_name
+from minillm.evaluation.calibration import calibration_gaps, predictions
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
 from minillm.evaluation.responses import Responses
 from minillm.evaluation.rouge import rouge_l
@@ -44,6 +45,7 @@ class Metric:
             process must have all responses.
         reads_references: whether the value depends on the model and the gold responses only. Then
             it is the same for all sampling seeds, and there is none for greedy decoding.
+        needs_labels: whether the metric needs the label words of `data.labels`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Metric:
     always_shown: bool = False
     looks_at_all: bool = False
     reads_references: bool = False
+    needs_labels: bool = False
 
     @property
     def axis_label(self) -> str:
@@ -221,6 +224,50 @@ class LMLoss(Metric):
         return responses.references.lengths.astype(np.float64)
 
 
+class Accuracy(Metric):
+    """100 if the most likely label word is the right one, else 0. No response is read."""
+
+    name = "accuracy"
+    label = "accuracy"
+    unit = "%"
+    description = "share of inputs whose most likely label word is right"
+    higher_is_better = True
+    is_cheap = False
+    reads_references = True
+    needs_labels = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
+        references = responses.references
+        if references is None or references.label_log_probs is None:
+            return None
+        return 100.0 * (predictions(references.label_log_probs)[0] == references.labels)
+
+
+class CalibrationError(Metric):
+    """Expected calibration error of the label words, 10 bins, see `calibration.py`.
+
+    The bootstrap resamples the contributions of the inputs, and keeps the sign of each bin.
+    """
+
+    name = "ece"
+    label = "ECE"
+    unit = "0 to 1"
+    description = "expected calibration error of the most likely label word, 10 bins"
+    form = ".3f"
+    higher_is_better = False
+    is_cheap = False
+    looks_at_all = True
+    reads_references = True
+    needs_labels = True
+
+    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
+        references = responses.references
+        if references is None or references.label_log_probs is None:
+            return None
+        predicted, confidences = predictions(references.label_log_probs)
+        return calibration_gaps(confidences, predicted == references.labels)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -232,6 +279,8 @@ METRICS: dict[str, Metric] = {
         Empty(),
         ReverseKL(),
         LMLoss(),
+        Accuracy(),
+        CalibrationError(),
     )
 }
 
@@ -255,3 +304,18 @@ def check_metrics(names: Iterable[str] | None, setting: str) -> None:
     for name in names:
         if name not in METRICS:
             raise unknown_name(setting, name, METRICS)
+
+
+def check_labels(names: Iterable[str] | None, labels: Mapping[str, str]) -> None:
+    """Refuse metrics of label words for data without label words.
+
+    Raises:
+        InputError: the message says what to set.
+    """
+    needed = [name for name in names or () if METRICS[name].needs_labels]
+    if needed and not labels:
+        raise InputError(
+            f"evaluation.metrics: {' and '.join(needed)} need label words, but data.labels is "
+            f"empty. Add data=sst2 or data=boolq, or set data.labels, such as "
+            f"data.labels.0=negative data.labels.1=positive."
+        )

@@ -13,14 +13,20 @@ class References:
     Attributes:
         log_probs: log q(reference | prompt) in nats, summed over the tokens, `[N]`.
         lengths: number of these tokens, with EOS unless the reference was cut, `[N]`.
+        label_log_probs: log q(word | prompt) of each label word, without EOS, `[N, K]`; None
+            without label words.
+        labels: index of the right label word, `[N]`, or None.
     """
 
     log_probs: np.ndarray
     lengths: np.ndarray
+    label_log_probs: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "References":
         """The references of the inputs with these indices."""
-        return References(self.log_probs[indices], self.lengths[indices])
+        parts = (self.log_probs, self.lengths, self.label_log_probs, self.labels)
+        return References(*(None if part is None else part[indices] for part in parts))
 
 
 @dataclass(frozen=True)

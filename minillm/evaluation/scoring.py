@@ -174,21 +174,40 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
 def read_references(
     model: LanguageModel, examples: Sequence[Example], batch_size: int
 ) -> References:
-    """The log-probability of the first reference of each input, and its tokens.
+    """The log-probability of the first reference of each input, and of its label words, if any.
 
     Args:
         model: reads the references.
         examples: N inputs.
         batch_size: inputs per forward pass.
     """
+    prompts = [example.prompt_ids for example in examples]
+    responses = [example.response_ids[0] for example in examples]
+    log_probs, lengths = _log_probs(model, prompts, responses, batch_size)
+    words = zip(*(example.label_ids for example in examples), strict=True)  # K lists of N words
+    of_labels = [_log_probs(model, prompts, word, batch_size)[0] for word in words]
+    if not of_labels:
+        return References(log_probs, lengths)
+    labels = np.array([example.label for example in examples])
+    return References(log_probs, lengths, np.stack(of_labels, axis=1), labels)
+
+
+def _log_probs(
+    model: LanguageModel,
+    prompts: Sequence[list[int]],
+    responses: Sequence[list[int]],
+    batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of N given responses in nats, and their numbers of tokens, `[N]` each."""
+    pairs = [*zip(prompts, responses, strict=True)]
     rows = []
-    for indices in share(_by_reference_length(examples, batch_size)):
-        batch = _reference_batch([examples[i] for i in indices], model.pad_id).to(model.device)
+    for indices in share(length_batches([x + y for x, y in pairs], batch_size)):
+        batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
         log_probs = response_terms(model, batch, terms={"log_probs": TokenLogProb()})["log_probs"]
         sums = log_probs.sum(-1).tolist()
         rows += zip(indices, sums, batch.response_lengths.tolist(), strict=True)
     _, log_probs, lengths = zip(*sorted(gathered(rows)), strict=True)
-    return References(np.array(log_probs), np.array(lengths))
+    return np.array(log_probs), np.array(lengths)
 
 
 def language_model_loss(
@@ -230,17 +249,9 @@ def reference_batches(
     examples: Sequence[Example], batch_size: int, pad_id: int
 ) -> list[SequenceBatch]:
     """The prompts of all inputs with their first references, in batches of similar length."""
+    pairs = [(example.prompt_ids, example.response_ids[0]) for example in examples]
+    sequences = [prompt + response for prompt, response in pairs]
     return [
-        _reference_batch([examples[i] for i in indices], pad_id)
-        for indices in _by_reference_length(examples, batch_size)
+        SequenceBatch.pad([pairs[i] for i in indices], pad_id)
+        for indices in length_batches(sequences, batch_size)
     ]
-
-
-def _by_reference_length(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
-    """Indices of the inputs in batches of similar length of prompt and first reference."""
-    sequences = [example.prompt_ids + example.response_ids[0] for example in examples]
-    return length_batches(sequences, batch_size)
-
-
-def _reference_batch(examples: Sequence[Example], pad_id: int) -> SequenceBatch:
-    return SequenceBatch.pad([(x.prompt_ids, x.response_ids[0]) for x in examples], pad_id)

@@ -9,6 +9,7 @@ import pytest
 from minillm.evaluation import frontier_sampling
 from minillm.evaluation.metrics import METRICS, cheap_metrics
 from minillm.evaluation.scoring import score
+from tests.conftest import write_jsonl
 from tests.evaluation.toy import Letters
 
 TIMES = {"wall_seconds", "provenance", "config"}
@@ -216,6 +217,32 @@ def test_the_exposure_bias_is_in_result_and_output(command, settings, run_folder
     assert command("report", "other", "--output", "tables").status == 0
     outcome = command("evaluate", "other", *samples, "teacher.path=null", "overwrite=true")
     assert outcome.status == 2 and "teacher.path=null. Add teacher.kind=local" in outcome.err
+
+
+def test_labelled_rows_have_accuracy_and_calibration_error(command, run_folder, caplog):
+    texts = [{"text": f"mix {i}", "label": [True, False, 2][i % 3]} for i in range(12)]
+    write_jsonl(Path("labelled.jsonl"), texts)
+    data = ["data.path=.", "data.test=labelled.jsonl", "data.name=mixed", "data.instruction=Which?",
+            "data.columns={input:text,references:label}"]  # fmt: skip
+    options = [*data, "evaluation.metrics=[accuracy,ece]", "evaluation.seeds=[1]"]
+    words = ["data.labels.true=red", "data.labels.false=dark blue", "data.labels.2=green"]
+    assert command("data", *data, *words, "data.kind=jsonl", "data.test_only=true",
+                   "student.path=run/best").out.endswith("Which?\nmix 0\n=> red\n")  # fmt: skip
+    outcome = command("evaluate", "run", *options, *words)
+    assert outcome.status == 0, outcome.err
+    metrics = numbers("run/evaluation/mixed.json")["metrics"]
+    accuracy, error = metrics["accuracy"], metrics["ece"]
+    assert set(accuracy["per_input"]) <= {0, 100} and accuracy["greedy"] is None
+    assert 0 <= error["mean"] <= 1 and error["mean"] == pytest.approx(sum(error["per_input"]) / 12)
+    assert error["ci_low"] <= error["mean"] <= error["ci_high"]
+    row = json.loads(Path("run/evaluation/mixed.responses.jsonl").read_text().splitlines()[1])
+    assert row["references"] == ["dark blue"] and "accuracy" in row
+    outcome = command("evaluate", "run", *options, *words[:2], "overwrite=true")
+    assert outcome.status == 2 and "line 3: the label '2' in 'label' has no word" in outcome.err
+    outcome = command("evaluate", "run", *options, *words, "data.labels.2=red")
+    assert outcome.status == 2 and "at least two different label words" in outcome.err
+    outcome = command("evaluate", "run", *options)
+    assert outcome.status == 2 and "accuracy and ece need label words" in outcome.err
 
 
 def test_a_new_metric_is_used_everywhere(command, settings, run_folder, monkeypatch):

@@ -45,6 +45,8 @@ NOT_RUN = {
     "python -m studies.model_families": "takes minutes and writes to docs/",
     "minillm data data=self_inst": "needs the Hub",
     "minillm evaluate runs/minillm data=sinst": "needs a copy of S-NI",
+    "minillm evaluate runs/minillm data=sst2": "needs the Hub",
+    "minillm evaluate runs/minillm data=boolq": "needs the Hub",
     "minillm prune models/smollm2": "takes minutes and needs SmolLM2",
     "minillm chat": "reads the lines of a user; tests/commands/test_chat.py types them",
     "taskset -c 0 python -m benchmarks.": "takes minutes",

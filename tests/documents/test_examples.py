@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from minillm.config import DataConfig
 from minillm.data.documents import read_documents
@@ -17,14 +18,16 @@ from tests.documents.reading import ROOT, code_blocks, table_rows
 
 DOCS = ROOT / "docs"
 ROWS = code_blocks(DOCS / "data.md", "json")
-PLAIN_TEXT = next(rows for rows in ROWS if rows.startswith('{"text"'))
+PLAIN_TEXT = next(rows for rows in ROWS if rows.startswith('{"text"') and '"label"' not in rows)
+LABELLED = next(rows for rows in ROWS if '"label"' in rows)
 
 
 INPUTS = (("plain", 2), ("ready", 1), ("chat", 4), ("plain", 1))
 
 
 @pytest.mark.parametrize(
-    ("rows", "expected"), list(zip([x for x in ROWS if x != PLAIN_TEXT], INPUTS, strict=True))
+    ("rows", "expected"),
+    list(zip([x for x in ROWS if x not in (PLAIN_TEXT, LABELLED)], INPUTS, strict=True)),
 )
 def test_the_rows_of_the_page_of_data_can_be_read(rows, expected, tmp_path):
     """The conversations have 2, 1 and 1 responses, and two of their prompts are equal."""
@@ -32,6 +35,16 @@ def test_the_rows_of_the_page_of_data_can_be_read(rows, expected, tmp_path):
     template, inputs = expected
     config = DataConfig(kind="files", path=str(tmp_path / "rows.jsonl"), template=template)
     assert len(load_records(config, {"test"})["test"]) == inputs
+
+
+def test_the_example_of_labels_can_be_read(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(LABELLED)
+    (settings,) = (text for text in code_blocks(DOCS / "data.md", "yaml") if "labels:" in text)
+    config = DataConfig(path=str(tmp_path / "rows.jsonl"), kind="files",
+                        **yaml.safe_load(settings)["data"])  # fmt: skip
+    good, bad = load_records(config, {"test"})["test"]
+    assert good.references == ("positive",) and bad.references == ("negative",)
+    assert good.input == "a gripping film" and good.instruction.startswith("Is the sentiment")
 
 
 def test_the_example_of_plain_text_can_be_read(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 
 from minillm.data.encoding import Example
 from minillm.errors import InputError
-from minillm.evaluation.metrics import METRICS, check_metrics
+from minillm.evaluation.calibration import calibration_gaps
+from minillm.evaluation.metrics import METRICS, check_labels, check_metrics
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
 from minillm.evaluation.responses import References, Responses
 from minillm.evaluation.scoring import Values
@@ -18,7 +19,10 @@ RESPONSES = Responses(
     finished=np.array([True, False, True, True]),
     reverse_kl=np.array([2.0, 0.3, 0.6, 0.1]),
     references=References(
-        log_probs=np.array([-6.0, -1.0, -2.0, 0.0]), lengths=np.array([3, 1, 1, 1])
+        np.array([-6.0, -1.0, -2.0, 0.0]),
+        np.array([3, 1, 1, 1]),
+        np.log(0.5 * np.array([[0.9, 0.1], [0.2, 0.8], [0.62, 0.38], [0.35, 0.65]])),
+        np.array([0, 1, 0, 0]),
     ),
 )
 BY_HAND = {
@@ -33,6 +37,9 @@ BY_HAND = {
     "empty": ([0, 0, 0, 1], 0.25),
     "reverse_kl": ([0.5, 0.1, 0.3, 0.1], 0.3),  # 3 nats over 10 tokens
     "lm_loss": ([2, 1, 2, 0], 1.5),  # 9 nats over 6 tokens
+    "accuracy": ([100, 100, 100, 0], 75.0),
+    # Bins (0.8, 0.9]: 0.1; (0.7, 0.8]: 0.2; (0.6, 0.7]: one right, one wrong, |0.38 - 0.65|.
+    "ece": ([0.1, 0.2, -0.38, 0.65], 0.57 / 4),
 }
 
 
@@ -66,7 +73,18 @@ def test_without_a_teacher_and_gold_responses_only_what_needs_them_is_missing():
         name for name, m in METRICS.items() if m.score(plain.select([0, 1]), EXAMPLES[:2]) is None
     }
     needed = {name for name, m in METRICS.items() if m.needs_teacher or m.reads_references}
-    assert missing == {"reverse_kl", "lm_loss"} == needed
+    assert missing == {"reverse_kl", "lm_loss", "accuracy", "ece"} == needed
+    with pytest.raises(InputError, match="metrics: ece need label words"):
+        check_labels(["rougeL", "ece"], {})
+    check_labels(["rougeL", "ece"], {"0": "no", "1": "yes"})
+
+
+def test_the_bins_of_the_calibration_error_have_their_upper_ends():
+    confidences = np.array([0.0, 0.1, 0.11, 1.0])
+    gaps = calibration_gaps(confidences, np.array([False, True, True, True]))
+    assert gaps.tolist() == pytest.approx([0.0, 0.9, 0.89, 0.0])
+    gaps = calibration_gaps(np.array([0.95, 0.95]), np.array([True, False]))
+    assert gaps.tolist() == pytest.approx([-0.05, 0.95])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

@@ -1,5 +1,6 @@
 """The loss of every method, computed in chunks, equals plain functions of the complete logits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from minillm.sampling.sampler import Decoding, sample
 from minillm.sources.source import TrainingBatch
 from minillm.teachers import LocalTeacher
 from minillm.training.setup import Setup
-from tests.tiny import EOS, response_logits, tiny_model
+from tests.tiny import EOS, log_prob_table, response_logits, tiny_model
 
 STUDENT, TEACHER = tiny_model(1), tiny_model(2, kind="llama")
 PAIRS = [([1], [2, 0]), ([2, 3], [1, 3, 2, 0]), ([3, 1, 2], [0]), ([1, 1], [3, 3, 0])]
@@ -119,5 +120,16 @@ def test_scores():
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)
     references = read_references(STUDENT, TRAIN, batch_size=3)
     assert -references.log_probs.sum() / references.lengths.sum() == pytest.approx(mean)
+    assert references.label_log_probs is None
+    words = ([1], [3, 2])
+    labelled = [replace(example, label_ids=words, label=1) for example in TRAIN]
+    expected = torch.stack([
+        log_prob_table(STUDENT, SequenceBatch.pad([(prompt, word) for prompt, _ in PAIRS], EOS))
+        .sum(-1)
+        for word in words
+    ], dim=1)  # fmt: skip
+    read = read_references(STUDENT, labelled, batch_size=3)
+    assert read.label_log_probs == pytest.approx(expected.numpy())
+    assert read.labels.tolist() == [1] * 4
     alone = [read_references(STUDENT, [example], batch_size=1) for example in TRAIN]
     assert references.log_probs == pytest.approx(np.concatenate([x.log_probs for x in alone]))

@@ -96,6 +96,17 @@ CASES = [
         "teacher.path=FOLDER_OR_HUB_NAME, or leave the setting out.",
     ),
     Case(
+        "evaluate runs/teacher evaluation.metrics=[accuracy,ece]",
+        "minillm: evaluation.metrics: accuracy and ece need label words, but data.labels is empty. "
+        "Add data=sst2 or data=boolq, or set data.labels, such as data.labels.0=negative "
+        "data.labels.1=positive.",
+    ),
+    Case(
+        "evaluate runs/teacher data.labels.0=no",
+        "minillm: data.labels={'0': 'no'} is not allowed: give at least two different label words, "
+        "such as data.labels.0=negative data.labels.1=positive.",
+    ),
+    Case(
         "train experiment=paper/minillm data.path=my_data student.path=foreign "
         "teacher.path=foreign output=new",
         "minillm: method.lm_coef=1.0 adds the loss L_PT, which needs a corpus of plain text. Add "

@@ -3,8 +3,8 @@
 from tests.commands.answers.case import Case
 
 NO_DATA = (
-    "no data set is named. Add data=jsonl data.path=FOLDER for your own data, or data=dolly, ... "
-    "or embedded."
+    "no data set is named. Add data=jsonl data.path=FOLDER for your own data, or data=boolq, ... "
+    "or vicuna."
 )
 MODELS = "student.path=runs/teacher/best teacher.path=runs/teacher/best"
 DATA = (
