@@ -13,6 +13,7 @@ from minillm.config import (
     TokenLossConfig,
     TrainingConfig,
 )
+from minillm.data.labels import check_label_words
 from minillm.errors import InputError
 from minillm.folders import missing_folder, names_a_folder
 from minillm.settings.rules import check_multiples, check_rules, require
@@ -141,12 +142,7 @@ def _validate_data(data: DataConfig) -> None:
             f"{longest_prompt} tokens (data.max_prompt_length, data.max_teacher_prompt_length). "
             f"Raise data.max_length, lower the limit of prompts, or set data.max_length=null."
         )
-    words = [word.strip() for word in data.labels.values()]
-    if data.labels and (len(set(words)) < max(2, len(words)) or not all(words)):
-        raise InputError(
-            f"data.labels={data.labels} is not allowed: give at least two different label words, "
-            f"such as data.labels.0=negative data.labels.1=positive."
-        )
+    check_label_words(data)
     longest_reference = data.max_reference_length
     if longest_reference is not None and data.min_reference_length > longest_reference:
         raise InputError(

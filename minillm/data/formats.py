@@ -23,7 +23,7 @@ from minillm.data.conversations import (
     single_turn,
 )
 from minillm.data.faults import MALFORMED, NO_PROMPT, NO_RESPONSE, Dropped, RowError, with_dropped
-from minillm.data.labels import with_words
+from minillm.data.labels import INSTRUCTION, with_words
 from minillm.data.records import Message, Record
 from minillm.errors import InputError
 
@@ -108,6 +108,8 @@ def read_rows(
     claimed = {*chosen.values()} - {COLUMNS["references"]}
     defaults = {field: name for field, name in COLUMNS.items() if name not in claimed}
     columns = defaults | chosen
+    if config.instruction is not None:
+        columns["instruction"] = INSTRUCTION
     for location, values in rows:
         try:
             if isinstance(values, RowError):

@@ -5,6 +5,29 @@ from typing import Any
 
 from minillm.config import DataConfig
 from minillm.data.faults import RowError
+from minillm.errors import InputError
+
+INSTRUCTION = "data.instruction"  # the column of the instruction of all rows
+
+
+def check_label_words(config: DataConfig) -> None:
+    """Refuse label words that cannot be told apart, and an instruction that has two sources.
+
+    Raises:
+        InputError: the message says what is allowed.
+    """
+    words = [word.strip() for word in config.labels.values()]
+    if words and (len(set(words)) < max(2, len(words)) or not all(words)):
+        raise InputError(
+            f"data.labels={config.labels} is not allowed: give at least two different label words, "
+            f"such as data.labels.0=negative data.labels.1=positive."
+        )
+    if config.instruction is not None and "instruction" in config.columns:
+        raise InputError(
+            f"data.instruction={config.instruction} is the instruction of all rows, but "
+            f"data.columns.instruction={config.columns['instruction']} names a column of "
+            f"instructions. Leave one of them out."
+        )
 
 
 def with_words(
@@ -16,7 +39,8 @@ def with_words(
 
     Args:
         values: by the names of the columns.
-        columns: the column of each field.
+        columns: the column of each field; that of the instruction is `INSTRUCTION` if all rows have
+            the same.
         config: label words and instruction.
         location: where the row is, for messages.
 
@@ -35,7 +59,7 @@ def with_words(
             )
         new[column] = config.labels[label]
     if config.instruction is not None:
-        new[columns.get("instruction", "instruction")] = config.instruction
+        new[INSTRUCTION] = config.instruction
     return values | new
 
 

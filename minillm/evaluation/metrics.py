@@ -17,62 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minillm.errors import InputError, unknown_name
-from minillm.evaluation.calibration import calibration_gaps, predictions
+from minillm.evaluation.metric import Metric
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
+from minillm.evaluation.reference_metrics import Accuracy, CalibrationError, LMLoss
 from minillm.evaluation.responses import Responses
 from minillm.evaluation.rouge import rouge_l
 
 if TYPE_CHECKING:  # a report must not import transformers
     from minillm.data.encoding import Example
-
-
-class Metric:
-    """The names of a metric, its form in tables, and its computation.
-
-    Attributes:
-        name: name in settings, result files, the csv and `metrics.jsonl` (as `validation/NAME`).
-        label: name in tables and figures.
-        unit: unit of the values.
-        description: meaning of the number, for the legend of a table.
-        form: format of the number in tables and figures.
-        higher_is_better: None for a metric that describes responses without judging them. Such a
-            metric cannot select a checkpoint, and tables mark no best value.
-        needs_teacher: whether the metric is None without a teacher that shares the tokenizer.
-        is_cheap: whether validation and evaluation compute the metric by default. An expensive
-            metric is computed only by an evaluation whose `evaluation.metrics` names it.
-        always_shown: whether the table of a report shows the mean beside the chosen metrics.
-        looks_at_all: whether the value of a response depends on the other responses, so that a
-            process must have all responses.
-        reads_references: whether the value depends on the model and the gold responses only. Then
-            it is the same for all sampling seeds, and there is none for greedy decoding.
-        needs_labels: whether the metric needs the label words of `data.labels`.
-    """
-
-    name: str
-    label: str
-    unit: str
-    description: str
-    form: str = ".1f"
-    higher_is_better: bool | None = None
-    needs_teacher: bool = False
-    is_cheap: bool = True
-    always_shown: bool = False
-    looks_at_all: bool = False
-    reads_references: bool = False
-    needs_labels: bool = False
-
-    @property
-    def axis_label(self) -> str:
-        """The label with the unit, for the axis of a figure."""
-        return f"{self.label} ({self.unit})"
-
-    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        """Value of each response `[N]`, or None if the metric cannot be computed."""
-        raise NotImplementedError
-
-    def weights(self, responses: Responses) -> np.ndarray | None:
-        """Weight of each response `[N]` in the mean; None for equal weights."""
-        return None
 
 
 class RougeL(Metric):
@@ -198,74 +150,6 @@ class ReverseKL(Metric):
 
     def weights(self, responses: Responses) -> np.ndarray:
         return responses.lengths.astype(np.float64)
-
-
-class LMLoss(Metric):
-    """Cross-entropy with the first reference, per token (paper, table 3). No response is read.
-
-    The mean weighed by tokens is the `loss` of a validation during training.
-    """
-
-    name = "lm_loss"
-    label = "LM loss"
-    unit = "nats per token"
-    description = "cross-entropy with the first reference, nats per token"
-    form = ".3f"
-    higher_is_better = False
-    is_cheap = False  # in validation, `loss` has the same value
-    reads_references = True
-
-    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        if responses.references is None:
-            return None
-        return -responses.references.log_probs / responses.references.lengths
-
-    def weights(self, responses: Responses) -> np.ndarray:
-        return responses.references.lengths.astype(np.float64)
-
-
-class Accuracy(Metric):
-    """100 if the most likely label word is the right one, else 0. No response is read."""
-
-    name = "accuracy"
-    label = "accuracy"
-    unit = "%"
-    description = "share of inputs whose most likely label word is right"
-    higher_is_better = True
-    is_cheap = False
-    reads_references = True
-    needs_labels = True
-
-    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        references = responses.references
-        if references is None or references.label_log_probs is None:
-            return None
-        return 100.0 * (predictions(references.label_log_probs)[0] == references.labels)
-
-
-class CalibrationError(Metric):
-    """Expected calibration error of the label words, 10 bins, see `calibration.py`.
-
-    The bootstrap resamples the contributions of the inputs, and keeps the sign of each bin.
-    """
-
-    name = "ece"
-    label = "ECE"
-    unit = "0 to 1"
-    description = "expected calibration error of the most likely label word, 10 bins"
-    form = ".3f"
-    higher_is_better = False
-    is_cheap = False
-    looks_at_all = True
-    reads_references = True
-    needs_labels = True
-
-    def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        references = responses.references
-        if references is None or references.label_log_probs is None:
-            return None
-        predicted, confidences = predictions(references.label_log_probs)
-        return calibration_gaps(confidences, predicted == references.labels)
 
 
 METRICS: dict[str, Metric] = {

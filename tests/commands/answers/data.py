@@ -102,6 +102,11 @@ CASES = [
         "data.labels.1=positive.",
     ),
     Case(
+        "evaluate runs/teacher data.instruction=Rate. data.columns.instruction=text",
+        "minillm: data.instruction=Rate. is the instruction of all rows, but "
+        "data.columns.instruction=text names a column of instructions. Leave one of them out.",
+    ),
+    Case(
         "evaluate runs/teacher data.labels.0=no",
         "minillm: data.labels={'0': 'no'} is not allowed: give at least two different label words, "
         "such as data.labels.0=negative data.labels.1=positive.",
