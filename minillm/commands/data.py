@@ -34,7 +34,7 @@ def show_data(config: Config, export: str | None) -> None:
     tokenizer = make_tokenizer(config, records.get("train", []))
     print(f"tokenizer: {len(tokenizer)} tokens")
     for split, encoded in encode_splits(records, tokenizer, config).items():
-        print(f"\n{split}: {encoded.summary()}\n{lengths(encoded)}")
+        print(f"\n{split}: {encoded.summary(config.data)}\n{lengths(encoded)}")
         if split != "train" and "train" in records:
             seen = count_seen(records[split], records["train"])
             print(seen_in_training(split, seen, len(records[split])))

@@ -9,7 +9,7 @@ from accelerate import PartialState
 
 from minillm.compose import groups
 from minillm.config import Config, ModelConfig, StudentConfig
-from minillm.data.encoding import Encoded, encode
+from minillm.data.encoding import Encoded, encode, unused_prompts
 from minillm.data.faults import Dropped
 from minillm.data.loaders import load_records
 from minillm.data.records import Record, count_seen
@@ -50,13 +50,13 @@ def encode_splits(
             rows, model_tokenizer, config.data, reader,
             truncates_prompts=truncates, selects_references=split == "test",
         )  # fmt: skip
-        log.info("%s, %s: %s", config.data.name, split, encoded[split].summary())
-        warning = encoded[split].warning(config.data)
-        if warning:
-            log.warning("%s, %s: %s", config.data.name, split, warning)
+        log.info("%s, %s: %s", config.data.name, split, encoded[split].summary(config.data))
         seen = 0 if split == "train" else count_seen(rows, records.get("train", ()))
         if seen:
             log.warning(seen_in_training(split, seen, len(rows)))
+    warning = unused_prompts(encoded.values(), config.data)
+    if warning:
+        log.warning("%s: %s", config.data.name, warning)
     return encoded
 
 

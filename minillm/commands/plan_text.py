@@ -36,7 +36,10 @@ def data_rows(setup: Setup, data: Mapping[str, Encoded]) -> Rows:
     """Sizes and lengths of the splits, what is dropped or cut, and the vocabularies."""
     rows = []
     for split, encoded in data.items():
-        rows += [(split, encoded.summary()), *(("", x) for x in lengths(encoded).splitlines())]
+        rows += [
+            (split, encoded.summary(setup.config.data)),
+            *(("", x) for x in lengths(encoded).splitlines()),
+        ]
     student, models = setup.student, setup.teacher.models if setup.teacher else ()
     text = f"{student.vocab_size:,} tokens; output rows: student {_output_rows(student):,}"
     rows.append(("tokenizer", text + "".join(f", teacher {_output_rows(x):,}" for x in models)))

@@ -158,7 +158,7 @@ def prepare_splits(
     splits = encode_splits(records, tokenizer, config)
     contents = {f"{name}.jsonl": jsonl(encoded.records) for name, encoded in splits.items()}
     for name, encoded in splits.items():
-        print(f"{name}: {encoded.summary()}")
+        print(f"{name}: {encoded.summary(config.data)}")
     print(f"dropped rows: {dropped_text(dropped) or 'none'}")
     record = {
         "sources": sources(config, splits),

@@ -1,7 +1,7 @@
 """Encodes records as token ids; drops or cuts what is too long, and counts it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -89,36 +89,41 @@ class Encoded:
         """Number of rows that became another reference of an earlier row with the same input."""
         return self.rows - len(self.examples)
 
-    def summary(self) -> str:
-        """One line for the log."""
+    def summary(self, config: DataConfig) -> str:
+        """One line for the log. `config` are the settings of the encoding."""
         responses = sum(len(example.response_ids) for example in self.examples)
         text = f"{len(self.examples)} inputs, {responses} references"
         merged, name = self.merged_rows, self.row_name
         if merged:
             text = f"{self.rows} {name}s, {text}: {merged} {name}s have the input of another {name}"
+        over, to, limit = "", "", "max_response_length"
+        if any(example.teacher_prompt_ids is not None for example in self.examples):
+            over = " (or the teacher's over data.max_teacher_prompt_length)"
+            to = " (or the teacher's to data.max_teacher_prompt_length)"
+        if config.max_length is not None:
+            limit = "max_length with their prompt"
         changes = {
-            "prompts over data.max_prompt_length dropped (or the teacher's over "
-            "data.max_teacher_prompt_length)": self.dropped_prompts,
+            f"prompts over data.max_prompt_length{over} dropped": self.dropped_prompts,
             "inputs dropped, whose first reference is shorter than data.min_reference_length or "
             "longer than data.max_reference_length": self.dropped_references,
-            "prompts cut to their first data.max_prompt_length tokens (or the teacher's to "
-            "data.max_teacher_prompt_length)": self.cut_prompts,
-            "responses cut to data.max_response_length (or with their prompt to data.max_length)":
-                self.cut_responses,
+            f"prompts cut to their first data.max_prompt_length tokens{to}": self.cut_prompts,
+            f"responses cut to data.{limit}": self.cut_responses,
             "responses have a token in common with their prompt": self.crossing_responses,
         }  # fmt: skip
         return "; ".join([text, *(f"{count} {what}" for what, count in changes.items() if count)])
 
-    def warning(self, config: DataConfig) -> str | None:
-        """What the user may not expect, for the log; None if nothing is unexpected."""
-        if not self.unused_prompts:
-            return None
-        return (
-            f"{self.unused_prompts} of {len(self.examples)} inputs have a ready prompt in the "
-            f"column {config.columns.get('prompt', 'prompt')!r}, which is not used, because "
-            f"data.template={config.template} makes other prompts. Set data.template=ready to use "
-            f"the ready prompts"
-        )
+
+def unused_prompts(splits: Collection[Encoded], config: DataConfig) -> str | None:
+    """That ready prompts in the data are not used, for the log; None if there are none."""
+    unused = sum(split.unused_prompts for split in splits)
+    if not unused:
+        return None
+    return (
+        f"{unused} of {sum(len(split.examples) for split in splits)} inputs have a ready prompt in "
+        f"the column {config.columns.get('prompt', 'prompt')!r}, which is not used, because "
+        f"data.template={config.template} makes other prompts. Set data.template=ready to use the "
+        f"ready prompts"
+    )
 
 
 def encode(

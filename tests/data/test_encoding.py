@@ -42,8 +42,10 @@ def test_long_prompts_are_dropped_and_long_responses_cut_and_both_counted(tokeni
     uncut, cut = encoded.examples[0].response_ids
     assert uncut[-1] == tokenizer.eos_token_id
     assert len(cut) == 4 and tokenizer.eos_token_id not in cut
-    assert "1 prompts over data.max_prompt_length dropped" in encoded.summary()
-    assert "1 responses cut to data.max_response_length" in encoded.summary()
+    assert encoded.summary(config).endswith(
+        "; 1 prompts over data.max_prompt_length dropped; 1 responses cut to "
+        "data.max_response_length"
+    )
 
 
 def test_long_prompts_of_the_test_split_keep_their_first_tokens(tokenizer):
@@ -59,7 +61,8 @@ def test_long_prompts_of_the_test_split_keep_their_first_tokens(tokenizer):
     assert cut.prompt_ids == tokenizer("the cat sat on the mat, " * 9)["input_ids"][:12]
     assert cut.teacher_prompt_ids == tokenizer("the cat " * 9)["input_ids"][:12]
     assert cut.prompt == tokenizer.decode(cut.prompt_ids)
-    assert "1 prompts cut to their first data.max_prompt_length" in encoded["test"].summary()
+    assert "1 prompts cut to their first data.max_prompt_length" in encoded["test"].summary(data)
+    assert "(or the teacher's to data.max_teacher_prompt_length)" in encoded["test"].summary(data)
 
 
 def test_test_inputs_are_selected_by_the_tokens_of_their_first_reference(tokenizer):
@@ -77,7 +80,7 @@ def test_test_inputs_are_selected_by_the_tokens_of_their_first_reference(tokeniz
 
     middle = selected(min_reference_length=lengths[1], max_reference_length=lengths[2])
     assert [example.references[0] for example in middle.examples] == references[1:3]
-    assert "2 inputs dropped, whose first reference is shorter than" in middle.summary()
+    assert "2 inputs dropped, whose first reference is shorter than" in middle.summary(DataConfig())
     assert [x.references[0] for x in selected(max_reference_length=0).examples] == [""]
     assert len(selected(min_reference_length=lengths[3]).examples) == 1
     with pytest.raises(InputError, match=rf"=99 to .*=null .*from 0 to {lengths[3]}: change"):
@@ -90,10 +93,11 @@ def test_ready_prompts_that_a_template_replaces_are_counted(tokenizer, caplog):
         Record("the cat", ("mat",), unused_prompt="the cat\n"),
         Record("the cat", ("mat",), unused_prompt="Question: the cat"),
     ]
-    encoded = encode_splits({"test": records}, tokenizer, Config())["test"]
+    encoded = encode_splits({"validation": records, "test": records}, tokenizer, Config())["test"]
     assert [example.prompt for example in encoded.examples] == ["the cat\n"] * 2
     assert encoded.unused_prompts == 1
-    assert "1 of 2 inputs have a ready prompt in the column 'prompt', which is not" in caplog.text
+    assert caplog.text.count("ready prompt in") == 1
+    assert "2 of 4 inputs have a ready prompt in the column 'prompt', which is not" in caplog.text
     assert "Set data.template=ready" in caplog.text
 
 
