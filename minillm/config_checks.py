@@ -37,6 +37,12 @@ def _validate_models(config: Config) -> None:
             f"student.architecture={student.architecture}: an adapter changes a pretrained model. "
             f"Set student.path=FOLDER_OR_HUB_NAME, or leave student.lora.rank out."
         )
+    if student.revision and student.architecture:
+        raise InputError(
+            f"student.revision={student.revision} is not allowed with "
+            f"student.architecture={student.architecture}: only Hub names have revisions. Set "
+            f"student.path=HUB_NAME, or leave the revision out."
+        )
     if student.hidden_size % student.heads:
         raise InputError(
             f"student.hidden_size={student.hidden_size} cannot be divided by "

@@ -64,4 +64,9 @@ CASES = [
         "minillm: student.revision=v1 is not allowed with student.path=foreign, which is a folder: "
         "only Hub names have revisions. Leave the revision out.",
     ),
+    Case(
+        "train experiment=embedded/init output=new student.revision=v1",
+        "minillm: student.revision=v1 is not allowed with student.architecture=gpt2: only Hub "
+        "names have revisions. Set student.path=HUB_NAME, or leave the revision out.",
+    ),
 ]
