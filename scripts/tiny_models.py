@@ -9,6 +9,7 @@ kinds of special tokens and vocabulary, and the same ties between their embeddin
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,10 +208,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where to write it")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
-    if arguments.name == "data":
-        write_data(arguments.folder)
-    else:
-        write_model(arguments.name, arguments.folder)
+    folder = arguments.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        written = Path(temporary) / folder.name
+        if arguments.name == "data":
+            write_data(written)
+        else:
+            write_model(arguments.name, written)
+        # At once, because scripts that run at the same time use a folder as soon as it exists.
+        try:
+            written.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            print(f"{folder} exists already and is not changed")
 
 
 if __name__ == "__main__":
