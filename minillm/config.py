@@ -348,7 +348,8 @@ class TrainingConfig:
 
     steps: int | None = setting(5000, at_least=1)  # optimiser steps; null: `epochs` is used
     epochs: float | None = setting(None, above=0)  # passes over the training data
-    # Seconds of training, without validation. The run then ends, also before `steps` or `epochs`.
+    # Seconds of training, after which the run ends, also before `steps` or `epochs`. Validations
+    # do not count, nor do the responses that a teacher writes before the first step.
     seconds: float | None = setting(None, above=0, only_with="schedule=constant")
     # Sequences per optimiser step, over all processes.
     batch_size: int = setting(64, at_least=1, multiple_of_processes=True)

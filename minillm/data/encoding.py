@@ -114,7 +114,7 @@ class Encoded:
 
 
 def unused_prompts(splits: Collection[Encoded], config: DataConfig) -> str | None:
-    """That ready prompts in the data are not used, for the log; None if there are none."""
+    """A line for the log that ready prompts in the data are not used; None if all are used."""
     unused = sum(split.unused_prompts for split in splits)
     if not unused:
         return None

@@ -39,6 +39,15 @@ class LMLoss(Metric):
         return responses.references.lengths.astype(np.float64)
 
 
+def _classified(responses: Responses) -> tuple[np.ndarray, np.ndarray] | None:
+    """Whether each predicted label is right, and its probability, `[N]`; None without labels."""
+    references = responses.references
+    if references is None or references.label_log_probs is None:
+        return None
+    predicted, confidences = predictions(references.label_log_probs)
+    return predicted == references.labels, confidences
+
+
 class Accuracy(Metric):
     """100 if the most likely label word is the right one, else 0. No response is read."""
 
@@ -52,10 +61,8 @@ class Accuracy(Metric):
     needs_labels = True
 
     def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        references = responses.references
-        if references is None or references.label_log_probs is None:
-            return None
-        return 100.0 * (predictions(references.label_log_probs)[0] == references.labels)
+        classified = _classified(responses)
+        return None if classified is None else 100.0 * classified[0]
 
 
 class CalibrationError(Metric):
@@ -76,8 +83,8 @@ class CalibrationError(Metric):
     needs_labels = True
 
     def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray | None:
-        references = responses.references
-        if references is None or references.label_log_probs is None:
+        classified = _classified(responses)
+        if classified is None:
             return None
-        predicted, confidences = predictions(references.label_log_probs)
-        return calibration_gaps(confidences, predicted == references.labels)
+        is_right, confidences = classified
+        return calibration_gaps(confidences, is_right)

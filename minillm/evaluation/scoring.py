@@ -30,7 +30,7 @@ from minillm.teachers.teacher import Teacher
 DEFAULT_TERMS: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
 
 
-ROWS_OF_A_PASS = 32  # of a forward pass over responses
+ROWS_OF_A_PASS = 32  # rows per forward pass over responses
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _sums_of_terms(
         return []
     lengths = rollout.sequences.prompt_lengths + rollout.sequences.response_lengths
     order = lengths.argsort()
-    sums = torch.empty(len(terms), len(order), dtype=torch.float64)
+    parts = []
     for rows in order.split(ROWS_OF_A_PASS):
         batch, targets = rollout.sequences.select(rows), None
         if any(term.needs_targets for term in terms.values()):
@@ -154,8 +154,9 @@ def _sums_of_terms(
             teacher_prompts = teacher_prompt_batch(chosen, model.pad_id, model.device)
             targets = teacher.score(batch.with_prompts(teacher_prompts)).targets
         values = response_terms(model, batch, terms=terms, targets=targets)
-        sums[:, rows] = torch.stack([values[name].sum(-1) for name in terms]).double().cpu()
-    return sums.tolist()
+        parts.append(torch.stack([values[name].sum(-1) for name in terms]))
+    in_order = torch.cat(parts, dim=1).cpu()  # the only wait for the device
+    return in_order[:, order.argsort()].tolist()
 
 
 def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:

@@ -36,9 +36,10 @@ def load_results(paths: Sequence[Path]) -> list[Result]:
 
 
 def locate_results(paths: Sequence[Path]) -> dict[str, Result]:
-    """The checked results by their file, or file and entry, with the method `teacher` as above.
+    """The checked results by the name of their file, or by file and entry of a merged file.
 
-    Args, Raises: see `load_results`; results that differ are not compared.
+    Arguments, errors and the method `teacher` are those of `load_results`. Repeated results are
+    kept, and different results of the same model are allowed.
     """
     if not paths:
         raise InputError("no results were given. Give result files, or folders of runs.")

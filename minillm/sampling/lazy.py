@@ -253,8 +253,8 @@ class LazyReader:
     def _groups(self, rows: Tensor) -> list[Tensor]:
         """Consecutive parts of `rows` that are read together.
 
-        A pass is as long as its longest row. A part therefore ends before a row of less than half
-        of the length of the part's first row, once it has `SMALLEST_GROUP` rows.
+        A pass pads all its rows to the longest one. So a new part begins at a row that is less than
+        half as long as the first row of the part before, if that part has `SMALLEST_GROUP` rows.
         """
         lengths = self.prompts.lengths[rows] + self.responses.readable_lengths(rows)
         sizes, first = [], 0
