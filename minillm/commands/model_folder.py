@@ -13,6 +13,7 @@ from minillm.adapter_paths import adapter_base
 from minillm.commands.loading import (
     encode_splits,
     load_frozen,
+    log_splits,
     make_model,
     read_records,
 )
@@ -151,7 +152,8 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     _check_data(config, path)
     records = read_records(config, ["test"])
     tokenizer = tokenizer_of(config.student)
-    examples = encode_splits(records, tokenizer, config)["test"].examples
+    encoded = encode_splits(records, tokenizer, config)
+    log_splits(encoded, config)
     device = accelerator.device
     made = make_on_main(
         partial(make_model, config, config.student, tokenizer),
@@ -166,6 +168,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     details = checkpoint_details(path)
     run = run_of(path)
     summary = read_json(run / SUMMARY) if run and details else None
+    examples = encoded["test"].examples
     return ScoredModel(path, model, teacher, examples, details, summary, records["test"])
 
 

@@ -16,6 +16,7 @@ from minillm.commands.loading import (
     check_data_is_named,
     encode_splits,
     load_frozen,
+    log_splits,
     make_model,
     make_tokenizer,
     read_records,
@@ -92,6 +93,7 @@ def train(config: Config) -> None:
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
     setup, data = load_setup(config, accelerator)
     validation = data["validation"].examples
+    log_splits(data, config)
     log_setup(setup)
     if config.dry_run:
         print_training(setup, validation, checkpoint)
