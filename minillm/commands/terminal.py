@@ -22,19 +22,16 @@ MARGIN = 4  # lines of a terminal that a growing response leaves free
 
 
 def check_input() -> None:
-    """Prepare the standard input for `read_lines`.
+    """Refuse a closed standard input.
 
     Raises:
-        InputError: it is closed.
+        InputError: the message says what to do.
     """
     if sys.stdin is None:
         raise InputError(
             "chat reads messages from the standard input, which is closed. Start it in a terminal, "
             "or give it a file of messages: minillm chat MODEL < FILE."
         )
-    # Bytes that are not UTF-8 become characters that `check_line` finds, instead of an error that
-    # would end the session.
-    sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def check_line(line: str) -> None:
@@ -55,6 +52,9 @@ def check_line(line: str) -> None:
 
 def read_lines() -> Iterator[str]:
     """The lines of the standard input. In a terminal, the user edits them."""
+    # Bytes that are not UTF-8 become characters that `check_line` finds, instead of an error that
+    # would end the session.
+    sys.stdin.reconfigure(errors="surrogateescape")
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         with suppress(ImportError):
