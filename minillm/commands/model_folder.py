@@ -109,11 +109,15 @@ def with_chat_template(config: Config, path: Path, overrides: Sequence[str]) -> 
     Raises:
         InputError: its tokenizer cannot be loaded.
     """
-    given = ("data=", "data.kind=", "data.template=", "experiment=")
-    is_known = saved_settings(path) is not None or any(x.startswith(given) for x in overrides)
-    if is_known or tokenizer_of(config.student).chat_template is None:
+    if names_template(path, overrides) or tokenizer_of(config.student).chat_template is None:
         return config
     return replace(config, data=replace(config.data, template="chat"))
+
+
+def names_template(path: Path, overrides: Sequence[str]) -> bool:
+    """Whether the run that trained a model, or the command line, names a template or data."""
+    given = ("data=", "data.kind=", "data.template=", "experiment=")
+    return saved_settings(path) is not None or any(x.startswith(given) for x in overrides)
 
 
 def _distinct_name(path: Path) -> str:
