@@ -154,7 +154,7 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
         number_column("instructions_mean", "ROUGE-L", ".1f"),
         interval_column("instructions_ci_low", "instructions_ci_high", "95% interval", ".1f"),
         number_column("instructions_greedy", "greedy", ".1f"),
-        number_column("instructions_equal_diversity", "at equal diversity", ".1f"),
+        number_column("instructions_equal_diversity", "equal diversity", ".1f"),
         number_column("instructions_reported_gpt4", "reported (GPT-4)", ".1f"),
     ]  # fmt: skip
     caption = in_sentences(

@@ -32,8 +32,10 @@ def _has_points(each: Scored) -> bool:
 
 def _chart(family: str, data: str, scored: Sequence[Scored]) -> Chart:
     title = f"Quality and diversity: {family} on {DATA_SETS[data]}"
-    figure = frontier_figure(_panels(family, scored), METRICS[ROUGE_L])
-    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    panels = _panels(scored)
+    figure = frontier_figure(panels, METRICS[ROUGE_L])
+    if len({group.data for group in panels}) == 1:  # then the panel has no title yet
+        figure.axes[-1].set_title(panels[0].data, loc="left", fontweight="bold")
     caption = (
         "Each line is a model at several sampling temperatures: a higher line has the better "
         "ROUGE-L at the same diversity. Large marker: temperature 1. Star: greedy decoding. A "
@@ -53,12 +55,13 @@ def _chart(family: str, data: str, scored: Sequence[Scored]) -> Chart:
     return Chart(f"frontier_{name}_{data}", title, caption, figure, rows)
 
 
-def _panels(family: str, scored: Sequence[Scored]) -> list[Group]:
+def _panels(scored: Sequence[Scored]) -> list[Group]:
     """The models of each size, and the teachers, under the heading of their panel."""
     teachers = [each for each in scored if each.model.is_teacher]
     students = [each for each in scored if not each.model.is_teacher]
     return [
-        Group(f"{family} {size}", each.model.name, each.group.results)
+        Group(f"{each.model.family} {size} on {DATA_SETS[each.data]}", each.model.name,
+              each.group.results)
         for size in unique(each.model.size for each in students)
         for each in [*teachers, *(s for s in students if s.model.size == size)]
-    ]
+    ]  # fmt: skip

@@ -18,7 +18,7 @@ from minillm.evaluation.statistics import (
 )
 from minillm.reporting.frontiers import common_range, curve_of, round_values, samples_of
 from minillm.reporting.groups import Group
-from minillm.reporting.paper.layout import Column, interval_column, number_column, text_column
+from minillm.reporting.paper.layout import Column, Row, interval_column, number_column, text_column
 from minillm.reporting.paper.models import Model, Scored
 
 # The data sets of table 1 with their names in the paper.
@@ -30,7 +30,7 @@ DATA_SETS = {
     "uinst": "UnNI",
 }
 EQUAL_DIVERSITY = (
-    "Equal diversity: ROUGE-L where the sampled responses have the diversity in the next column "
+    "Equal diversity: ROUGE-L where the sampled responses have the diversity after `at` "
     "(share of distinct 4-grams among the responses to a prompt), on straight lines between the "
     "temperatures of the frontier; students of one size and data set are compared at the same "
     "diversity; empty without frontiers (evaluation.frontier) of two students"
@@ -101,9 +101,15 @@ def quality_columns(prefix: str = "") -> list[Column]:
     form = METRICS[ROUGE_L].form
     return [
         number_column(f"{prefix}greedy", "greedy", form),
-        number_column("equal_diversity", "equal diversity", form),
-        number_column("diversity", "at", ".2f", is_optional=True),
+        Column("equal diversity", _at_diversity),
     ]
+
+
+def _at_diversity(row: Row) -> str:
+    """Such as `25.1 at 0.85`."""
+    if row.get("equal_diversity") is None:
+        return ""
+    return f"{row['equal_diversity']:{METRICS[ROUGE_L].form}} at {row[DIVERSITY]:.2f}"
 
 
 def equal_diversity_values(students: Sequence[Scored]) -> dict[Model, dict[str, float | None]]:

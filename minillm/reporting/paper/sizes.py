@@ -162,7 +162,9 @@ def _draw_students(ax: Axes, rows: Sequence[Row], key: str, styles: dict) -> Non
         y = [row["mean"] for row in line]
         errors = [[row["mean"] - row["ci_low"] for row in line],
                   [row["ci_high"] - row["mean"] for row in line]]  # fmt: skip
-        style = styles[line[0]["method"]] | ({"linestyle": ":"} if "," in label else {})
+        style = styles[line[0]["method"]] | (
+            {"linestyle": ":", "marker": "s"} if "," in label else {}
+        )
         ax.errorbar(x, y, errors, label=label, capsize=2.5, linewidth=1.6, markersize=5, **style)
     size_axis(ax, sizes, f"parameters of the {'student' if key == 'size' else 'teacher'}")
 
