@@ -85,12 +85,11 @@ def sort_words(parsed: argparse.Namespace) -> None:
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
         parsed.paths, parsed.diversity = paths, [float(word) for word in numbers] or None
-        if not paths:
-            raise InputError(
-                "no path is given. Give runs, folders of runs or result files, such as "
-                "`minillm report runs --output results/mine`."
-            )
-    if parsed.verb not in ("train", "evaluate", "report"):
+        _check_paths(parsed.verb, paths)
+    elif parsed.verb == "report paper":
+        parsed.paths = parsed.words
+        _check_paths(parsed.verb, parsed.paths)
+    if parsed.verb not in ("train", "evaluate", "report", "report paper"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(
@@ -140,6 +139,14 @@ def _check_models(verb: str, models: list[str], settings: list[str]) -> None:
         raise InputError(
             f"generate takes one model, but {len(models)} are given: {', '.join(models)}. Give one "
             f"model, settings as key=value, and prompts as --prompt TEXT."
+        )
+
+
+def _check_paths(verb: str, paths: list[str]) -> None:
+    if not paths:
+        raise InputError(
+            f"no path is given. Give runs, folders of runs or result files, such as `minillm "
+            f"{verb} runs --output results/mine`."
         )
 
 

@@ -66,8 +66,11 @@ EXAMPLES = """\
   minillm show experiment=embedded/minillm # all settings, and where each was set
 Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
+REPORTED = "results/paper"
 DTYPES = ("float32", "bfloat16", "float16")
-PREPARE = "data prepare"  # the only verb of two words
+PREPARE = "data prepare"
+PAPER = "report paper"
+TWO_WORDS = (PREPARE, PAPER)  # the other verbs have one word
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -193,6 +196,13 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
                         "that all methods have")  # fmt: skip
     report.add_argument("--page", action="store_true", help="also write report.html: tables, "
                         "figures and the responses of the runs in one file")  # fmt: skip
+    paper = verbs.add_parser(PAPER, help="Write the tables and figures of the paper from result "
+                             "files.")  # fmt: skip
+    paper.add_argument("words", nargs="*", metavar="PATH", help="runs, folders of runs, or result "
+                       "files, of one family of models or several")  # fmt: skip
+    paper.add_argument("--output", required=True, help="folder, such as results/gpt2")
+    paper.add_argument("--reported", metavar="FOLDER", help="the figures that the paper reports; "
+                       f"by default {REPORTED}, if there is this folder")  # fmt: skip
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -203,8 +213,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     top, verbs = parsers()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:2] == PREPARE.split():
-        arguments = [PREPARE, *arguments[2:]]
+    first_words = " ".join(arguments[:2])
+    if first_words in TWO_WORDS:
+        arguments = [first_words, *arguments[2:]]
     verb = arguments[0] if arguments else ""
     if verb.startswith("-"):
         return top.parse_args(arguments)  # ends the command, with help, version or an error
@@ -235,6 +246,17 @@ def run(arguments: argparse.Namespace) -> None:
                     against=arguments.against,
                     diversities=arguments.diversity,
                     page=arguments.page,
+                )
+            )
+        case "report paper":
+            from minillm.reporting.paper.report import write_paper
+
+            reported = arguments.reported or (REPORTED if Path(REPORTED).is_dir() else None)
+            print(
+                write_paper(
+                    [Path(expand_home(path)) for path in arguments.paths],
+                    Path(expand_home(arguments.output)),
+                    reported and Path(expand_home(reported)),
                 )
             )
         case "list":

@@ -60,8 +60,10 @@ class LoraConfig:
 
 @dataclass
 class StudentConfig(ModelConfig):
-    """The student, and its adapter."""
+    """The student, its name in the tables of `minillm report paper`, and its adapter."""
 
+    family: str | None = setting(None, may_change=True)  # such as GPT-2
+    size: str | None = setting(None, may_change=True)  # such as 120M
     lora: LoraConfig = setting(LoraConfig())
 
 

@@ -159,12 +159,15 @@ evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs that hav
         echo "$RUNS has no finished run without scores on $name"
         return
     fi
+    # The frontier and lm_loss are for the tables of scripts/tables.sh.
     # Without "+", an empty array is an error in the bash of macOS.
-    local settings=("data.name=$name" ${smoke[@]+"${smoke[@]}"})
+    local settings=("data.name=$name" "evaluation.frontier=[0.5,0.75,1,1.25]"
+        "evaluation.metrics=[rougeL,distinct_4,length,unfinished,empty,reverse_kl,lm_loss]"
+        ${smoke[@]+"${smoke[@]}"})
     if [ "$name" = dolly ]; then
         settings+=(data.test=test.jsonl) # of the run's own data
     elif [ -n "${SMOKE:-}" ]; then
-        settings+=(data.test=test.jsonl "evaluation.seeds=[10]")
+        settings+=(data.test=test.jsonl "evaluation.seeds=[10]" "evaluation.frontier=[0.5,1]")
     elif [ -n "${EVAL_DATA:-}" ]; then
         settings+=(data.kind=jsonl "data.path=$EVAL_DATA" "data.test=$name.jsonl")
     else

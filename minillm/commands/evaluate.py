@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 
@@ -33,6 +34,9 @@ from minillm.runs import provenance
 from minillm.runtime import start_processes
 
 log = logging.getLogger(__name__)
+
+# The settings of the training that a result stores: those that tell which method and model it was.
+TRAINING_SECTIONS = ("student", "teacher", "method")
 
 
 def evaluate_models(folders: Sequence[str], overrides: list[str]) -> None:
@@ -120,6 +124,7 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
             seed=details["seed"],
             steps=summary["steps"],
             best_step=details["step"],
+            config=_training_config(details),
         )
     return Result(
         data=config.data.name,
@@ -139,3 +144,9 @@ def make_result(config: Config, scored: ScoredModel, evaluation: Evaluation) -> 
         exposure_bias=evaluation.exposure_bias,
         seen_in_training=scored.seen_in_training,
     )
+
+
+def _training_config(details: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of the training that a result stores; None for a model of an older version."""
+    config = details.get("config")
+    return config and {name: config[name] for name in TRAINING_SECTIONS}

@@ -14,8 +14,8 @@ from minillm.evaluation.store import Store
 from minillm.models.checksum import weights_checksum
 from minillm.processes import from_main
 
-# Settings of a model that only say where the model is.
-_PLACES = {"path", "revision", "tokenizer", "members"}
+# Settings of a model that only say where the model is, and what tables call it.
+_NAMES = {"path", "revision", "tokenizer", "members", "family", "size"}
 
 
 def open_store(job: Job, examples: Sequence[Example]) -> Store:
@@ -39,7 +39,7 @@ def _made_with(config: Config, examples: Sequence[Example]) -> str:
     content = {
         "weights": [path and weights_checksum(path, revision) for path, revision in models],
         "settings": [
-            {name: value for name, value in model.items() if name not in _PLACES}
+            {name: value for name, value in model.items() if name not in _NAMES}
             for model in (student, teacher)
         ],
         "shares": [member.weight for member in config.teacher.members],

@@ -134,6 +134,20 @@ def differences_at(
     return _intervals(difference, first, baseline, seed, resamples, confidence)
 
 
+def quality_at(curve: Curve, diversity: float) -> Interval | None:
+    """The quality of a model at one diversity, with its 95% bootstrap interval over inputs.
+
+    Returns:
+        None if the diversity is outside the range of the curve, as in `differences_at`.
+    """
+    at = np.array([diversity])
+
+    def quality(counts: np.ndarray) -> np.ndarray:
+        return interpolate(*curve.means(counts), at)
+
+    return _intervals(quality, curve, curve, 0, RESAMPLES, CONFIDENCE)[0]
+
+
 def sharpening(
     first: Curve,
     baseline: Curve,

@@ -10,7 +10,8 @@ Only this file uses the keys of a result file. Format 2 is a json object:
         greedy                mean of greedy decoding, or null
         per_input, weights    of each input, averaged over sampling seeds; null for equal weights
         greedy_per_input      of greedy decoding; only for metrics with equal weights (optional)
-    training    seconds, steps, best_step and seed of the run, or null
+    training    seconds, steps, best_step and seed of the run, and its config: the sections student,
+                teacher and method of its settings (optional); or null
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
     frontier    quality and diversity over temperatures, see `frontier.py` (optional)
@@ -102,12 +103,16 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Training:
-    """The run that trained the model: all its seconds and steps, step of the checkpoint, seed."""
+    """The run that trained the model: all its seconds and steps, step of the checkpoint, seed.
+
+    `config` has the sections student, teacher and method of its settings; None in older files.
+    """
 
     seconds: float | None
     seed: int | None
     steps: int | None = None
     best_step: int | None = None
+    config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,8 @@ class Result:
         for name in ("frontier", "exposure_bias", "seen_in_training"):
             if getattr(self, name) is None:
                 del content[name]
+        if self.training and self.training.config is None:
+            del content["training"]["config"]
         for values in filter(None, content["metrics"].values()):
             if values["greedy_per_input"] is None:
                 del values["greedy_per_input"]
@@ -191,6 +198,8 @@ class Result:
         metrics = formats[rest.pop("format")](rest, where)
         training, run = rest.pop("training"), _read_run(rest.pop("run"), where)
         if training is not None:
+            training = {"config": None} | training
+            check_keys(training, {"config": (dict, NoneType)}, where, prefix="training.")
             values = {name: training.get(name) for name in Training.__dataclass_fields__}
             training = Training(**values)
         plain = {name: rest.pop(name) for name in _COMMON if name in rest}

@@ -12,15 +12,15 @@ from minillm.evaluation.frontier import DIVERSITY
 from minillm.evaluation.metrics import Metric
 from minillm.reporting.frontiers import GroupPoint, points_of, samples_of
 from minillm.reporting.groups import TEACHER, Group, unique
-from minillm.reporting.look import DASHES, LOOK, legend_columns, png_of, styles_of
+from minillm.reporting.look import DASHES, LOOK, legend_columns, styles_of
 
 _USUAL_TEMPERATURE = 1.0  # the point at this temperature has a larger marker
 _GREEDY_MARKER = "*"
 _WIDTHS = (1, 8)  # of the strip of greedy decoding, and of the panel beside it
 
 
-def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
-    """A line over temperatures for each method, as a PNG; one panel per data set.
+def frontier_figure(groups: Sequence[Group], metric: Metric) -> Figure:
+    """A line over temperatures for each method; one panel per data set.
 
     Greedy decoding is a star in a strip of its own, because its responses to a prompt are identical
     and its diversity is far from all others. Temperatures are written at the points of the highest
@@ -60,7 +60,7 @@ def frontier_figure(groups: Sequence[Group], metric: Metric) -> bytes:
             fontsize="medium",
         )
         figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-        return png_of(figure)
+        return figure
 
 
 def _draw_panel(ax: Axes, groups: Sequence[Group], metric: Metric, styles: dict) -> None:

@@ -26,8 +26,9 @@ from minillm.reporting.frontier_figure import frontier_figure
 from minillm.reporting.frontier_tables import frontier_text
 from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
-from minillm.reporting.page.page import html_page
-from minillm.reporting.page.samples import collect_samples
+from minillm.reporting.look import png_of
+from minillm.reporting.page.page import Part, html_page
+from minillm.reporting.page.samples import collect_samples, sources_of
 from minillm.reporting.results import MERGED_NAME, is_merged, load_results, merged_text
 from minillm.reporting.table import csv_table, markdown_table, provenance
 
@@ -98,14 +99,15 @@ def write_report(
     frontier_groups, quality = _frontiers(groups, chosen, diversities)
     if quality:
         tables += "\n\n" + frontier_text(groups, quality, reference, diversities)
-        figures[FRONTIER_FIGURE] = frontier_figure(frontier_groups, quality)
+        figures[FRONTIER_FIGURE] = png_of(frontier_figure(frontier_groups, quality))
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
     title, origin = title or "Results", provenance(results)
     text = f"# {title}\n\n{tables}\n\n{links}## Provenance\n\n{origin}\n"
     texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
     if page:
-        samples = collect_samples(paths, results)
-        texts[PAGE] = html_page(title, tables, figures, origin, samples)
+        samples = collect_samples(sources_of(paths, results))
+        shown = [_part(name.removesuffix(".png"), content) for name, content in figures.items()]
+        texts[PAGE] = html_page(title, [Part("scores", "", tables)], shown, origin, samples)
     contents = {name: content.encode() for name, content in texts.items()} | figures
     write_results({output / name: content for name, content in contents.items()})
     for name in {*earlier, PAGE} - set(contents):
@@ -114,6 +116,11 @@ def write_report(
              "can be made from this file), figures %s%s", output, TABLE, CSV, MERGED_NAME,
              ", ".join(figures), f", {PAGE} (all in one page)" if page else "")  # fmt: skip
     return tables
+
+
+def _part(name: str, png: bytes) -> Part:
+    """A figure of the page."""
+    return Part(name, name.replace("_", " "), "", png)
 
 
 def figure_file(metric: Metric) -> str:

@@ -21,7 +21,8 @@ def with_roles(results: Sequence[Result]) -> list[Result]:
     named_by_others = {teacher for names in teachers for teacher in names}
     return [
         replace(result, method=TEACHER)
-        if _model(result) in named_by_others and not (names or _setting(result, "evaluation.name"))
+        if model_of(result) in named_by_others
+        and not (names or _setting(result, "evaluation.name"))
         else result
         for result, names in zip(results, teachers, strict=True)
     ]
@@ -31,16 +32,16 @@ def _teachers(result: Result) -> set[str]:
     """The runs or models that a result names as teachers, without its own."""
     members = _setting(result, "teacher.members") or []
     paths = [_setting(result, "teacher.path"), *(member.get("path") for member in members)]
-    return {_identity(path) for path in paths if path} - {_model(result)}
+    return {identity_of(path) for path in paths if path} - {model_of(result)}
 
 
-def _model(result: Result) -> str | None:
+def model_of(result: Result) -> str | None:
     """The run of the model that was scored, or the model without a run."""
     path = _setting(result, "student.path")
-    return path and _identity(path)
+    return path and identity_of(path)
 
 
-def _identity(path: str) -> str:
+def identity_of(path: str) -> str:
     """The resolved folder of the run, or of the model if no run contains it. Hub names are kept."""
     folder = Path(path).resolve()
     return str(run_folder(folder) or folder)

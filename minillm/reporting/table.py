@@ -67,7 +67,7 @@ def markdown_table(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
         "data": [group.data for group in groups],
         "method": [group.label for group in groups],
         "model": [group.model for group in groups],
-        "parameters": [_count(group.mean(lambda result: result.parameters)) for group in groups],
+        "parameters": [size_text(group.mean(lambda result: result.parameters)) for group in groups],
     }
     for metric in metrics:
         columns[metric.label] = _score_cells(groups, metric)
@@ -233,7 +233,7 @@ def _number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
-def _count(value: float | None) -> str:
+def size_text(value: float | None) -> str:
     """A number of parameters with 3 digits: 241k, 1.56B."""
     if value is None:
         return NOTHING

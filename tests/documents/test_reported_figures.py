@@ -1,8 +1,10 @@
-"""The figures of the paper in docs/reproduce.md are those of results/paper/table1.csv."""
+"""The figures of results/paper: those of docs/reproduce.md, and models that the scripts train."""
 
 import csv
 import re
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DATA = ("dolly", "self_inst", "vicuna", "sinst", "uinst")
@@ -22,3 +24,15 @@ def test_the_page_gives_the_reported_rouge_l():
             values = zip(DATA, cells[4:], strict=True)
             shown |= {(cells[0], cells[1], data): x for data, x in values if x}
     assert shown == reported
+
+
+def test_the_models_of_the_paper_have_the_names_of_the_scripts():
+    """A result finds its reported figure by the family and size that its run records."""
+    trained = set()
+    for file in (ROOT / "configs/family").glob("*/*.yaml"):
+        student = yaml.safe_load(file.read_text())["student"]
+        assert student["size"] == file.stem
+        trained.add((student["family"], student["size"]))
+    for file in (ROOT / "results/paper").glob("*.csv"):
+        with file.open(newline="") as lines:
+            assert {(row["family"], row["size"]) for row in csv.DictReader(lines)} <= trained

@@ -11,6 +11,7 @@ from minillm.evaluation.equal_diversity import (
     differences_at,
     interpolate,
     is_beside_greedy,
+    quality_at,
     sharpening,
     temperatures_at,
 )
@@ -128,3 +129,16 @@ def test_a_difference_needs_most_of_the_resamples():
     first = random_curve(1)
     edge = first.range()[1] - 1e-4  # about half of the resamples reach this diversity
     assert differences_at(first, first, [edge, edge - 0.05], resamples=100)[0] is None
+
+
+def test_quality_of_one_curve():
+    """At a measured diversity, and between two; nothing is extrapolated."""
+    curve = straight_curve(100, [0.5, 0.7, 0.9])
+    for diversity in (0.7, 0.8):
+        interval = quality_at(curve, diversity)
+        assert interval.mean == pytest.approx(100 - 100 * diversity)
+        assert interval.low == pytest.approx(interval.high)
+    assert quality_at(curve, 0.95) is None
+    curve = random_curve(1)
+    interval = quality_at(curve, 0.75)
+    assert interval.low < interval.mean < interval.high

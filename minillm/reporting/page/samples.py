@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +17,50 @@ MOST_INPUTS = 200
 GREEDY = "greedy"
 
 Key = tuple[str, str, str, int | None, str | None]
+# A result file, and the names of its data set and of its model in the browser.
+Source = tuple[Path, str, str]
 
 
-def collect_samples(
-    paths: Sequence[Path], results: Sequence[Result], most_inputs: int = MOST_INPUTS
-) -> dict[str, list[dict[str, Any]]]:
-    """The responses to the first inputs of each data set.
-
-    The responses are read from the files beside the result files (`NAME.responses.jsonl`). For each
-    method, they are those of greedy decoding and of the first sampling seed; for several training
-    runs, those of the first run.
+def sources_of(paths: Sequence[Path], results: Sequence[Result]) -> list[Source]:
+    """The sources of the results of a report, in their order.
 
     Args:
         paths: as `load_results` takes them. An earlier report holds no responses.
         results: what `load_results` returns for them.
+    """
+    files = {_key(result): Path(where) for where, result in reversed(locate_results(paths).items())}
+    return [
+        (files[_key(result)], result.data, label)
+        for result, label in zip(results, label_results(results), strict=True)
+    ]
+
+
+def collect_samples(
+    sources: Iterable[Source], most_inputs: int = MOST_INPUTS
+) -> dict[str, list[dict[str, Any]]]:
+    """The responses to the first inputs of each data set.
+
+    The responses are read from the files beside the result files (`NAME.responses.jsonl`). For each
+    model, they are those of greedy decoding and of the first sampling seed; for several training
+    runs, those of the first run.
+
+    Args:
+        sources: the result files.
         most_inputs: inputs per data set.
 
     Returns:
-        Data set -> inputs. An input has the keys `prompt`, `references` and `responses`: method ->
+        Data set -> inputs. An input has the keys `prompt`, `references` and `responses`: model ->
         decoding (`greedy` or `sampled`) -> `[text, ROUGE-L or None]`. A data set without responses
         is left out.
     """
-    files = {_key(result): Path(where).with_suffix(".responses.jsonl")
-             for where, result in reversed(locate_results(paths).items())}  # fmt: skip
     data: dict[str, dict[str, dict]] = {}
     done = set()
-    for result, label in zip(results, label_results(results), strict=True):
-        file = files[_key(result)]
-        if (result.data, label) in done or not file.is_file():
+    for result_file, name, label in sources:
+        file = result_file.with_suffix(".responses.jsonl")
+        if (name, label) in done or not file.is_file():
             continue
-        done.add((result.data, label))
-        inputs = data.setdefault(result.data, {})
+        done.add((name, label))
+        inputs = data.setdefault(name, {})
         for row in _rows(file):
             if row["prompt"] not in inputs and len(inputs) >= most_inputs:
                 continue

@@ -4,5 +4,5 @@
 set -euo pipefail
 source "$(dirname "$0")/../../family.sh" smollm2
 evaluate self_inst MiniLLM/self-inst valid.jsonl \
-    "evaluation.seeds=[10]" evaluation.limit=125 \
+    "evaluation.seeds=[10]" evaluation.frontier=null evaluation.limit=125 \
     "evaluation.metrics=[rougeL,distinct_4,length,unfinished,empty]" "$@"

@@ -1,0 +1,237 @@
+"""Which model each result belongs to: its family, size, method and changes.
+
+They are read from the settings that a result records, not from names of files. Results of the same
+model on the same data set are training runs with different seeds, and form a group.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minillm.errors import InputError
+from minillm.evaluation.result import Result
+from minillm.reporting.groups import START, TEACHER, Group, unique
+from minillm.reporting.results import rounded
+from minillm.reporting.roles import identity_of, model_of
+from minillm.reporting.table import size_text
+
+# The names of methods in the paper, in the order of its tables. Other methods follow.
+METHODS = {TEACHER: "teacher", "sft": "SFT", "kd": "KD", "seqkd": "SeqKD", "minillm": "MiniLLM"}
+MINILLM = METHODS["minillm"]
+# The changes of the ablations, as results/paper/table4.csv and table7.csv name them.
+NO_LENGTH_NORMALISATION = "no length normalisation"
+NO_TEACHER_MIXING = "no teacher mixing"
+NO_SINGLE_STEP = "no single-step term"
+NO_PLAIN_TEXT = "without L_PT"
+PAPER_ALPHA = 0.2
+_UNITS = {"k": 1e3, "M": 1e6, "B": 1e9}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the tables.
+
+    Attributes:
+        family: such as `GPT-2`.
+        size: such as `120M`.
+        method: as the paper names it.
+        changes: the settings that differ from those of the paper, in words.
+        alpha: weight of the teacher in the mixture; None for methods without a mixture.
+        teacher_size: size of its teacher; None if there is none, or no result of it.
+    """
+
+    family: str
+    size: str
+    method: str
+    changes: tuple[str, ...] = ()
+    alpha: float | None = None
+    teacher_size: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Method and changes, such as `MiniLLM, no teacher mixing`."""
+        return ", ".join((self.method, *self.changes))
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.method == METHODS[TEACHER]
+
+    @property
+    def is_as_in_paper(self) -> bool:
+        """Whether table 1 of the paper has this method, L_PT aside."""
+        return not {*self.changes} - {NO_PLAIN_TEXT}
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the model belongs to another table or figure than table 1."""
+        ablations = (
+            NO_LENGTH_NORMALISATION,
+            NO_TEACHER_MIXING,
+            NO_SINGLE_STEP,
+            "alpha ",
+            "teacher ",
+        )
+        return any(change.startswith(ablations) for change in self.changes)
+
+    @property
+    def parameters(self) -> float:
+        """The number of parameters that the size names."""
+        return parameters_of(self.size)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The results of a model on one data set, one for each training run, and their files."""
+
+    model: Model
+    group: Group
+    files: tuple[str, ...]
+
+    @property
+    def data(self) -> str:
+        return self.group.data
+
+
+def parameters_of(size: str) -> float:
+    """The number that a size such as `120M` or `1.5B` names; 0 for another text."""
+    match = re.fullmatch(r"([\d.]+)([kMB]?)", size)
+    return float(match[1]) * _UNITS.get(match[2], 1) if match else 0.0
+
+
+def scored_models(results: Mapping[str, Result]) -> list[Scored]:
+    """Group results by model and data set, in the order of the tables.
+
+    Results of phase 1 of MiniLLM (`init`) are left out, because the paper has no scores of them.
+
+    Args:
+        results: the results by the name of their file, as `locate_results` returns them.
+
+    Raises:
+        InputError: two different results have the same model, data set, training seed and run.
+    """
+    items = _distinct(results)
+    groups = defaultdict(list)
+    for (where, result), model in zip(items, _models(items), strict=True):
+        if model.method != START:
+            named = replace(result, method=_method_key(result))  # colours depend on it
+            groups[model, result.data].append((where, named))
+    scored = [
+        Scored(one, Group(data, one.name, tuple(runs.values())), tuple(runs))
+        for (model, data), items in groups.items()
+        for one, runs in _training_runs(model, items)
+    ]
+    families = unique(each.model.family for each in scored)
+    return sorted(scored, key=lambda each: (families.index(each.model.family), _order(each.model)))
+
+
+def _order(model: Model) -> tuple:
+    """Teachers first; then by size, method and changes."""
+    methods = list(METHODS.values())
+    rank = methods.index(model.method) if model.method in methods else len(methods)
+    return not model.is_teacher, model.parameters, rank, model.method, model.changes
+
+
+def _distinct(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
+    """The results and their files, without repetitions."""
+    distinct = {}
+    for where, result in results.items():
+        content = json.dumps(rounded(result.to_json()), sort_keys=True)
+        distinct.setdefault(content, (where, result))
+    return list(distinct.values())
+
+
+def _models(items: Sequence[tuple[str, Result]]) -> list[Model]:
+    """The model of each result."""
+    results = [result for _, result in items]
+    plain = [_without_teacher(result) for result in results]
+    by_identity = dict(zip(map(model_of, results), plain, strict=True))
+    models = []
+    for result, model in zip(results, plain, strict=True):
+        path = _setting(_training(result), "teacher.path")
+        teacher = by_identity.get(identity_of(path)) if path else None
+        if teacher is not None:
+            other = () if teacher.is_teacher else (f"teacher {teacher.size} {teacher.name}",)
+            model = replace(model, changes=model.changes + other, teacher_size=teacher.size)
+        models.append(model)
+    return models
+
+
+def _without_teacher(result: Result) -> Model:
+    """The model of a result, without the part of its teacher."""
+    config, training = result.config or {}, _training(result)
+    family, size = (
+        _setting(config, f"student.{name}") or _setting(training, f"student.{name}")
+        for name in ("family", "size")
+    )
+    key = _method_key(result)
+    method = METHODS.get(key, key)
+    settings = training.get("method") or {} if method == MINILLM else {}
+    rank = (_setting(training, "student.lora") or {}).get("rank")
+    lora = (f"LoRA of rank {rank}",) if rank else ()
+    return Model(
+        family or result.model.split()[0],
+        size or size_text(result.parameters),
+        method,
+        lora + _changes(settings),
+        settings.get("alpha"),
+    )
+
+
+def _method_key(result: Result) -> str:
+    """The role that `evaluation.name` gives, or the method of the training."""
+    name = _setting(result.config or {}, "evaluation.name")
+    if name in (TEACHER, START):
+        return name
+    return _setting(_training(result), "method.name") or result.method
+
+
+def _changes(method: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings of MiniLLM that are not those of the paper, in words."""
+    variant, alpha = method.get("variant", "paper"), method.get("alpha", PAPER_ALPHA)
+    changes = {
+        f"variant {variant}": variant != "paper",
+        NO_LENGTH_NORMALISATION: method.get("length_normalization") is False,
+        NO_TEACHER_MIXING: alpha == 0,
+        f"alpha {alpha:g}": alpha not in (0, PAPER_ALPHA),
+        NO_SINGLE_STEP: method.get("single_step") is False,
+        NO_PLAIN_TEXT: method.get("lm_coef") == 0,
+    }
+    return tuple(name for name, applies in changes.items() if applies)
+
+
+def _training_runs(
+    model: Model, items: Sequence[tuple[str, Result]]
+) -> list[tuple[Model, dict[str, Result]]]:
+    """The results of a model by file, in the order of seeds; if runs have the same seed, by run."""
+    seeds = [result.training_seed for _, result in items]
+    if len(set(seeds)) == len(seeds):
+        return [(model, dict(sorted(items, key=lambda item: item[1].training_seed or 0)))]
+    by_run = defaultdict(list)
+    for where, result in items:
+        by_run[result.run_name].append((where, result))
+    if len(by_run) == 1:
+        (first, result), (second, _) = items[:2]
+        raise InputError(
+            f"two different results for {model.family} {model.size} {model.name}, data "
+            f"{result.data!r}, training seed {result.training_seed}: {first} and {second}. Give "
+            f"one of them, or evaluate one again with student.family=NAME student.size=NAME."
+        )
+    return [
+        pair
+        for name, runs in by_run.items()
+        for pair in _training_runs(replace(model, changes=(*model.changes, f"run {name}")), runs)
+    ]
+
+
+def _training(result: Result) -> dict[str, Any]:
+    """The stored settings of the training; empty if there are none."""
+    return (result.training and result.training.config) or {}
+
+
+def _setting(config: Mapping[str, Any], key: str) -> Any:
+    """A setting by its dotted name; None if it is not stored."""
+    section, _, name = key.partition(".")
+    return (config.get(section) or {}).get(name)
