@@ -12,7 +12,7 @@ from minillm.folders import expand_home
 from minillm.settings.groups import SETTINGS_SUFFIXES
 
 # The words and options that may be paths.
-PATHS = {"words", "diversity", "output", "export", "throughput", "config", "file"}
+PATHS = {"words", "reported", "diversity", "output", "export", "throughput", "config", "file"}
 
 
 class Parser(argparse.ArgumentParser):

@@ -254,9 +254,9 @@ def run(arguments: argparse.Namespace) -> None:
             reported = arguments.reported or (REPORTED if Path(REPORTED).is_dir() else None)
             print(
                 write_paper(
-                    [Path(expand_home(path)) for path in arguments.paths],
-                    Path(expand_home(arguments.output)),
-                    reported and Path(expand_home(reported)),
+                    [Path(path) for path in arguments.paths],
+                    Path(arguments.output),
+                    reported and Path(reported),
                 )
             )
         case "list":

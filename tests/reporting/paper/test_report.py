@@ -169,7 +169,9 @@ def test_the_script_takes_runs_and_a_folder(tmp_path):
     echo = tmp_path / "minillm"
     echo.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     echo.chmod(0o755)
+    (tmp_path / "scripts").mkdir()  # without a virtual environment beside it
+    script = shutil.copy(ROOT / "scripts/tables.sh", tmp_path / "scripts")
     for words, expected in (([], "runs"), (["a b", "c"], "a b|c")):
-        done = subprocess.run(["bash", ROOT / "scripts/tables.sh", *words], env=environment,
+        done = subprocess.run(["bash", script, *words], env=environment,
                               capture_output=True, text=True, check=True)  # fmt: skip
         assert done.stdout == f"report|paper|{expected}|--output|my results|"
