@@ -148,3 +148,19 @@ phase '^[^/]*$'  # teachers
 phase '/init$'
 phase '-[0-9]+$' # students
 echo "Time of this call: $((SECONDS - begin)) s"
+if [ "$(list | left | wc -l)" -gt 0 ]; then
+    exit
+fi
+say "Report"
+scores=("$RUNS"/teacher/evaluation/e2e.json)
+minillm report paper "${scores[@]}" "$RUNS"/*x*/*/evaluation/e2e.json --output "$RESULTS"
+for size in $SIZES; do
+    results=("${scores[@]}" "$RUNS/$size/init/evaluation/e2e.json")
+    for name in $METHODS; do results+=("$RUNS/$size/$name"-*/evaluation/e2e.json); done
+    minillm report "${results[@]}" --output "$RESULTS/$size" \
+        --title "E2E NLG: students of $size" --against minillm_average_reward --diversity 0.82 0.9
+done
+minillm report "$RUNS"/*/*/evaluation/e2e.last.json --output "$RESULTS/ablation" \
+    --title "E2E NLG: the parts of MiniLLM, last checkpoints"
+minillm report "$RUNS/$SMALL"/evaluation/e2e.json "$RUNS/$SMALL"/*/evaluation/e2e.json \
+    --output "$RESULTS/$SMALL" --title "E2E NLG: a smaller teacher for the students of 32x1"
