@@ -71,7 +71,7 @@ def test_a_run_records_the_commits_of_its_models(command, settings, model):
 def test_the_revision_selects_weights(command, settings, model):
     data = [word for word in settings if word.startswith(("data.", "runtime."))]
     for revision, commit in (("v1", OLD), (OLD, OLD), ("null", NEW)):
-        outcome = command("prune", model, revision, "layers=1", f"student.revision={revision}",
+        outcome = command("prune", model, revision, "ffn=20", f"student.revision={revision}",
                           *data)  # fmt: skip
         assert outcome.status == 0, outcome.err
         is_zero = load_file(f"{revision}/model.safetensors")["transformer.ln_f.weight"].sum() == 0
