@@ -68,9 +68,9 @@ def write_paper(paths: Sequence[Path], output: Path, reported: Path | None) -> s
             written. Then nothing is written.
         WriteError: a file could not be written. Then no file is changed.
     """
+    figures = read_reported(reported)
     results = locate_results(paths)
     scored = scored_models(results)
-    figures = read_reported(reported)
     made = make_tables(scored, figures)
     charts = make_charts(scored, figures)
     if not made and not charts:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ from minillm.cli import main
 from minillm.errors import InputError
 from minillm.reporting.paper.missing import COMMANDS, title_of
 from minillm.reporting.paper.report import write_paper
+from tests.documents.checking import check
+from tests.documents.reading import Command
 from tests.reporting.paper.fabricated import result, write, write_runs
 
 ROOT = Path(__file__).parents[3]
@@ -132,6 +135,23 @@ def test_what_is_missing_has_a_command(tmp_path):
     for name in set(COMMANDS) - {"table1", "figure1"}:
         assert f"- {title_of(name)}: " in text and f"{title_of(name)}: <code>" in page, name
     assert "- Table 1:" not in text
+
+
+def test_the_commands_for_what_is_missing_are_right():
+    """Programs, files, options and settings exist."""
+    text = "\n".join(COMMANDS.values())
+    commands = re.findall("`((?:minillm|bash) [^`]*)`", text)
+    assert len(commands) > 10
+    for command in commands:
+        words = shlex.split(command.replace("FOLDER", "my_data"))
+        check(Command("missing.py", words))
+        check(Command("missing.py", ["minillm", "show", *settings_in(words)]))
+
+
+def settings_in(words: list[str]) -> list[str]:
+    """The settings of a command that need no run, and those that the launch scripts would set."""
+    settings = [word for word in words if "=" in word and not word.startswith("teacher.path=")]
+    return ["experiment=paper/minillm", "data.path=x", "data.plain_text=y", *settings]
 
 
 def test_results_that_give_nothing_are_refused(tmp_path):
