@@ -185,11 +185,14 @@ def test_the_command_finds_the_reported_figures(tmp_path, monkeypatch, capsys):
 
 
 def test_the_script_takes_runs_and_a_folder(tmp_path):
+    """In a checkout without .venv, with a program that prints its arguments."""
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts/tables.sh", tmp_path / "scripts")
+    program = tmp_path / "minillm"
+    program.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RESULTS": "my results"}
-    echo = tmp_path / "minillm"
-    echo.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
-    echo.chmod(0o755)
     for words, expected in (([], "runs"), (["a b", "c"], "a b|c")):
-        done = subprocess.run(["bash", ROOT / "scripts/tables.sh", *words], env=environment,
-                              capture_output=True, text=True, check=True)  # fmt: skip
+        done = subprocess.run(["bash", script, *words], env=environment, capture_output=True,
+                              text=True, check=True)  # fmt: skip
         assert done.stdout == f"report|paper|{expected}|--output|my results|"
