@@ -10,6 +10,8 @@ from minillm.errors import InputError
 from minillm.folders import names_a_folder
 
 CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+WEIGHT_FILES = (WEIGHTS, "adapter_model.bin")  # PEFT reads both
 BASE = "base_model_name_or_path"
 
 
@@ -17,7 +19,8 @@ def adapter_base(path: str) -> str | None:
     """The model that the adapter of a folder or Hub name changes; None if `path` is no adapter.
 
     Raises:
-        InputError: adapter_config.json names no model, or a folder that does not exist.
+        InputError: adapter_config.json names no model, or a folder that does not exist; or a folder
+            has no weights of the adapter.
     """
     hub.prepare(path)
     file = find_adapter_config_file(path)
@@ -31,5 +34,10 @@ def adapter_base(path: str) -> str | None:
         raise InputError(
             f"{path} is an adapter, and the model that the adapter changes was not found: {BASE} "
             f"in its {CONFIG} is {base!r}. Write the folder or Hub name of this model there."
+        )
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in WEIGHT_FILES):
+        raise InputError(
+            f"{Path(path) / WEIGHTS} is missing: the folder has only the settings of an adapter. "
+            f"Restore this file, or give another folder."
         )
     return base

@@ -11,6 +11,9 @@ from minillm.errors import InputError
 from minillm.folders import expand_home
 from minillm.settings.groups import SETTINGS_SUFFIXES
 
+# The words and options that may be paths.
+PATHS = {"words", "reported", "diversity", "output", "export", "throughput", "config", "file"}
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line that names the nearest option."""
@@ -44,6 +47,19 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return [word for word in words if word not in settings], settings
 
 
+def expand_paths(parsed: argparse.Namespace) -> None:
+    """Replace `~` at the start of paths by the home folder.
+
+    A shell replaces it in `--output ~/x`, but not in `--output=~/x`.
+    """
+    for name in PATHS & vars(parsed).keys():
+        value = getattr(parsed, name)
+        if isinstance(value, list):
+            setattr(parsed, name, [expand_home(path) for path in value])
+        elif value:
+            setattr(parsed, name, expand_home(value))
+
+
 def sort_words(parsed: argparse.Namespace) -> None:
     """Replace `words` by the models, paths and settings that the verb takes.
 
@@ -54,7 +70,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
     if parsed.verb in ("train", "plan", "data", "data prepare", "show"):
         parsed.overrides = parsed.words
     elif parsed.verb in ("evaluate", "generate", "chat"):
-        parsed.models = [expand_home(word) for word in others]
+        parsed.models = others
         parsed.overrides = settings
         _check_models(parsed.verb, others, settings)
     elif parsed.verb == "export":
@@ -91,7 +107,7 @@ def _read_model_and_folder(parsed: argparse.Namespace, words: list[str], example
             f"{parsed.verb} takes a model and a new folder, but {len(words)} words without `=` are "
             f"given. Write {example}."
         )
-    parsed.model, parsed.output = map(expand_home, words)
+    parsed.model, parsed.output = words
 
 
 def settings_of_pruning() -> list[str]:

@@ -16,10 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.arguments import Parser, sort_words
+from minillm.arguments import Parser, expand_paths, sort_words
 from minillm.completion import complete, complete_experiment, complete_pruning, complete_word
 from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
-from minillm.folders import expand_home
 from minillm.settings.groups import GROUP_NAMES
 from minillm.version import version_text
 
@@ -225,6 +224,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if verb not in verbs:
         raise unknown_name("verb", verb, verbs)
     parsed = verbs[verb].parse_intermixed_args(arguments[1:], argparse.Namespace(verb=verb))
+    expand_paths(parsed)
     if "words" in parsed:
         sort_words(parsed)
     return parsed
@@ -238,8 +238,8 @@ def run(arguments: argparse.Namespace) -> None:
 
             print(
                 write_report(
-                    [Path(expand_home(path)) for path in arguments.paths],
-                    Path(expand_home(arguments.output)),
+                    [Path(path) for path in arguments.paths],
+                    Path(arguments.output),
                     title=arguments.title,
                     metrics=arguments.metric,
                     curves=arguments.curve,
@@ -254,9 +254,9 @@ def run(arguments: argparse.Namespace) -> None:
             reported = arguments.reported or (REPORTED if Path(REPORTED).is_dir() else None)
             print(
                 write_paper(
-                    [Path(expand_home(path)) for path in arguments.paths],
-                    Path(expand_home(arguments.output)),
-                    reported and Path(expand_home(reported)),
+                    [Path(path) for path in arguments.paths],
+                    Path(arguments.output),
+                    reported and Path(reported),
                 )
             )
         case "list":
@@ -266,7 +266,7 @@ def run(arguments: argparse.Namespace) -> None:
         case "copy":
             from minillm.commands.copy_experiment import copy_experiment
 
-            copy_experiment(arguments.experiment, Path(expand_home(arguments.file)))
+            copy_experiment(arguments.experiment, Path(arguments.file))
         case "show":
             from minillm.commands.show import show_settings
 

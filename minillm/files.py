@@ -121,8 +121,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; None if the file does not exist."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The value in a JSON file; None if the file does not exist.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding, or of JSON
+        raise InputError(
+            f"{path} is damaged: {first_line(error)}. Restore this file, such as from a copy."
+        ) from error
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -112,6 +112,12 @@ def check_training_precision(config: Config) -> None:
             "weights cannot be trained. Add student.lora.rank=16, or set "
             "student.load_in_4bit=false."
         )
+    if config.student.lora.saves == "adapter":
+        raise InputError(
+            "student.lora.saves=adapter is not allowed without an adapter. Add "
+            "student.lora.rank=16, give an adapter as student.path, or leave student.lora.saves "
+            "out."
+        )
     # In half precision, DeepSpeed's optimisers update their own float32 copy of the weights.
     keeps_copy = uses_deepspeed() and config.runtime.mixed_precision != "no"
     if config.student.dtype != "float32" and not keeps_copy:

@@ -45,6 +45,14 @@ pretrained() { # SIZE: the folder of a model that does not come from the Hub, if
     fi
 }
 
+names_student() { # [SETTING...]: whether one of the settings names the model that is trained
+    [[ " $*" == *" student.path="* ]]
+}
+
+has_data() { # whether DATA has all splits
+    [ -f "$DATA/train.jsonl" ] && [ -f "$DATA/validation.jsonl" ] && [ -f "$DATA/test.jsonl" ]
+}
+
 add_pretrained() { # SIZE: add the settings of such a model to the array `settings` of the caller
     local folder
     folder=$(pretrained "$1")
@@ -83,7 +91,7 @@ prepare() { # SIZE [SETTING...]: write Dolly from the Hub to DATA as a training 
     shift
     if [ -n "${SMOKE:-}" ]; then
         settings+=("data.path=$DATA" data.validation=validation.jsonl
-            --output "build/smoke/prepared/$family")
+            --output "$RUNS/prepared")
     else
         settings+=(data=dolly --output "$DATA")
     fi
@@ -95,7 +103,9 @@ train() { # EXPERIMENT SIZE RUN [SETTING...]: train a model of this size
     shift 3
     local settings=("experiment=$experiments/$experiment" "family=$family/$size" "data.path=$DATA"
         data.validation=validation.jsonl "output=$RUNS/$name" resume=auto)
-    add_pretrained "$size"
+    if ! names_student "$@"; then
+        add_pretrained "$size"
+    fi
     if [ -n "${SMOKE:-}" ]; then
         settings+=(training.steps=2 training.evaluate_every=2 training.batch_size=4
             training.micro_batch_size=2 training.validation_inputs=2 "${smoke[@]}")
@@ -120,7 +130,9 @@ distil() { # EXPERIMENT SIZE TEACHER_SIZE RUN [SETTING...]: train a student with
         settings+=("teacher.tokenizer=$(tiny "$size")")
     fi
     if [ "$experiments/$experiment" = paper/minillm ]; then
-        settings+=("student.path=$(best "$size/init" "$size")")
+        if ! names_student "$@"; then
+            settings+=("student.path=$(best "$size/init" "$size")")
+        fi
         if [ -n "${CORPUS:-}" ]; then
             settings+=("data.plain_text=$CORPUS")
         else
@@ -183,6 +195,10 @@ prune() { # RUN SIZE STUDENT [SETTING...]: make a smaller student from the best 
 all() { # PHASE...: run scripts of the family's folder in this order; a PHASE is a folder or a script
     local phase script
     for phase in "$@"; do
+        if [ "$phase" = data ] && [ -z "${SMOKE:-}" ] && has_data; then
+            printf '\n== %s has data already\n' "$DATA"
+            continue
+        fi
         for script in "scripts/$family/$phase"*; do
             if [ -d "$script" ]; then
                 all "$phase/"

@@ -84,7 +84,7 @@ def test_an_installed_wheel_runs_from_any_folder(installed, teacher, settings, t
     assert outputs[0].splitlines() == [str(package / "__init__.py"), str(package / "configs")]
     assert outputs[1] == f"minillm {__version__}\n"
     assert "experiment=embedded/minillm" in outputs[2]
-    assert "embedded, train: 10000 inputs" in outputs[3]
+    assert "train: 10000 inputs" in outputs[3]
     assert (tmp_path / "out" / "summary.json").is_file(), outputs[4]
     assert sorted(installed.rglob("*")) == files_before
 

@@ -4,6 +4,8 @@
 """
 
 import logging
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from minillm.commands.loading import completed
 from minillm.commands.model_folder import resolve, with_chat_template
 from minillm.commands.origins import is_hub_name
 from minillm.commands.prune import check_one_process
-from minillm.commands.terminal import Screen, read_lines
+from minillm.commands.terminal import Screen, check_input, check_line, read_lines
 from minillm.config import Config, DataConfig, ModelConfig
 from minillm.data.records import Message, Record
 from minillm.data.templates import prompt_text
@@ -35,7 +37,7 @@ HELP = """\
 /seed 1            of the next responses; each further response of the session has the next seed
 /greedy            the same as /temperature 0
 /clear             forget the conversation
-/help, /quit       Ctrl-C ends a response, Ctrl-D the session"""
+/help, /quit       Ctrl-C ends a response; Ctrl-C without a response, or Ctrl-D, ends the session"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Speaker:
 def chat(
     model: str, other: str | None, overrides: Sequence[str], options: dict[str, float | int | None]
 ) -> None:
-    """Answer lines of the standard input until its end.
+    """Answer lines of the standard input until its end, or until Ctrl-C.
 
     Args:
         model: the folder of a run, the folder of a model, or a Hub name.
@@ -139,9 +141,11 @@ def chat(
         options: values of `Sampling` by name; None for the default.
 
     Raises:
-        InputError: a model cannot be loaded, or an option is wrong.
+        InputError: a model cannot be loaded, an option is wrong, or the standard input is closed.
+        SystemExit: Ctrl-C has ended the session.
     """
     check_one_process("chat")
+    check_input()
     config = _resolve(model, overrides)
     given = {name: value for name, value in options.items() if value is not None}
     defaults = {"max_tokens": config.data.max_response_length, "seed": config.evaluation.seeds[0]}
@@ -157,7 +161,11 @@ def chat(
     for name, settings, source in models:
         loaded = load_speaker(settings, source, is_teacher=source is config.teacher)
         speakers.append(replace(loaded, name=name, model=loaded.model.to(device)))
-    _session(speakers, sampling)
+    try:
+        _session(speakers, sampling)
+    except KeyboardInterrupt:
+        print(flush=True)  # after the prompt, or after a part of a response
+        sys.exit(128 + signal.SIGINT)
 
 
 def _resolve(model: str, overrides: Sequence[str]) -> Config:
@@ -202,6 +210,7 @@ def _session(speakers: Sequence[Speaker], sampling: Sampling) -> None:
     for line in read_lines():
         text = line.strip()
         try:
+            check_line(text)
             if text in ("/quit", "/exit"):
                 return
             if text.startswith("/"):
@@ -212,6 +221,8 @@ def _session(speakers: Sequence[Speaker], sampling: Sampling) -> None:
         except InputError as error:
             screen.note(str(error))
         except KeyboardInterrupt:  # before the first token
+            if not screen.is_terminal:
+                raise
             screen.note("The message is dropped.")
 
 

@@ -3,6 +3,7 @@
 FOLDER/evaluation/DATA.json              scores, and how they were made
 FOLDER/evaluation/DATA.MODEL.json        scores of a model of a run other than best
 FOLDER/evaluation/DATA.responses.jsonl   every response
+FOLDER/evaluation/DATA/*.json            finished parts, which another evaluation reads
 """
 
 import json
@@ -18,6 +19,7 @@ from accelerate import PartialState
 
 from minillm.commands.dry_run import print_evaluation
 from minillm.commands.evaluation_jobs import Job, open_jobs, plan_jobs
+from minillm.commands.evaluation_store import open_store
 from minillm.commands.model_folder import ScoredModel, load_scored_model, trained_run
 from minillm.commands.overlap import with_seen_inputs
 from minillm.compat.gloo import settle
@@ -71,8 +73,9 @@ def _evaluate(job: Job) -> None:
         return
     log.info("%s on %s, %d inputs", job.path, config.data.name, len(examples))
     evaluation = evaluate(
-        scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length
-    )
+        scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length,
+        open_store(job, examples),
+    )  # fmt: skip
     with failing_together(WriteError):
         if PartialState().is_main_process:
             rows = response_rows(evaluation, examples)

@@ -19,6 +19,7 @@ from minillm.commands.saved_settings import run_of
 from minillm.config import Config
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
+from minillm.evaluation.metrics import cheap_metrics
 from minillm.files import check_writable, read_json
 from minillm.models.loadable import WEIGHTS, check_loadable
 
@@ -143,43 +144,66 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 def _has_result(job: Job) -> bool:
     """Whether the result of this model with these settings exists and is not to be replaced.
 
+    A result that only lacks some of the seeds, metrics or temperatures is replaced by one that has
+    all of them. The responses of the old result are in the store, and are not sampled again.
+
     Raises:
         InputError: the file exists and is another result.
     """
     if not job.file.exists() or job.config.overwrite:
         return False
-    difference = _difference(job)
+    difference, missing = _compared(job)
     if difference:
         raise InputError(
             f"{job.file} exists and is not overwritten: {difference}. Add overwrite=true to "
             f"replace the file, output=FOLDER to write to another folder, or data.name=NAME to "
             f"rename the data set."
         )
+    if missing:
+        log.info("%s: %s is extended (%s)", job.folder, job.file, missing)
+        return False
     log.info("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder,
              job.file)  # fmt: skip
     return True
 
 
-def _difference(job: Job) -> str | None:
-    """Why the result in the file is not the result of the job, in words; None if it is."""
+def _compared(job: Job) -> tuple[str | None, str | None]:
+    """Why the result in the file is not the result of the job, and what it lacks, in words."""
     try:
         saved = read_json(job.file)
         old, new = _settings(saved["config"], job), _settings(asdict(job.config), job)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return "the file is not a result that can be read"
+        return "the file is not a result that can be read", None
     changed = [
-        f"{key} was {old[key]}, now {new[key]}"
-        for key in new
-        if key in old and old[key] != new[key] and key not in WITHOUT_EFFECT
+        key for key in new if key in old and old[key] != new[key] and key not in WITHOUT_EFFECT
     ]
-    if changed:
-        return f"it was made with other settings ({'; '.join(changed)})"
+    words = "; ".join(f"{key} was {old[key]}, now {new[key]}" for key in changed)
+    if not all(_only_adds(key, old, new) for key in changed):
+        return f"it was made with other settings ({words})", None
     run = trained_run(job.path)
     if saved["run"] != (json.loads(json.dumps(asdict(run))) if run else None):
-        return "the run was trained again or continued after that evaluation"
+        return "the run was trained again or continued after that evaluation", None
     if run is None and _was_changed(job):
-        return f"the weights in {job.folder} were written after that evaluation"
-    return None
+        return f"the weights in {job.folder} were written after that evaluation", None
+    return None, words
+
+
+def _only_adds(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether everything that the old value of a setting asks for is a part of the new result."""
+    before, after = old[key], new[key]
+    match key:
+        case "evaluation.metrics":
+            before, after = (
+                cheap_metrics() if names is None else names for names in (before, after)
+            )
+            return {*before} <= {*after}
+        case "evaluation.seeds" | "evaluation.frontier" | "evaluation.frontier_top_p":
+            return {*(before or ())} <= {*(after or ())}
+        case "evaluation.frontier_samples":
+            return not (old["evaluation.frontier"] or old["evaluation.frontier_top_p"])
+        case "evaluation.greedy" | "evaluation.exposure_samples":
+            return not before
+    return False
 
 
 def _was_changed(job: Job) -> bool:

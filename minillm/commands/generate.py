@@ -67,7 +67,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
     responses = []
     with responses_shown("generate", len(examples)):
         for indices, rollout in batches:
-            responses += zip(indices, response_texts(model, rollout), strict=True)
+            responses += zip(indices, response_texts(model, rollout.responses), strict=True)
     for i, text in sorted(gathered(responses)):
         line = {"prompt": examples[i].prompt, "response": text}
         if PartialState().is_main_process:

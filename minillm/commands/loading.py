@@ -36,7 +36,7 @@ MakeModel = Callable[..., LanguageModel]  # `make_model` or `make_outline`
 def encode_splits(
     records: dict[str, list[Record]], model_tokenizer, config: Config
 ) -> dict[str, Encoded]:
-    """Encode every split for student and teacher, and log one line per split.
+    """Encode every split for student and teacher.
 
     A teacher with another tokenizer reads only the training split, because the inputs of the other
     splits must not depend on its tokens.
@@ -50,7 +50,6 @@ def encode_splits(
             rows, model_tokenizer, config.data, reader,
             truncates_prompts=truncates, selects_references=split == "test",
         )  # fmt: skip
-        log.info("%s, %s: %s", config.data.name, split, encoded[split].summary(config.data))
         seen = 0 if split == "train" else count_seen(rows, records.get("train", ()))
         if seen:
             log.warning(seen_in_training(split, seen, len(rows)))
@@ -58,6 +57,12 @@ def encode_splits(
     if warning:
         log.warning("%s: %s", config.data.name, warning)
     return encoded
+
+
+def log_splits(splits: dict[str, Encoded], config: Config) -> None:
+    """Log one line per split: its size, and what was dropped or cut."""
+    for split, encoded in splits.items():
+        log.info("%s, %s: %s", config.data.name, split, encoded.summary(config.data))
 
 
 def seen_in_training(split: str, seen: int, inputs: int) -> str:

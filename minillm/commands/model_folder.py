@@ -13,6 +13,7 @@ from minillm.adapter_paths import adapter_base
 from minillm.commands.loading import (
     encode_splits,
     load_frozen,
+    log_splits,
     make_model,
     read_records,
 )
@@ -108,11 +109,15 @@ def with_chat_template(config: Config, path: Path, overrides: Sequence[str]) -> 
     Raises:
         InputError: its tokenizer cannot be loaded.
     """
-    given = ("data=", "data.kind=", "data.template=", "experiment=")
-    is_known = saved_settings(path) is not None or any(x.startswith(given) for x in overrides)
-    if is_known or tokenizer_of(config.student).chat_template is None:
+    if names_template(path, overrides) or tokenizer_of(config.student).chat_template is None:
         return config
     return replace(config, data=replace(config.data, template="chat"))
+
+
+def names_template(path: Path, overrides: Sequence[str]) -> bool:
+    """Whether the run that trained a model, or the command line, names a template or data."""
+    given = ("data=", "data.kind=", "data.template=", "experiment=")
+    return saved_settings(path) is not None or any(x.startswith(given) for x in overrides)
 
 
 def _distinct_name(path: Path) -> str:
@@ -151,7 +156,8 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     _check_data(config, path)
     records = read_records(config, ["test"])
     tokenizer = tokenizer_of(config.student)
-    examples = encode_splits(records, tokenizer, config)["test"].examples
+    encoded = encode_splits(records, tokenizer, config)
+    log_splits(encoded, config)
     device = accelerator.device
     made = make_on_main(
         partial(make_model, config, config.student, tokenizer),
@@ -166,6 +172,7 @@ def load_scored_model(config: Config, path: Path, *, with_teacher: bool = True) 
     details = checkpoint_details(path)
     run = run_of(path)
     summary = read_json(run / SUMMARY) if run and details else None
+    examples = encoded["test"].examples
     return ScoredModel(path, model, teacher, examples, details, summary, records["test"])
 
 

@@ -171,13 +171,10 @@ def prepare_splits(
         "dropped_rows": dropped,
         "provenance": provenance(),
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    # The record is the first, because it shows that this command has written the folder.
-    contents = {RECORD: text.encode(), **contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK):
-            write_splits(folder, contents)
+            write_splits(folder, record, contents)
     except OSError as error:
         raise WriteError(
             f"{folder} could not be written: {first_line(error)}. Make room, or give another "
@@ -189,22 +186,32 @@ def prepare_splits(
           ", and leave data.columns out" * bool(config.data.columns))  # fmt: skip
 
 
-def write_splits(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write the files that the folder does not have.
+def write_splits(folder: Path, record: dict[str, Any], contents: dict[str, bytes]) -> None:
+    """Write the splits that the folder does not have, and the record of this preparation.
 
     Raises:
         InputError: a split in the folder has another content.
     """
     existing = [name for name in contents if (folder / name).exists()]
     for name in existing:
-        if name != RECORD and (folder / name).read_bytes() != contents[name]:
+        if (folder / name).read_bytes() != contents[name]:
             raise InputError(
                 f"{folder / name} holds other data, which are not overwritten. Give a new folder, "
                 f"or delete {folder} first."
             )
     missing = {folder / name: text for name, text in contents.items() if name not in existing}
+    if not is_same(read_json(folder / RECORD), record):
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        # The record is the first, because it shows that this command has written the folder.
+        missing = {folder / RECORD: text.encode(), **missing}
     write_all(missing)
     print(f"written: {', '.join(map(str, missing))}" if missing else f"{folder} is complete")
+
+
+def is_same(saved: dict[str, Any] | None, record: dict[str, Any]) -> bool:
+    """Whether a saved record is that of the same preparation, made at any time."""
+    made = {"provenance": None}
+    return saved is not None and saved | made == json.loads(json.dumps(record)) | made
 
 
 def sources(config: Config, splits: Iterable[str]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ OUTPUT/minillm.json  from which model it was made, what stayed, and how that was
 
 import os
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any
 
 from minillm.arguments import settings_of_pruning
 from minillm.commands.dry_run import print_lines
-from minillm.commands.loading import encode_splits, max_length, read_records
+from minillm.commands.loading import encode_splits, log_splits, max_length, read_records
 from minillm.commands.model_folder import resolve
 from minillm.config import Config, ModelConfig, PruningConfig
 from minillm.data.encoding import Example
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError, WriteError, first_line, unknown_name
 from minillm.evaluation.scoring import reference_batches, reference_means
-from minillm.files import check_new_folder
+from minillm.files import aside_of, check_new_folder
 from minillm.models.adapters import has_adapter
 from minillm.models.check import check_model
 from minillm.models.checksum import weights_checksum
@@ -144,6 +145,7 @@ def read_examples(config: Config, settings: PruningConfig, tokenizer) -> dict[st
         return {}
     splits = ["train", "validation"] if settings.reads_data else ["validation"]
     encoded = encode_splits(read_records(config, splits), tokenizer, config)
+    log_splits(encoded, config)
     return {
         split: _sample(rows.examples, settings.inputs, config.runtime.seed)
         for split, rows in encoded.items()
@@ -228,3 +230,5 @@ def save(
             f"{folder} could not be written: {first_line(error)}. Remove the cause, or give "
             f"another folder."
         ) from error
+    finally:  # also after Ctrl-C
+        shutil.rmtree(aside_of(folder), ignore_errors=True)

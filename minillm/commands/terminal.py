@@ -14,13 +14,47 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from minillm.errors import InputError
+
 PROMPT = "> "
 FRAME = 4  # columns of the frame of a panel
 MARGIN = 4  # lines of a terminal that a growing response leaves free
 
 
+def check_input() -> None:
+    """Refuse a closed standard input.
+
+    Raises:
+        InputError: the message says what to do.
+    """
+    if sys.stdin is None:
+        raise InputError(
+            "chat reads messages from the standard input, which is closed. Start it in a terminal, "
+            "or give it a file of messages: minillm chat MODEL < FILE."
+        )
+
+
+def check_line(line: str) -> None:
+    """Refuse a line with bytes that are not text.
+
+    Raises:
+        InputError: the message says which byte is wrong.
+    """
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(line[error.start]) - 0xDC00  # see `surrogateescape` in PEP 383
+        raise InputError(
+            f"the message is dropped, because its byte 0x{byte:02x} after {error.start} characters "
+            f"is not {sys.stdin.encoding.upper()}. Write the message in this encoding."
+        ) from error
+
+
 def read_lines() -> Iterator[str]:
-    """The lines of the standard input. In a terminal, the user edits them, and Ctrl-C drops one."""
+    """The lines of the standard input. In a terminal, the user edits them."""
+    # Bytes that are not UTF-8 become characters that `check_line` finds, instead of an error that
+    # would end the session.
+    sys.stdin.reconfigure(errors="surrogateescape")
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         with suppress(ImportError):
@@ -32,13 +66,8 @@ def read_lines() -> Iterator[str]:
             if is_terminal:
                 print()
             return
-        except KeyboardInterrupt:
-            if not is_terminal:
-                raise
-            print()
-            continue
         if not is_terminal:
-            print(f"{PROMPT}{line}", flush=True)
+            print(PROMPT + line.encode(errors="replace").decode(), flush=True)
         yield line
 
 
@@ -48,6 +77,7 @@ class Screen:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.is_terminal = self.console.is_terminal
 
     def note(self, text: str) -> None:
         """Print a message of the session."""
@@ -56,9 +86,12 @@ class Screen:
     def show(self, responses: Sequence[Iterator[str]]) -> list[str]:
         """Show growing responses, token by token in turns; return the last text of each.
 
-        Ctrl-C ends all responses. Their texts so far are kept.
+        In a terminal, Ctrl-C ends all responses, and their texts so far are kept.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, if the output is not a terminal.
         """
-        if self.console.is_terminal:
+        if self.is_terminal:
             return self._show_side_by_side(responses)
         texts = []
         for name, response in zip(self.names, responses, strict=True):
@@ -101,12 +134,11 @@ class Screen:
 
 
 def _print_growing(response: Iterator[str]) -> str:
-    """Print what is new in each text; return the last text. Ctrl-C ends the response."""
+    """Print what is new in each text; return the last text."""
     printed = text = ""
-    with suppress(KeyboardInterrupt):
-        for text in response:
-            if text.startswith(printed):
-                print(text[len(printed) :], end="", flush=True)
-                printed = text
+    for text in response:
+        if text.startswith(printed):
+            print(text[len(printed) :], end="", flush=True)
+            printed = text
     print(flush=True)
     return text

@@ -16,6 +16,7 @@ from minillm.commands.loading import (
     check_data_is_named,
     encode_splits,
     load_frozen,
+    log_splits,
     make_model,
     make_tokenizer,
     read_records,
@@ -29,6 +30,7 @@ from minillm.commands.resume import (
 )
 from minillm.commands.run_messages import final_lines, first_lines
 from minillm.commands.size import with_settings_for_size
+from minillm.compat import hub
 from minillm.compat.gloo import settle
 from minillm.compose import write_config
 from minillm.config import Config
@@ -92,6 +94,7 @@ def train(config: Config) -> None:
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
     setup, data = load_setup(config, accelerator)
     validation = data["validation"].examples
+    log_splits(data, config)
     log_setup(setup)
     if config.dry_run:
         print_training(setup, validation, checkpoint)
@@ -221,7 +224,7 @@ def run(
     )  # fmt: skip
     details = {"method": config.evaluation.name or config.method.name, "seed": config.runtime.seed,
                "run": setup.output.name, WORKING_FOLDER: str(Path.cwd()),
-               "config": settings}  # fmt: skip
+               "hub": hub.commits(), "config": settings}  # fmt: skip
     trainer = Trainer(
         accelerator=accelerator, student=setup.student, method=method, training=training,
         steps=steps, validate=validation_of(setup, validation), tracker=tracker, state=state,

@@ -79,7 +79,7 @@ def note_model(name: str, revision: str | None, file: str) -> None:
         return
     found = try_to_load_from_cache(name, file, revision=revision)
     if isinstance(found, str):
-        _commits[_key(name, revision)] = Path(found).parent.name
+        _commits[key(name, revision)] = Path(found).parent.name
 
 
 def note_data(name: str, revision: str | None, parts: tuple[str, ...]) -> None:
@@ -101,7 +101,7 @@ def note_data(name: str, revision: str | None, parts: tuple[str, ...]) -> None:
             f"data.revision={revision} of {name!r} is not in the cache, which has the commit "
             f"{commit}. Use a machine with a network, or set data.revision={commit}."
         )
-    _commits[_key(f"datasets/{name}", revision)] = commit
+    _commits[key(f"datasets/{name}", revision)] = commit
 
 
 def commits() -> dict[str, str]:
@@ -109,5 +109,6 @@ def commits() -> dict[str, str]:
     return dict(_commits)
 
 
-def _key(name: str, revision: str | None) -> str:
+def key(name: str, revision: str | None) -> str:
+    """The name of a repository in `commits`."""
     return f"{name}@{revision}" if revision else name

@@ -148,8 +148,8 @@ def encode(
             `data.min_reference_length` or longer than `data.max_reference_length`.
 
     Raises:
-        InputError: every prompt is longer than `data.max_prompt_length`, or no first reference has
-            a length that is selected.
+        InputError: every prompt of student or teacher is longer than its limit, or no first
+            reference has a length that is selected.
     """
     tokens = _tokens(records, tokenizer, teacher_tokenizer, config)
     rows = len(tokens)
@@ -157,13 +157,7 @@ def encode(
         tokens = _with_selected_references(tokens, config)
     kept = tokens if truncates_prompts else [x for x in tokens if not x.is_too_long(config)]
     if not kept:
-        shortest = min(len(x.prompt_ids) for x in tokens)
-        limit = config.max_prompt_length
-        raise InputError(
-            f"every prompt ({len(tokens)}) is longer than data.max_prompt_length={limit} tokens "
-            f"(the shortest has {shortest}), or its teacher's prompt is longer than "
-            f"data.max_teacher_prompt_length={config.teacher_prompt_limit}. Raise the limit."
-        )
+        raise _all_too_long(tokens, config)
     examples = [_example(x, tokenizer, config) for x in kept]
     return Encoded(
         examples,
@@ -205,6 +199,26 @@ class _Tokens:
             len(self.prompt_ids) > config.max_prompt_length
             or len(self.teacher_prompt_ids or ()) > config.teacher_prompt_limit
         )
+
+
+def _all_too_long(tokens: Sequence[_Tokens], config: DataConfig) -> InputError:
+    """The error for a split in which every input has a prompt over a limit, with these limits."""
+    of_teacher = [len(x.teacher_prompt_ids) for x in tokens if x.teacher_prompt_ids is not None]
+    rows = [
+        ("prompts", "max_prompt_length", config.max_prompt_length,
+         [len(x.prompt_ids) for x in tokens]),
+        ("prompts of the teacher", "max_teacher_prompt_length", config.teacher_prompt_limit,
+         of_teacher),
+    ]  # fmt: skip
+    reasons = [
+        f"{sum(length > limit for length in lengths)} {what} have more than data.{key}={limit} "
+        f"tokens (the shortest of all has {min(lengths)})"
+        for what, key, limit, lengths in rows
+        if max(lengths, default=0) > limit
+    ]
+    return InputError(
+        f"all {len(tokens)} inputs are dropped: {' and '.join(reasons)}. Raise the limit."
+    )
 
 
 def _tokens(

@@ -20,9 +20,11 @@ from minillm.evaluation.frontier_sampling import (
     sample_frontier,
 )
 from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.passes import DEFAULT_TERMS
 from minillm.evaluation.result import MetricResult
-from minillm.evaluation.scoring import DEFAULT_TERMS, Scores, read_references, score
+from minillm.evaluation.scoring import Scores, read_references, score
 from minillm.evaluation.statistics import average_over_seeds, bootstrap_interval, mean_and_std
+from minillm.evaluation.store import Store
 from minillm.models.language_model import LanguageModel
 from minillm.progress import begin_part, responses_shown
 from minillm.sampling.sampler import Decoding
@@ -48,6 +50,7 @@ def evaluate(
     examples: Sequence[Example],
     settings: EvaluationConfig,
     max_length: int,
+    store: Store | None = None,
 ) -> Evaluation:
     """Sample responses to all inputs with every seed, and decode greedily if `settings.greedy`.
 
@@ -63,15 +66,17 @@ def evaluate(
         examples: the inputs.
         settings: seeds, decoding, batch size and metrics.
         max_length: maximum tokens of a response.
+        store: keeps each finished part, and has the parts of an earlier evaluation; None to keep
+            none.
     """
     start = time.perf_counter()
     decoding = Decoding(max_length, settings.temperature, settings.top_k, settings.top_p)
-    scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics}
+    scoring = {"batch_size": settings.batch_size, "metrics": settings.metrics, "store": store}
     is_point = _samples_a_point(settings)
     terms = frontier_terms(decoding) if is_point else DEFAULT_TERMS
     sampled, greedy, frontier, bias, references = {}, None, None, None, None
     if any(METRICS[name].reads_references for name in settings.metrics or ()):
-        references = read_references(model, examples, settings.batch_size)
+        references = read_references(model, examples)
     with (
         teacher.whole() if teacher else nullcontext() as whole,
         responses_shown("evaluation", _passes(settings) * len(examples), delay=0),
@@ -90,12 +95,13 @@ def evaluate(
             log.info("greedy: %s", _in_words(greedy))
         if settings.has_frontier:
             frontier = sample_frontier(
-                model, whole, examples, settings, max_length, greedy, sampled if is_point else {}
-            )
+                model, whole, examples, settings, max_length, greedy,
+                sampled if is_point else {}, store,
+            )  # fmt: skip
         if settings.exposure_samples:
             bias = sample_exposure_bias(
                 model, whole, examples, max_length=max_length, batch_size=settings.batch_size,
-                seeds=different_seeds(settings.seeds, settings.exposure_samples),
+                seeds=different_seeds(settings.seeds, settings.exposure_samples), store=store,
             )  # fmt: skip
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier, bias)

@@ -20,7 +20,7 @@ result file, the exposure bias is an object:
 This file imports neither torch nor transformers, because a report needs neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -58,6 +58,15 @@ class Steps:
 
     kl: np.ndarray
     share: np.ndarray
+
+    def to_lists(self) -> dict[str, list]:
+        """The values by name, for a json file."""
+        return {"kl": self.kl.tolist(), "share": self.share.tolist()}
+
+    @staticmethod
+    def from_lists(values: Mapping[str, Any]) -> "Steps":
+        """The steps of `to_lists`."""
+        return Steps(np.array(values["kl"]), np.array(values["share"]))
 
 
 def exposure_bias(student: Steps, teacher: Steps, samples: int, *, seed: int = 0) -> ExposureBias:

@@ -27,6 +27,7 @@ from minillm.evaluation.frontier import (
 from minillm.evaluation.metrics import METRICS, cheap_metrics
 from minillm.evaluation.scoring import Scores, Values, score
 from minillm.evaluation.statistics import average_over_seeds
+from minillm.evaluation.store import Store
 from minillm.evaluation.within_prompt import distinct_within, self_bleu
 from minillm.models.language_model import LanguageModel
 from minillm.objectives import distributions, divergences
@@ -58,6 +59,7 @@ def sample_frontier(
     max_length: int,
     greedy: Scores,
     sampled: Mapping[int, Scores],
+    store: Store | None = None,
 ) -> Frontier:
     """Respond several times to every input at each temperature, and for each top-p.
 
@@ -73,6 +75,7 @@ def sample_frontier(
         greedy: the scores of greedy decoding, the end point.
         sampled: passes at temperature 1 by seed, with the terms of `frontier_terms`. These passes
             are not repeated.
+        store: see `evaluate`.
     """
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
@@ -85,7 +88,7 @@ def sample_frontier(
         passes = [
             existing.get(seed)
             or score(model, teacher, examples, decoding, seed=seed, batch_size=settings.batch_size,
-                  metrics=names, terms=frontier_terms(decoding))
+                  metrics=names, terms=frontier_terms(decoding), store=store)
             for seed in seeds
         ]  # fmt: skip
         points.append(_point(passes, decoding, names))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SUMS = ("reverse_kl", "forward_kl", "entropy")  # over the tokens of each response
+
 
 @dataclass(frozen=True)
 class References:
@@ -59,7 +61,7 @@ class Responses:
     def select(self, indices: Sequence[int]) -> "Responses":
         """The responses to the inputs with these indices."""
         indices = np.asarray(indices, dtype=np.int64)
-        sums = (self.reverse_kl, self.forward_kl, self.entropy)
+        sums = (getattr(self, name) for name in SUMS)
         chosen = (None if values is None else values[indices] for values in sums)
         texts = [self.texts[i] for i in indices]
         references = self.references and self.references.select(indices)

@@ -1,36 +1,27 @@
-"""One decoding pass over a set of inputs, and the metrics of its responses.
+"""The metrics of one decoding pass, and of the gold responses.
 
-Each process responds to a share of the inputs and scores a share of the responses. All processes
-return the results of all inputs.
+Each process scores a share of the responses. All processes return the values of all inputs.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from minillm.data.batches import SequenceBatch
-from minillm.data.encoding import Example, teacher_prompt_batch
+from minillm.data.encoding import Example
 from minillm.evaluation.metrics import METRICS, Metric, cheap_metrics
+from minillm.evaluation.passes import DEFAULT_TERMS, respond, sum_terms
 from minillm.evaluation.responses import References, Responses
 from minillm.evaluation.statistics import weighted_mean
+from minillm.evaluation.store import Store
 from minillm.models.forward import response_terms
 from minillm.models.language_model import LanguageModel
-from minillm.objectives.divergences import ReverseKL
-from minillm.objectives.terms import DivergenceTerm, Terms, TokenLogProb
-from minillm.processes import failing_together, gathered, share
-from minillm.sampling.generate import by_length, generate, length_batches, response_texts
-from minillm.sampling.rollout import Rollout
+from minillm.objectives.terms import Terms, TokenLogProb
+from minillm.processes import gathered, share
+from minillm.sampling.generate import length_batches
 from minillm.sampling.sampler import Decoding
 from minillm.teachers.teacher import Teacher
-
-# The terms of a pass by default: KL[q || p], exact over the vocabulary at each token. For responses
-# of the student, the mean of the sums over tokens estimates the reverse KL of whole sequences.
-DEFAULT_TERMS: Terms = {"reverse_kl": DivergenceTerm(ReverseKL())}
-
-
-ROWS_OF_A_PASS = 32  # rows per forward pass over responses
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,7 @@ def score(
     metrics: Sequence[str] | None = None,
     terms: Terms = DEFAULT_TERMS,
     references: References | None = None,
+    store: Store | None = None,
 ) -> Scores:
     """Respond to every input once and score the responses.
 
@@ -81,82 +73,15 @@ def score(
         metrics: names; None for all cheap ones.
         terms: see `respond`.
         references: for metrics that read the gold responses; without them, these metrics are None.
+        store: keeps the responses, and has those of an earlier evaluation; None to keep none.
     """
     responses = respond(
-        model, teacher, examples, decoding, seed=seed, batch_size=batch_size, terms=terms
-    )
+        model, teacher, examples, decoding, seed=seed, batch_size=batch_size, terms=terms,
+        store=store,
+    )  # fmt: skip
     responses = replace(responses, references=references)
     names = cheap_metrics() if metrics is None else metrics
     return Scores(responses, {name: _values(METRICS[name], responses, examples) for name in names})
-
-
-def respond(
-    model: LanguageModel,
-    teacher: Teacher | None,
-    examples: Sequence[Example],
-    decoding: Decoding,
-    *,
-    seed: int,
-    batch_size: int,
-    terms: Terms = DEFAULT_TERMS,
-) -> Responses:
-    """Respond to every input once, and sum some terms over the tokens of each response.
-
-    The arguments are those of `score`.
-
-    Args:
-        terms: by the names of the fields of `Responses`. Terms that need a teacher are left out if
-            there is none.
-    """
-    terms = {name: term for name, term in terms.items() if teacher or not term.needs_targets}
-    prompts = [example.prompt_ids for example in examples]
-    batches = generate(
-        model,
-        prompts,
-        decoding,
-        batch_size=batch_size,
-        seed=seed,
-        indices=share(by_length(prompts)),
-    )
-    rows = []
-    with failing_together(FloatingPointError):
-        for indices, rollout in batches:
-            batch = [examples[i] for i in indices]
-            sums = _sums_of_terms(model, teacher, batch, rollout, terms)
-            lengths, finished = rollout.sequences.response_lengths, rollout.finished
-            rows += zip(indices, response_texts(model, rollout), lengths.tolist(),
-                        finished.tolist(), *sums, strict=True)  # fmt: skip
-    _, texts, *columns = zip(*sorted(gathered(rows)), strict=True)
-    lengths, finished, *sums = map(np.array, columns)
-    return Responses(list(texts), lengths, finished, **dict(zip(terms, sums, strict=True)))
-
-
-def _sums_of_terms(
-    model: LanguageModel,
-    teacher: Teacher | None,
-    examples: Sequence[Example],
-    rollout: Rollout,
-    terms: Terms,
-) -> list[list[float]]:
-    """The sum of each term over the tokens of each of B responses, in nats; one list per term.
-
-    Forward passes read rows of similar length, so that they read little padding.
-    """
-    if not terms:
-        return []
-    lengths = rollout.sequences.prompt_lengths + rollout.sequences.response_lengths
-    order = lengths.argsort()
-    parts = []
-    for rows in order.split(ROWS_OF_A_PASS):
-        batch, targets = rollout.sequences.select(rows), None
-        if any(term.needs_targets for term in terms.values()):
-            chosen = [examples[i] for i in rows.tolist()]
-            teacher_prompts = teacher_prompt_batch(chosen, model.pad_id, model.device)
-            targets = teacher.score(batch.with_prompts(teacher_prompts)).targets
-        values = response_terms(model, batch, terms=terms, targets=targets)
-        parts.append(torch.stack([values[name].sum(-1) for name in terms]))
-    in_order = torch.cat(parts, dim=1).cpu()  # the only wait for the device
-    return in_order[:, order.argsort()].tolist()
 
 
 def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -> Values | None:
@@ -172,21 +97,17 @@ def _values(metric: Metric, responses: Responses, examples: Sequence[Example]) -
     return None if values is None else Values(values, metric.weights(responses))
 
 
-def read_references(
-    model: LanguageModel, examples: Sequence[Example], batch_size: int
-) -> References:
+def read_references(model: LanguageModel, examples: Sequence[Example]) -> References:
     """The log-probability of the first reference of each input, and of its label words, if any.
 
     Args:
         model: reads the references.
         examples: N inputs.
-        batch_size: inputs per forward pass.
     """
-    prompts = [example.prompt_ids for example in examples]
-    responses = [example.response_ids[0] for example in examples]
-    log_probs, lengths = _log_probs(model, prompts, responses, batch_size)
+    log_probs = _log_probs(model, examples, [x.response_ids[0] for x in examples])
+    lengths = np.array([len(example.response_ids[0]) for example in examples])
     words = zip(*(example.label_ids for example in examples), strict=True)  # K lists of N words
-    of_labels = [_log_probs(model, prompts, word, batch_size)[0] for word in words]
+    of_labels = [_log_probs(model, examples, word) for word in words]
     if not of_labels:
         return References(log_probs, lengths)
     labels = np.array([example.label for example in examples])
@@ -194,21 +115,11 @@ def read_references(
 
 
 def _log_probs(
-    model: LanguageModel,
-    prompts: Sequence[list[int]],
-    responses: Sequence[list[int]],
-    batch_size: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities of N given responses in nats, and their numbers of tokens, `[N]` each."""
-    pairs = [*zip(prompts, responses, strict=True)]
-    rows = []
-    for indices in share(length_batches([x + y for x, y in pairs], batch_size)):
-        batch = SequenceBatch.pad([pairs[i] for i in indices], model.pad_id).to(model.device)
-        log_probs = response_terms(model, batch, terms={"log_probs": TokenLogProb()})["log_probs"]
-        sums = log_probs.sum(-1).tolist()
-        rows += zip(indices, sums, batch.response_lengths.tolist(), strict=True)
-    _, log_probs, lengths = zip(*sorted(gathered(rows)), strict=True)
-    return np.array(log_probs), np.array(lengths)
+    model: LanguageModel, examples: Sequence[Example], responses: Sequence[list[int]]
+) -> np.ndarray:
+    """Log-probabilities of N given responses in nats, `[N]`."""
+    terms = {"log_probs": TokenLogProb()}
+    return np.array(sum_terms(model, None, examples, responses, terms)["log_probs"])
 
 
 def language_model_loss(

@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from minillm.adapter_paths import CONFIG
+from minillm.adapter_paths import CONFIG, WEIGHTS
 from minillm.config import LoraConfig
 from minillm.errors import InputError, first_line
 from minillm.models.parts import with_weights
 from minillm.models.quantization import dequantize_layers, silence_bitsandbytes
 
 ADAPTER = "default"  # PEFT's name of the only adapter of a model
-WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."  # of the names of weights in PEFT's files
 MERGE = "Merge the adapter with PEFT (merge_and_unload), and give the folder of the merged model."
 

@@ -52,7 +52,7 @@ def _layers(
 
 
 def check_numbers(module: PreTrainedModel, settings: PruningConfig) -> None:
-    """Refuse numbers that the model does not have.
+    """Refuse numbers that the model does not have, and settings that keep the whole model.
 
     Args:
         module: the model; its weights are not read.
@@ -74,6 +74,23 @@ def check_numbers(module: PreTrainedModel, settings: PruningConfig) -> None:
         _check_at_most("heads", settings.heads, sizes.heads, "query heads")
         _check_at_most("kv_heads", settings.kv_heads, sizes.kv_heads, "key-value heads")
         _check_groups(sizes, *head_counts(sizes, settings))
+    if _keeps_everything(module, settings):
+        raise InputError(
+            f"nothing would be pruned: the settings keep all {count} layers, hidden units and "
+            f"heads of the model. Give a smaller number."
+        )
+
+
+def _keeps_everything(module: PreTrainedModel, settings: PruningConfig) -> bool:
+    """Whether no part of the model is dropped. The numbers are not too large."""
+    count = len(decoder_layers(module))
+    keeps = [(len(settings.keep) if settings.keep else settings.layers or count) == count]
+    if settings.ffn:
+        keeps.append(settings.ffn == units_of(module))
+    if settings.heads or settings.kv_heads:
+        sizes = HeadSizes.of(module)
+        keeps.append(head_counts(sizes, settings) == (sizes.heads, sizes.kv_heads))
+    return all(keeps)
 
 
 def _check_at_most(key: str, value: int | None, count: int, what: str) -> None:

@@ -55,7 +55,11 @@ def pruned(
     Raises:
         InputError: models of this type cannot be pruned in this way.
     """
-    options = {"dtype": module.dtype, "attn_implementation": attn_implementation}
+    options = {
+        "dtype": module.dtype,
+        "attn_implementation": attn_implementation,
+        "experts_implementation": module.get_experts_implementation(),
+    }
     try:
         config = pruned_config(module, kept)
         with torch.device("meta"):

@@ -1,5 +1,6 @@
 """The model card of an exported model: README.md with metadata for the Hugging Face Hub."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +32,14 @@ class Usage:
     """How a prompt is made.
 
     Attributes:
-        template: its name, as in `data.template`.
+        template: its name, as in `data.template`; None if it is not known.
         prompt: an example, as the model reads it.
         instruction: what the user asks in the example.
         adds_special_tokens: whether the tokenizer adds tokens such as BOS.
         max_length: maximum tokens of a response in the training.
     """
 
-    template: str
+    template: str | None
     prompt: str
     instruction: str
     adds_special_tokens: bool
@@ -60,7 +61,6 @@ class Card:
         data: name of the data, and where they are from.
         splits: the splits, as they are at the time of the export.
         results: the scores of the model, and of its teacher, by role.
-        evaluate: the command that makes the scores.
         history: the validations of the run.
         provenance: of the run.
         usage: how a prompt is made.
@@ -70,7 +70,6 @@ class Card:
     metadata: Mapping[str, Any]
     model: str
     usage: Usage
-    evaluate: str
     origins: Sequence[str] = ()
     method: str | None = None
     settings: Mapping[str, Any] | None = None
@@ -116,6 +115,9 @@ def _use(card: Card) -> str:
             f"    messages, tokenize=False, add_generation_prompt=True\n)"
         )
         note = "The prompts have the chat template of the tokenizer."
+    elif usage.template is None:
+        prompt = f"prompt = {usage.prompt!r}"
+        note = "It is not known how prompts were made in the training. The example is plain text."
     else:
         prompt = f"prompt = {usage.prompt!r}"
         note = (
@@ -147,14 +149,16 @@ def _training(card: Card) -> str:
         return ""
     lines = [f"Method: {card.method}, by [MiniLLM](https://arxiv.org/abs/2306.08543)'s codebase."]
     lines += [f"Teacher: {teacher}." for teacher in card.teachers]
-    settings = {
-        section: {key: value for key, value in values.items() if value not in (None, [], {})}
-        for section, values in card.settings.items()
-    }
-    settings = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).strip()
+    settings = yaml.safe_dump(_set(card.settings), sort_keys=False, allow_unicode=True).strip()
     return "\n\n".join(
         [*lines, f"<details><summary>Settings</summary>\n\n```yaml\n{settings}\n```\n\n</details>"]
     )
+
+
+def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are neither null nor empty, also in sections."""
+    values = {key: _set(x) if isinstance(x, Mapping) else x for key, x in settings.items()}
+    return {key: value for key, value in values.items() if value not in (None, [], {})}
 
 
 def _data(card: Card) -> str:
@@ -172,7 +176,7 @@ def _data(card: Card) -> str:
 
 def _scores(card: Card) -> str:
     if not card.results:
-        return f"No scores exist yet. `{card.evaluate}` makes them."
+        return f"No scores exist yet. `minillm evaluate {shlex.quote(card.name)}` makes them."
     texts = [f"**{role}**: {score_text(result, 'pipe')}" for role, result in card.results]
     note = (
         "The intervals are 95% bootstrap intervals over the inputs; means are over all sampling "
@@ -213,9 +217,15 @@ def _limits(card: Card) -> str:
                          f"training data of the {role}.")  # fmt: skip
     lines += filter(None, (sharpening(result) for role, result in card.results if role == "model"))
     if "license" not in card.metadata:
-        lines.append("No licence is stated here. The licences of the origin, of the teacher and of "
-                     "the data apply.")  # fmt: skip
+        lines.append(f"No licence is stated here. {_licences(card)}")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _licences(card: Card) -> str:
+    """Which licences apply, as far as the origin is known."""
+    if card.method:
+        return "The licences of the origin, of the teacher and of the data apply."
+    return f"The licence of the {'origin' if card.origins else 'model'} applies."
 
 
 def sharpening(result: Result) -> str | None:

@@ -72,10 +72,10 @@ def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.
     return torch.from_numpy(np.stack(rows))
 
 
-def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
-    """The responses as text, without special tokens and surrounding white space.
+def response_texts(model: LanguageModel, responses: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids of responses as texts, without special tokens and surrounding white space.
 
     The token that ends a response is removed even if the tokenizer does not list it as special.
     """
-    rows = [[i for i in ids if i not in model.eos_ids] for ids in rollout.responses]
+    rows = [[i for i in ids if i not in model.eos_ids] for ids in responses]
     return [text.strip() for text in model.tokenizer.batch_decode(rows, skip_special_tokens=True)]

@@ -196,8 +196,9 @@ def _respond(
     for some, rollout in generate(
         teacher, prompts, decoding, batch_size=size, seed=seed, indices=indices
     ):
-        texts = response_texts(teacher, rollout)
-        for i, ids, text in zip(some, rollout.responses, texts, strict=True):
+        responses = rollout.responses
+        texts = response_texts(teacher, responses)
+        for i, ids, text in zip(some, responses, texts, strict=True):
             rows[i] = {"prompt_ids": prompts[i], "response_ids": ids, "response": text}
     return [rows[i] for i in indices]
 

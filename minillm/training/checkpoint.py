@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minillm.errors import InputError
 from minillm.files import read_json, write_json, write_text
 from minillm.models.adapters import has_adapter, merged, save_adapter
 from minillm.models.language_model import LanguageModel
@@ -50,5 +51,15 @@ def save_checkpoint(
 
 
 def checkpoint_details(folder: Path) -> dict[str, Any] | None:
-    """The content of `minillm.json`, or None for a model that `minillm` did not write."""
-    return read_json(folder / DETAILS)
+    """The content of `minillm.json`, or None for a model that `minillm` did not write.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    details = read_json(folder / DETAILS)
+    if not isinstance(details, dict | None):
+        raise InputError(
+            f"{folder / DETAILS} is damaged: it holds no mapping. Restore this file, such as from "
+            f"a copy."
+        )
+    return details

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -25,8 +26,9 @@ from minillm.sampling.stream import stream
 def typed(command, monkeypatch):
     """Runs the command with lines on its standard input."""
 
-    def run(lines: str, *words: object):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    def run(lines: str | bytes, *words: object):
+        content = lines if isinstance(lines, bytes) else lines.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
         return command(*words)
 
     return run
@@ -91,6 +93,18 @@ def test_a_conversation_that_is_too_long_is_refused_and_the_session_goes_on(type
     assert outcome.out.count(f"[{teacher}]") == 1
 
 
+def test_bytes_that_are_not_text_are_refused_and_the_session_goes_on(typed, teacher):
+    outcome = typed(b"Mix \xff red\nMix\n", "chat", teacher)
+    assert outcome.status == 0 and "its byte 0xff after 4 characters is not UTF-8" in outcome.out
+    assert outcome.out.count(f"[{teacher}]") == 1
+
+
+def test_a_closed_input_is_refused(command, teacher, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    outcome = command("chat", teacher)
+    assert outcome.status == 2 and "the standard input, which is closed" in outcome.err
+
+
 def test_only_a_chat_template_reads_earlier_turns(model):
     model.tokenizer.chat_template = (
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
@@ -106,14 +120,23 @@ def test_only_a_chat_template_reads_earlier_turns(model):
     model.tokenizer.chat_template = None
 
 
-def test_an_interrupted_response_is_kept(capsys):
-    def growing():
-        yield "red"
-        yield "red and"
-        raise KeyboardInterrupt
+def interrupted(*_):
+    """A response during which Ctrl-C is pressed."""
+    yield "red"
+    yield "red and"
+    raise KeyboardInterrupt
 
-    assert Screen(["model"]).show([growing()]) == ["red and"]
-    assert capsys.readouterr().out == "[model]\nred and\n"
+
+def test_an_interrupted_response_is_kept_in_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    assert Screen(["model"]).show([interrupted()]) == ["red and"]
+
+
+def test_ctrl_c_with_piped_output_ends_the_session(typed, teacher, monkeypatch):
+    monkeypatch.setattr(Speaker, "respond", interrupted)
+    outcome = typed("Mix red\nMix\n", "chat", teacher)
+    assert (outcome.status, outcome.err) == (130, "")
+    assert outcome.out.endswith(f"[{teacher}]\nred and\n")
 
 
 def test_sampling_refuses_numbers_out_of_range():
@@ -122,25 +145,40 @@ def test_sampling_refuses_numbers_out_of_range():
             Sampling(**{name: value})
 
 
-def test_a_terminal_shows_both_models_side_by_side(teacher):
-    """Also: Ctrl-D quits."""
+@contextmanager
+def chat_in_a_terminal(*words: str):
+    """Starts a session; yields its process and its terminal, which shows the first prompt."""
     terminal, other_end = os.openpty()
-    words = [sys.executable, "-m", "minillm", "chat", str(teacher), f"{teacher}/last", "--greedy"]
-    variables = {"TERM": "xterm", "COLUMNS": "100", "LINES": "20"}
     process = subprocess.Popen(
-        words, env=os.environ | variables, stdin=other_end, stdout=other_end,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "minillm", "chat", *words],
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "20"},
+        preexec_fn=lambda: os.login_tty(other_end),  # so that Ctrl-C sends its signal
+    )
     try:
         read_until(terminal, lambda text: text.endswith("> "))
+        yield process, terminal
+    finally:
+        process.kill()
+
+
+def test_a_terminal_shows_both_models_side_by_side(teacher):
+    """Also: Ctrl-D quits."""
+    words = (str(teacher), f"{teacher}/last", "--greedy")
+    with chat_in_a_terminal(*words) as (process, terminal):
         os.write(terminal, b"Mix red\n")
         text = read_until(terminal, lambda text: text.endswith("> ") and "╰" in text)
         titles = [line for line in text.splitlines() if line.count("╭") == 2]
         assert titles and len(re.sub(r"\x1b\[[0-9;?]*\w", "", titles[-1])) <= 101
         os.write(terminal, b"\x04")
         assert process.wait(30) == 0
-    finally:
-        process.kill()
+
+
+def test_ctrl_c_at_the_prompt_ends_the_session(teacher):
+    with chat_in_a_terminal(str(teacher)) as (process, terminal):
+        os.write(terminal, b"half a message\x03")
+        assert process.wait(30) == 130
+        rest = read_until(terminal, lambda text: text.endswith("\n"))
+        assert "Traceback" not in rest and "minillm:" not in rest
 
 
 def read_until(terminal: int, is_complete, seconds: float = 60) -> str:

@@ -56,6 +56,11 @@ def test_home_quotes_and_null(monkeypatch):
     assert (config.output, config.data.path) == ("/home/ada/runs/a", "a b")
     assert config.data.subset is None
     assert parse(["evaluate", "~/runs/x"]).models == ["/home/ada/runs/x"]
+    report = parse(["report", "--output=~/out", "--diversity", "0.8", "~/runs"])
+    assert (report.paths, report.output) == (["/home/ada/runs"], "/home/ada/out")
+    for verb, option in (("data", "export"), ("data prepare", "output"), ("plan", "throughput")):
+        assert vars(parse([*verb.split(), f"--{option}=~/x"]))[option] == "/home/ada/x"
+    assert parse(["generate", "x", "--prompt", "~/a text"]).prompt == ["~/a text"]
 
 
 def test_lists_mappings_and_numbers_follow_the_grammar():

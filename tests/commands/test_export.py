@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from minillm.commands import export
+from minillm.commands.card import INSTRUCTION
 from minillm.compat import hub
 from minillm.evaluation.frontier import Frontier, FrontierPoint, PointValue
 from minillm.reporting.model_card import sharpening
@@ -34,6 +35,9 @@ def metadata(folder: str) -> dict:
 
 
 def test_a_run_with_scores(command, student, teacher):
+    record = json.loads((student / "provenance.json").read_text())
+    given = "minillm train 'data.path=/home/ada/my data' 'x=[{path:/home/ada/a},{path:b/c}]' y=z"
+    (student / "provenance.json").write_text(json.dumps(record | {"command": given}))
     outcome = command("export", student, "out", "--license", "mit", "--dtype", "bfloat16")
     assert outcome.status == 0, outcome.err
     assert AutoModelForCausalLM.from_pretrained("out").dtype == torch.bfloat16
@@ -49,9 +53,11 @@ def test_a_run_with_scores(command, student, teacher):
     mean, greedy = (f"{result[name]:.1f}" for name in ("mean", "greedy"))
     assert cells[:4] == ["ROUGE-L", mean, interval, greedy]
     assert "| train      |       25 |" in card and "kd_ratio: 0.5" in card
-    assert f"Teacher: {teacher}/best; trained with method sft, from random weights" in card
-    provenance = json.loads((student / "provenance.json").read_text())
-    assert provenance["command"] in card and "Part of a high score" in card
+    teacher_text = "best of the run teacher; trained with method sft, from random weights"
+    assert f"Teacher: {teacher_text}" in card
+    shown = "minillm train 'data.path=.../my data' 'x=[{path:.../a},{path:b/c}]' y=z"
+    assert shown in card and "Part of a high score" in card
+    assert str(teacher.parent) not in card and str(student.parent) not in card
 
 
 def test_the_code_of_the_card_gives_the_responses_of_minillm_generate(command, student, capsys):
@@ -59,7 +65,7 @@ def test_the_code_of_the_card_gives_the_responses_of_minillm_generate(command, s
     code = Path("out/README.md").read_text().split("```python\n")[1].split("```")[0]
     exec(code, {})
     printed = capsys.readouterr().out.strip()
-    outcome = command("generate", student, "--prompt", export.INSTRUCTION,
+    outcome = command("generate", student, "--prompt", INSTRUCTION,
                       "evaluation.temperature=0")  # fmt: skip
     line = json.loads(outcome.out)
     assert printed == line["response"]
@@ -85,7 +91,7 @@ def test_a_chat_template_ends_responses_with_its_own_token(command, teacher, tmp
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end>")]
     assert GenerationConfig.from_pretrained("out").eos_token_id == ends
     card = Path("out/README.md").read_text()
-    assert "apply_chat_template" in card and f"user: {export.INSTRUCTION}<end>assistant:" in card
+    assert "apply_chat_template" in card and f"user: {INSTRUCTION}<end>assistant:" in card
     assert "`minillm evaluate" in card and "## Training" not in card
     plain = command("export", folder, "plain", "data.template=plain")
     assert plain.status == 0 and "template `plain`" in Path("plain/README.md").read_text()
@@ -94,19 +100,46 @@ def test_a_chat_template_ends_responses_with_its_own_token(command, teacher, tmp
 def test_a_pruned_model_names_its_origin_on_the_hub(command, student, settings):
     assert command("prune", student, "pruned", "ffn=20").status == 0
     record = json.loads(Path("pruned/minillm.json").read_text())
-    Path("pruned/minillm.json").write_text(json.dumps(record | {"original": "owner/large",
-                                                                "revision": "v1"}))  # fmt: skip
+    Path("pruned/minillm.json").write_text(
+        json.dumps(
+            record | {"original": "owner/large", "revision": "v1", "hub": {"owner/large@v1": "c0"}}
+        )
+    )
     outcome = command("train", *settings, "method=sft", "student.path=pruned", "output=run")
     assert outcome.status == 0, outcome.err
     assert command("export", "run", "out").status == 0
     assert metadata("out")["base_model"] == "owner/large"
     card = Path("out/README.md").read_text()
     assert "- trained with method sft, from pruned" in card
-    assert "parameters, from owner/large at revision v1" in card
-    assert "No scores exist yet. `minillm evaluate run` makes them." in card
+    assert "parameters, from owner/large at commit c0" in card
+    assert "No scores exist yet. `minillm evaluate out` makes them." in card
     assert "Teacher:" not in card
     again = command("export", "out", "again")  # the folder itself can be exported
     assert again.status == 0 and metadata("again")["base_model"] == "owner/large"
+
+
+def test_a_model_of_others_has_no_claims(command, teacher, tmp_path):
+    """Neither our template, nor licences of a training, nor the name of a folder as a base."""
+    folder = shutil.copytree(teacher / "best", tmp_path / "owner/foreign")
+    (folder / "minillm.json").unlink()
+    outcome = command("export", folder.relative_to(tmp_path), "out")
+    assert outcome.status == 0, outcome.err
+    assert metadata("out") == {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    card = Path("out/README.md").read_text()
+    assert "It is not known how prompts were made" in card and "template `" not in card
+    assert "The licence of the model applies." in card and "of the teacher" not in card
+
+
+def test_an_adapter_is_merged(command, settings, teacher):
+    words = [f"student.path={teacher}/best", "student.lora.rank=2", "student.lora.saves=adapter"]
+    assert command("train", *settings, "method=sft", *words, "output=run").status == 0
+    outcome = command("export", "run/last", "out")
+    assert outcome.status == 0, outcome.err
+    model = AutoModelForCausalLM.from_pretrained("out")
+    assert not Path("out/adapter_config.json").exists() and not Path("out/adapter").exists()
+    card = Path("out/README.md").read_text()
+    assert f"{model.num_parameters():,} parameters in float32" in card
+    assert "lora:\n    rank: 2" in card and "`minillm evaluate out`" in card
 
 
 def test_a_data_set_that_is_gone_is_said(command, settings, tmp_path, data_folder):

@@ -90,6 +90,7 @@ def test_results_of_several_models_in_one_folder_have_different_names(command, r
     assert outcome.status == 0, outcome.err
     names = ["a-run", "b-run", "b-run-last"]
     expected = {f"tiny.{name}.{kind}" for name in names for kind in ("json", "responses.jsonl")}
+    expected |= {f"tiny.{name}/temperature-1.0_seed-10.json" for name in names}
     assert set(files("all/evaluation")) == expected
     for name, path in zip(names, ["a/run/best", "b/run/best", "b/run/last"], strict=True):
         result = json.loads(Path(f"all/evaluation/tiny.{name}.json").read_text())

@@ -62,9 +62,11 @@ def test_a_built_student_has_the_parameters_of_the_trained_student(command, sett
     assert f"{parameters(outcome.out):,} parameters" in line
 
 
-def test_what_is_dropped_and_cut(plan):
+def test_what_is_dropped_and_cut_is_printed_once(plan, caplog):
+    caplog.set_level("INFO", "minillm")
     text = plan("method=kd", "data.max_prompt_length=7", "data.max_response_length=2")
     assert "dropped" in text and "responses cut to data.max_response_length" in text
+    assert "dropped" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,9 @@ def test_nothing_is_overwritten_and_a_part_is_completed(prepared, data_folder, m
     assert times == {path: path.stat().st_mtime_ns for path in Path("new").glob("*.json*")}
     Path("new/test.jsonl").unlink()
     assert "written: new/test.jsonl\n" in prepared(*output)
+    Path("new/test.jsonl").unlink()
+    assert "new/preparation.json, new/test.jsonl\n" in prepared(*output, "data.name=other")
+    assert json.loads(Path("new/preparation.json").read_text())["data"]["name"] == "other"
     assert "train.jsonl holds other data" in prepared(*output, "data.seed=1", status=2)
     Path("new/notes.txt").write_text("")
     assert "files of something else (notes.txt)" in prepared(*output, status=2)

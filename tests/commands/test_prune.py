@@ -14,6 +14,7 @@ from minillm.data.loaders import load_records
 from minillm.data.tokenizers import train_tokenizer
 from minillm.models.checksum import weights_checksum
 from minillm.models.language_model import build_model
+from minillm.training import checkpoint
 from tests.conftest import rows
 
 
@@ -92,6 +93,15 @@ def test_the_model_of_a_run_is_pruned_by_the_data_of_the_run(command, teacher):
     outcome = command("prune", teacher, "out", "ffn=20")
     assert outcome.status == 0, outcome.err
     assert loaded("out").transformer.h[0].mlp.c_fc.weight.shape == (16, 20)
+
+
+def test_ctrl_c_leaves_no_part_of_a_folder(command, original, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "sync_folder", interrupt)
+    assert command("prune", original, "out", "layers=2").status == 130
+    assert not list(Path().iterdir())
 
 
 def test_a_folder_that_cannot_be_written(command, original, monkeypatch):

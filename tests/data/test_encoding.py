@@ -65,6 +65,14 @@ def test_long_prompts_of_the_test_split_keep_their_first_tokens(tokenizer):
     assert "(or the teacher's to data.max_teacher_prompt_length)" in encoded["test"].summary(data)
 
 
+def test_the_limit_that_drops_all_inputs_is_named(tokenizer):
+    data = DataConfig(teacher_template="demonstration", max_teacher_prompt_length=5)
+    records = {"train": [Record("the cat", ("mat",))]}
+    with pytest.raises(InputError, match="1 prompts of the teacher have more than") as error:
+        encode_splits(records, tokenizer, Config(data=data))
+    assert "max_prompt_length=256" not in str(error.value)
+
+
 def test_test_inputs_are_selected_by_the_tokens_of_their_first_reference(tokenizer):
     """Without EOS, both limits included, and before a response is cut. Other splits stay whole."""
     references = ["", "the", "the cat", "the cat sat on the mat"]
@@ -117,8 +125,8 @@ def test_padding_is_on_the_left_of_prompts_and_masks_distinguish_it_from_eos(tok
     assert prompts.mask.tolist() == [[1, 1], [0, 1]]
 
 
-def test_prompts_over_the_limit(command, refused, settings, caplog):
+def test_prompts_over_the_limit(command, refused, settings):
     message = refused(*BUILT, "data.max_prompt_length=2")
     assert "data.max_prompt_length=2" in message and "Raise the limit" in message
-    assert command("data", *settings, *BUILT, "data.max_prompt_length=6").status == 0
-    assert "prompts over data.max_prompt_length dropped" in caplog.text
+    outcome = command("data", *settings, *BUILT, "data.max_prompt_length=6")
+    assert "prompts over data.max_prompt_length dropped" in outcome.out

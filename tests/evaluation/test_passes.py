@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minillm.evaluation import scoring
-from minillm.evaluation.scoring import respond
+from minillm.evaluation import passes
+from minillm.evaluation.passes import respond
 from minillm.sampling.sampler import Decoding
 from minillm.teachers import LocalTeacher
 from tests.evaluation.test_frontier import EXAMPLES, LENGTH, MODEL
@@ -18,7 +18,7 @@ def test_sums_do_not_depend_on_the_rows_of_a_pass(rows, monkeypatch):
         return respond(MODEL, LocalTeacher(TEACHER), EXAMPLES * 3, Decoding(LENGTH), **given)
 
     expected = sums()
-    monkeypatch.setattr(scoring, "ROWS_OF_A_PASS", rows)
+    monkeypatch.setattr(passes, "ROWS_OF_A_PASS", rows)
     found = sums()
     assert found.texts == expected.texts and len(set(expected.lengths)) > 2
     np.testing.assert_allclose(found.reverse_kl, expected.reverse_kl, rtol=1e-9)

@@ -52,6 +52,25 @@ def test_scripts_have_the_settings_of_the_paper(script):
     assert settings["teacher.path"] == "null" or settings["teacher.path"].endswith("/teacher/best")
 
 
+@pytest.mark.parametrize(
+    "script", ["qwen2.5/lora/minillm_1.5B.sh", "smollm2/kd/70M.sh", "gptj/minillm/760M.sh"]
+)
+def test_scripts_name_the_student_once(script, tmp_path):
+    done = run(script, DRY_RUN="1", MODELS="models", RUNS=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].count("student.path=") == 1
+
+
+def test_all_keeps_data_that_exist(tmp_path):
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("")
+    code = "source scripts/family.sh gpt2; all data"
+    done = subprocess.run(["bash", "-euc", code], cwd=ROOT, text=True, capture_output=True,
+                          env=os.environ | {"DATA": str(tmp_path)}, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{tmp_path} has data already" in done.stdout
+
+
 def test_every_size_has_a_script_for_each_phase():
     for family in set(FAMILIES) - {"smollm2"}:  # its students are pruned from the teacher
         sizes = {x.stem for x in (ROOT / "configs" / "family" / family).glob("*.yaml")}

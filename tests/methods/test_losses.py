@@ -11,7 +11,8 @@ from torch import Tensor
 from minillm.config import Config, MethodConfig, MiniLLMConfig, TokenLossConfig, TrainingConfig
 from minillm.data.batches import PromptBatch, SequenceBatch
 from minillm.data.encoding import Example
-from minillm.evaluation.scoring import DEFAULT_TERMS, language_model_loss, read_references
+from minillm.evaluation.passes import DEFAULT_TERMS
+from minillm.evaluation.scoring import language_model_loss, read_references
 from minillm.methods import Method, build_method
 from minillm.methods.build import plain_text_loss
 from minillm.models.forward import response_terms
@@ -118,7 +119,7 @@ def test_scores():
     torch.testing.assert_close(values.sum(-1), expected)
     mean = float(supervised(BATCH, 0).detach()) / BATCH.tokens
     assert language_model_loss(STUDENT, TRAIN, batch_size=3) == pytest.approx(mean)
-    references = read_references(STUDENT, TRAIN, batch_size=3)
+    references = read_references(STUDENT, TRAIN)
     assert -references.log_probs.sum() / references.lengths.sum() == pytest.approx(mean)
     assert references.label_log_probs is None
     words = ([1], [3, 2])
@@ -128,8 +129,8 @@ def test_scores():
         .sum(-1)
         for word in words
     ], dim=1)  # fmt: skip
-    read = read_references(STUDENT, labelled, batch_size=3)
+    read = read_references(STUDENT, labelled)
     assert read.label_log_probs == pytest.approx(expected.numpy())
     assert read.labels.tolist() == [1] * 4
-    alone = [read_references(STUDENT, [example], batch_size=1) for example in TRAIN]
+    alone = [read_references(STUDENT, [example]) for example in TRAIN]
     assert references.log_probs == pytest.approx(np.concatenate([x.log_probs for x in alone]))

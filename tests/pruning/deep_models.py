@@ -33,15 +33,17 @@ MODELS = {
     "gpt_neox": (NEOX, {}),
     "opt": ({"num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "ffn_dim": UNITS}, {}),
 }  # fmt: skip
-# A loaded GPT-J has the sines of its positions in float32, and torch has no grouped matrix products
-# in float64.
-DTYPES = {"gptj": torch.float32, "mixtral": torch.float32}
+# A loaded GPT-J has the sines of its positions in float32.
+DTYPES = {"gptj": torch.float32}
 LAYER_COUNT = {"gpt2": "n_layer", "gptj": "n_layer", "gpt_neo": "num_layers"}
 
 
 def deep(kind: str, **changes) -> LanguageModel:
     settings, per_layer = MODELS[kind]
-    return build(kind, 1, DTYPES.get(kind, torch.float64), **settings | per_layer | changes)
+    model = build(kind, 1, DTYPES.get(kind, torch.float64), **settings | per_layer | changes)
+    if kind == "mixtral":  # torch has no grouped matrix products in float64
+        model.module.set_experts_implementation("eager")
+    return model
 
 
 def with_layers(kind: str, model: LanguageModel, layers: list[int], **per_layer) -> LanguageModel:

@@ -30,6 +30,12 @@ CASES = [
         "the limit of prompts, or set data.max_length=null.",
     ),
     Case(
+        "data data=jsonl data.path=my_data data.validation_size=5 student.path=foreign "
+        "data.max_prompt_length=2",
+        "minillm: all 25 inputs are dropped: 25 prompts have more than data.max_prompt_length=2 "
+        "tokens (the shortest of all has ...). Raise the limit.",
+    ),
+    Case(
         "data data=jsonl data.path=my_data data.template=chat data.columns.prompt=text",
         "minillm: data.columns.prompt=text names the column of ready prompts, but "
         "data.template=chat makes the prompts. Set data.template=ready, or leave "

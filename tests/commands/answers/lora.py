@@ -40,6 +40,11 @@ CASES = [
         "student.lora.rank. Set student.lora.rank, or leave student.lora.alpha out.",
     ),
     Case(
+        f"train method=sft student.path=foreign student.lora.saves=adapter {DATA}",
+        "minillm: student.lora.saves=adapter is not allowed without an adapter. Add "
+        "student.lora.rank=16, give an adapter as student.path, or leave student.lora.saves out.",
+    ),
+    Case(
         f"train method=sft student.architecture=gpt2 student.lora.rank=4 {DATA}",
         "minillm: student.lora.rank=4 is not allowed with student.architecture=gpt2: an adapter "
         "changes a pretrained model. Set student.path=FOLDER_OR_HUB_NAME, or leave "
@@ -65,6 +70,11 @@ CASES = [
     ),
     Case(f"train method=sft student.path=no_base {DATA}", NO_BASE, note=NOTE),
     Case(f"evaluate no_base {DATA}", NO_BASE, note=NOTE),
+    Case(
+        f"evaluate no_weights student.tokenizer=foreign {DATA}",
+        "minillm: no_weights/adapter_model.safetensors is missing: the folder has only the "
+        "settings of an adapter. Restore this file, or give another folder.",
+    ),
     Case(
         f"train method=sft {LORA}",
         "minillm: a student with an adapter cannot be trained by FSDP2: its frozen weights are "

@@ -76,6 +76,11 @@ CASES = [
         note="the weights in damaged are cut off; runs/teacher is not scored",
     ),
     Case(
+        "evaluate torn data=jsonl data.path=my_data",
+        "minillm: torn/minillm.json is damaged: ... Restore this file, such as from a copy.",
+        note="torn/minillm.json is cut off",
+    ),
+    Case(
         "evaluate runs/teacher data=jsonl data.path=my_data output=/proc/scores",
         "minillm: the folder /proc/scores/evaluation for the result of runs/teacher cannot be "
         "written: ... Give another output=FOLDER.",

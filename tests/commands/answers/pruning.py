@@ -34,6 +34,11 @@ CASES = [
         "minillm: layers=2 is not allowed: the model has 1 layers. Give at most 1.",
     ),
     Case(
+        "prune runs/teacher new keep=[1] ffn=64",
+        "minillm: nothing would be pruned: the settings keep all 1 layers, hidden units and heads "
+        "of the model. Give a smaller number.",
+    ),
+    Case(
         "prune runs/teacher new keep=[1,2]",
         "minillm: keep: layer 2 does not exist: GPT2LMHeadModel has the layers 1 to 1 (or -1 to "
         "-1). Give one of these.",

@@ -28,7 +28,7 @@ def make_world(folder: Path, teacher: Path) -> None:
 
 
 def add_outputs(folder: Path) -> None:
-    """`link` to the run, a run `copy` with a cut result, a `damaged` model, and more of the run."""
+    """`link` to the run, a run `copy` with a cut result, models that are cut off, and more."""
     (folder / "link").symlink_to("runs/teacher")
     shutil.copytree(folder / "runs/teacher", folder / "copy")
     (folder / "copy/evaluation").mkdir()
@@ -38,10 +38,12 @@ def add_outputs(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1])
     (folder / "runs/teacher/logs/responses.jsonl").write_text("{}\n")
     shutil.copytree(folder / "my_data", folder / "runs/teacher/logs/data")
+    shutil.copytree(folder / "copy/best", folder / "torn")
+    (folder / "torn/minillm.json").write_text("{")
 
 
 def add_models(folder: Path) -> None:
-    """Models without minillm.json, with data that are gone, with NaN, not causal; an adapter."""
+    """Models without minillm.json, with data that are gone, with NaN, not causal; adapters."""
     for name in ("foreign", "moved", "nan"):
         shutil.copytree(folder / "runs/teacher/best", folder / name)
     (folder / "foreign/minillm.json").unlink()
@@ -51,9 +53,10 @@ def add_models(folder: Path) -> None:
     weights = load_file(folder / "nan/model.safetensors")
     weights["transformer.ln_f.weight"][3] = float("nan")
     save_file(weights, folder / "nan/model.safetensors", {"format": "pt"})
-    (folder / "no_base").mkdir()
-    config = {"peft_type": "LORA", "base_model_name_or_path": "./gone"}
-    (folder / "no_base/adapter_config.json").write_text(json.dumps(config))
+    for name, base in (("no_base", "./gone"), ("no_weights", "./foreign")):
+        (folder / name).mkdir()
+        config = {"peft_type": "LORA", "base_model_name_or_path": base}
+        (folder / name / "adapter_config.json").write_text(json.dumps(config))
     tokenizer = AutoTokenizer.from_pretrained(folder / "foreign")
     for name, is_decoder in (("bert", False), ("bert_decoder", True)):
         tokenizer.save_pretrained(folder / name)

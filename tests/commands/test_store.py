@@ -1,0 +1,88 @@
+"""`minillm evaluate` keeps finished parts: nothing is sampled twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from minillm.evaluation import passes
+from tests.commands.test_scores import numbers
+
+SEEDS = "evaluation.seeds=[10]"
+STORE = Path("run/evaluation/tiny")
+
+
+@pytest.fixture
+def run(teacher, tmp_path):
+    return shutil.copytree(teacher, tmp_path / "run")
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+    """The seeds and temperatures of all passes that are sampled, as they happen."""
+    found, original = [], passes.generate
+
+    def generate(model, prompts, decoding, **options):
+        found.append((options["seed"], decoding.temperature))
+        return original(model, prompts, decoding, **options)
+
+    monkeypatch.setattr(passes, "generate", generate)
+    return found
+
+
+def test_a_result_is_extended_without_sampling_its_responses_again(command, run, sampled, caplog):
+    assert command("evaluate", "run", SEEDS).status == 0
+    assert sampled == [(10, 1.0), (0, 0.0)]
+    more = ("evaluation.seeds=[10,20]", "evaluation.frontier=[0.5,1]", "evaluation.metrics=null")
+    sampled.clear()
+    assert command("evaluate", "run", *more).status == 0
+    assert "evaluation.seeds was [10], now [10, 20]" in caplog.text
+    assert (10, 1.0) not in sampled and {(20, 1.0), (10, 0.5), (20, 0.5)} <= {*sampled}
+    assert command("evaluate", "run", *more, "output=new").status == 0
+    assert numbers("run/evaluation/tiny.json") == numbers("new/evaluation/tiny.json")
+    assert command("evaluate", "run", SEEDS).status == 2  # would lose a seed and the frontier
+
+
+def test_an_interrupted_evaluation_continues(command, run, sampled):
+    sampled.clear()
+    assert command("evaluate", "run", "evaluation.seeds=[10,20]").status == 0
+    Path("run/evaluation/tiny.json").unlink()
+    (STORE / "temperature-1.0_seed-20.json").unlink()
+    sampled.clear()
+    assert command("evaluate", "run", "evaluation.seeds=[10,20]").status == 0
+    assert sampled == [(20, 1.0)]
+
+
+def test_parts_of_other_weights_prompts_and_overwritten_results_are_not_used(command, run, sampled):
+    assert command("evaluate", "run", SEEDS).status == 0
+    Path("run/evaluation/tiny.json").unlink()
+    sampled.clear()
+    assert command("evaluate", "run", SEEDS, "evaluation.limit=3").status == 0
+    assert sampled == [(10, 1.0), (0, 0.0)]
+    sampled.clear()
+    assert command("evaluate", "run", SEEDS, "evaluation.limit=3", "overwrite=true").status == 0
+    assert sampled == [(10, 1.0), (0, 0.0)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
+def test_a_damaged_part_is_named_and_made_again(command, run, sampled, caplog, text):
+    assert command("evaluate", "run", SEEDS).status == 0
+    result, part = Path("run/evaluation/tiny.json"), STORE / "greedy.json"
+    expected, whole = numbers(result), part.read_text()
+    result.unlink()
+    part.write_text(text)
+    sampled.clear()
+    assert command("evaluate", "run", SEEDS).status == 0
+    assert f"{part} is damaged" in caplog.text and sampled == [(0, 0.0)]
+    assert numbers(result) == expected and json.loads(part.read_text()) == json.loads(whole)
+
+
+def test_the_exposure_bias_is_stored(command, run, sampled):
+    given = (SEEDS, "teacher.path=run/best", "evaluation.name=student")
+    assert command("evaluate", "run", *given, "evaluation.exposure_samples=2").status == 0
+    expected = numbers("run/evaluation/tiny.json")["exposure_bias"]
+    Path("run/evaluation/tiny.json").unlink()
+    sampled.clear()
+    assert command("evaluate", "run", *given, "evaluation.exposure_samples=2").status == 0
+    assert sampled == [] and numbers("run/evaluation/tiny.json")["exposure_bias"] == expected
