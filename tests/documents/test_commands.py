@@ -38,6 +38,8 @@ NOT_RUN = {
     "source .venv/bin/activate": "changes the shell of the reader",
     "bash scripts/launch.sh": "needs many GPUs; the script runs with a fake launcher",
     "bash scripts/gpt2/": "needs GPUs and the Hub; tests/families runs it with tiny models",
+    "bash scripts/tables.sh": "needs runs of scripts/gpt2; tests/reporting/paper runs the script",
+    "minillm report paper": "needs runs of scripts/gpt2; tests/reporting/paper makes all tables",
     "bash scripts/e2e/": "takes hours and needs E2E NLG",
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
     "python -m studies.estimators": "takes half a minute and writes to docs/",

@@ -24,6 +24,7 @@ from minillm.reporting.paper.models import (
 from minillm.reporting.paper.scores import (
     EQUAL_DIVERSITY,
     GREEDY,
+    JUDGE,
     REPORTED,
     equal_diversity_values,
     mean_over,
@@ -155,6 +156,7 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
         interval_column("instructions_ci_low", "instructions_ci_high", "95% interval", ".1f"),
         number_column("instructions_greedy", "greedy", ".1f"),
         number_column("instructions_equal_diversity", "equal diversity", ".1f"),
+        number_column("instructions_judge", "judge", ".1f", is_optional=True),
         number_column("instructions_reported_gpt4", "reported (GPT-4)", ".1f"),
     ]  # fmt: skip
     caption = in_sentences(
@@ -187,7 +189,9 @@ def _instructions(model: Model, data: dict[str, Scored], at_equal_diversity: dic
     greedy = [data[name].group.greedy(ROUGE_L) if name in data else None for name in INSTRUCTIONS]
     equal = [at_equal_diversity[name].get(model, {}).get("equal_diversity")
              for name in INSTRUCTIONS]  # fmt: skip
+    judged = mean_over([data.get(name) for name in INSTRUCTIONS], JUDGE)
     return {
+        "instructions_judge": judged and judged.mean,
         "instructions_mean": interval and interval.mean,
         "instructions_ci_low": interval and interval.low,
         "instructions_ci_high": interval and interval.high,

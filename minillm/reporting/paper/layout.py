@@ -54,7 +54,9 @@ def number_column(name: str, label: str, form: str, is_optional: bool = False) -
     return Column(label, lambda row: _number(row.get(name), form), is_optional=is_optional)
 
 
-def interval_column(low: str, high: str, label: str, form: str) -> Column:
+def interval_column(
+    low: str, high: str, label: str, form: str, is_optional: bool = False
+) -> Column:
     """A column of intervals `[low, high]`."""
 
     def cell(row: Row) -> str:
@@ -62,7 +64,7 @@ def interval_column(low: str, high: str, label: str, form: str) -> Column:
             return ""
         return f"[{row[low]:{form}}, {row[high]:{form}}]"
 
-    return Column(label, cell)
+    return Column(label, cell, is_optional=is_optional)
 
 
 def markdown_of(content: Table) -> str:

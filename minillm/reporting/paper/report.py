@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from minillm.errors import InputError
+from minillm.evaluation.result import Result
 from minillm.files import check_writable, write_results
 from minillm.reporting.look import png_of, svg_of
 from minillm.reporting.page.page import Part, html_page
@@ -68,9 +69,9 @@ def write_paper(paths: Sequence[Path], output: Path, reported: Path | None) -> s
             written. Then nothing is written.
         WriteError: a file could not be written. Then no file is changed.
     """
-    results = locate_results(paths)
-    scored = scored_models(results)
     figures = read_reported(reported)
+    results = locate_results(paths)
+    scored = scored_models(_of_paper(results))
     made = make_tables(scored, figures)
     charts = make_charts(scored, figures)
     if not made and not charts:
@@ -97,6 +98,15 @@ def write_paper(paths: Sequence[Path], output: Path, reported: Path | None) -> s
              PAGE, len(names) - 2)  # fmt: skip
     short = next((markdown_of(table) for table in made if table.name == "table1_overview"), "")
     return "\n\n".join(filter(None, (short, missing and f"Not in these results:\n\n{missing}")))
+
+
+def _of_paper(results: Mapping[str, Result]) -> dict[str, Result]:
+    """The results of the data sets of the paper, and of their subsets, such as `sinst_0_5`.
+
+    Others may have the same names of models and runs, as the runs of a quickstart do.
+    """
+    names = (*tables.DATA_SETS, *tables.CLASSIFICATIONS)
+    return {where: each for where, each in results.items() if each.data.startswith(names)}
 
 
 def make_tables(scored: Sequence[Scored], figures: Reported) -> list[Table]:

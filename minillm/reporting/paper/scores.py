@@ -29,6 +29,8 @@ DATA_SETS = {
     "sinst": "S-NI",
     "uinst": "UnNI",
 }
+# The metric of a language model that scores responses; the paper reports the scores of GPT-4.
+JUDGE, JUDGE_OF_PAPER = "judge", "gpt4"
 EQUAL_DIVERSITY = (
     "Equal diversity: ROUGE-L where the sampled responses have the diversity after `at` "
     "(share of distinct 4-grams among the responses to a prompt), on straight lines between the "
@@ -93,6 +95,16 @@ def score_columns(metric: str, prefix: str = "", *, is_sampled: bool = True) -> 
         interval_column(f"{prefix}ci_low", f"{prefix}ci_high", "95% interval", form),
         number_column(f"{prefix}reported", "reported", form),
         number_column(f"{prefix}difference", "difference", f"+{form}"),
+    ]
+
+
+def judge_columns() -> list[Column]:
+    """The score of a judge in table 1; left out if no response was judged."""
+    return [
+        number_column("judge_mean", "judge", ".1f", is_optional=True),
+        interval_column("judge_ci_low", "judge_ci_high", "95% interval", ".1f", is_optional=True),
+        number_column("judge_reported", "reported", ".1f", is_optional=True),
+        number_column("judge_difference", "difference", "+.1f", is_optional=True),
     ]
 
 

@@ -20,9 +20,12 @@ from minillm.reporting.paper.scores import (
     DATA_SETS,
     EQUAL_DIVERSITY,
     GREEDY,
+    JUDGE,
+    JUDGE_OF_PAPER,
     REPORTED,
     data_column,
     equal_diversity_values,
+    judge_columns,
     model_columns,
     model_values,
     quality_columns,
@@ -91,15 +94,26 @@ def table_1(scored: Sequence[Scored], figures: Figures) -> Table | None:
         | score_values(each.group, ROUGE_L,
                        reported_figure(figures, each.model, each.data, ROUGE_L))
         | at_equal_diversity.get((each.model, each.data), {})
+        | _judge_values(each, figures)
         for each in chosen
     ]  # fmt: skip
     columns = [text_column("family"), data_column(), *model_columns()[1:],
-               *score_columns(ROUGE_L), *quality_columns()]  # fmt: skip
+               *score_columns(ROUGE_L), *quality_columns(), *judge_columns()]  # fmt: skip
+    is_judged = any(row["judge_mean"] is not None for row in rows)
     caption = in_sentences(
         ["ROUGE-L (0 to 100), " + setting_text([each.group for each in chosen]), DEVIATIONS,
-         REPORTED, GREEDY, EQUAL_DIVERSITY]
+         REPORTED, GREEDY, EQUAL_DIVERSITY,
+         "Judge: the scores that a language model gives to the responses, in % of those of the "
+         "references; the reported scores are those of GPT-4" if is_judged else ""]
     )  # fmt: skip
     return Table("table1", "Table 1: quality", caption, columns, rows)
+
+
+def _judge_values(each: Scored, figures: Figures) -> dict[str, float | None]:
+    """The score of a judge, and the reported one if there is a score."""
+    is_judged = each.group.score(JUDGE) is not None
+    reported = reported_figure(figures, each.model, each.data, JUDGE_OF_PAPER)
+    return score_values(each.group, JUDGE, reported if is_judged else None, f"{JUDGE}_")
 
 
 def table_1_overview(scored: Sequence[Scored], figures: Figures) -> Table | None:

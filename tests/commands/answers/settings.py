@@ -74,6 +74,16 @@ WORDS = [
         "report runs --output results/mine`.",
     ),
     Case(
+        "report paper --output new",
+        "minillm: no path is given. Give runs, folders of runs or result files, such as `minillm "
+        "report paper runs --output results/mine`.",
+    ),
+    Case(
+        "report paper runs --output new --reported gone",
+        "minillm: --reported gone is not a folder. Give a folder with the files of results/paper, "
+        "or leave --reported out.",
+    ),
+    Case(
         "list method",
         "minillm: argument group: invalid choice: 'method' (choose from ...). `minillm list --help`"
         " lists all options.",

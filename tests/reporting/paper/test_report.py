@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ from minillm.cli import main
 from minillm.errors import InputError
 from minillm.reporting.paper.missing import COMMANDS, title_of
 from minillm.reporting.paper.report import write_paper
+from tests.documents.checking import check
+from tests.documents.reading import Command
 from tests.reporting.paper.fabricated import result, write, write_runs
 
 ROOT = Path(__file__).parents[3]
@@ -134,10 +137,29 @@ def test_what_is_missing_has_a_command(tmp_path):
     assert "- Table 1:" not in text
 
 
+def test_the_commands_for_what_is_missing_are_right():
+    """Programs, files, options and settings exist."""
+    text = "\n".join(COMMANDS.values())
+    commands = re.findall("`((?:minillm|bash) [^`]*)`", text)
+    assert len(commands) > 10
+    for command in commands:
+        words = shlex.split(command.replace("FOLDER", "my_data"))
+        check(Command("missing.py", words))
+        check(Command("missing.py", ["minillm", "show", *settings_in(words)]))
+
+
+def settings_in(words: list[str]) -> list[str]:
+    """The settings of a command that need no run, and those that the launch scripts would set."""
+    settings = [word for word in words if "=" in word and not word.startswith("teacher.path=")]
+    return ["experiment=paper/minillm", "data.path=x", "data.plain_text=y", *settings]
+
+
 def test_results_that_give_nothing_are_refused(tmp_path):
-    other = write(result("GPT-2", "120M", "kd", "e2e", run=f"{tmp_path}/runs/kd"))
-    with pytest.raises(InputError, match="no table or figure can be made of these 1 results"):
-        write_paper([other], tmp_path / "out", None)
+    """Results of other data are ignored, also if their models cannot be told apart."""
+    for folder in ("a", "b"):
+        write(result("GPT-2", "120M", "kd", "e2e", run=f"{tmp_path}/runs/{folder}/kd"))
+    with pytest.raises(InputError, match="no table or figure can be made of these 2 results"):
+        write_paper([tmp_path / "runs"], tmp_path / "out", None)
     assert not (tmp_path / "out").exists()
 
 
@@ -165,13 +187,14 @@ def test_the_command_finds_the_reported_figures(tmp_path, monkeypatch, capsys):
 
 
 def test_the_script_takes_runs_and_a_folder(tmp_path):
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RESULTS": "my results"}
-    echo = tmp_path / "minillm"
-    echo.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
-    echo.chmod(0o755)
-    (tmp_path / "scripts").mkdir()  # without a virtual environment beside it
+    """In a checkout without .venv, with a program that prints its arguments."""
+    (tmp_path / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts/tables.sh", tmp_path / "scripts")
+    program = tmp_path / "minillm"
+    program.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RESULTS": "my results"}
     for words, expected in (([], "runs"), (["a b", "c"], "a b|c")):
-        done = subprocess.run(["bash", script, *words], env=environment,
-                              capture_output=True, text=True, check=True)  # fmt: skip
+        done = subprocess.run(["bash", script, *words], env=environment, capture_output=True,
+                              text=True, check=True)  # fmt: skip
         assert done.stdout == f"report|paper|{expected}|--output|my results|"

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 
 from minillm.errors import InputError
@@ -14,7 +15,7 @@ from minillm.reporting.paper.models import Scored, scored_models
 from minillm.reporting.paper.reported import read_reported
 from minillm.reporting.paper.scores import mean_over
 from minillm.reporting.paper.tables import table_1, table_1_overview, table_2, table_3
-from tests.reporting.paper.fabricated import classification, result
+from tests.reporting.paper.fabricated import classification, metric, result
 
 
 def scored(*contents: dict) -> list[Scored]:
@@ -49,6 +50,17 @@ def test_table_1_has_our_score_beside_the_reported_one():
     assert re.search(r"\| KD +\| +23\.5 \| .* 22\.8 \| +\+0\.7 \| +23\.0 \|", text)
     short = markdown_of(table_1_overview(scored(*contents), figures))
     assert "23.5 (22.8)" in short and re.search(r"\| +25\.5 \|", short)
+
+
+def test_scores_of_a_judge_stand_beside_those_of_gpt_4():
+    judged = result("GPT-2", "120M", "kd")
+    judged["metrics"]["judge"] = metric(np.full(60, 41.0))
+    figures = {("GPT-2", "120M", method, "dolly", "gpt4"): 40.3 for method in ("KD", "SeqKD")}
+    table = table_1(scored(judged, result("GPT-2", "120M", "seqkd")), figures)
+    assert table.rows[0]["judge_difference"] == pytest.approx(0.7)
+    assert table.rows[1]["judge_reported"] is None
+    assert "judge" in markdown_of(table) and "those of GPT-4" in table.caption
+    assert "judge" not in markdown_of(table_1(scored(result("GPT-2", "120M", "kd")), figures))
 
 
 def test_equal_diversity_interpolates_each_student():
