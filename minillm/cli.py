@@ -1,4 +1,4 @@
-"""The command `minillm`: train, evaluate, generate, chat, export, prune, data, report, and more.
+"""The command `minillm`: train, evaluate, generate, judge, chat, export, prune, report, and more.
 
 `commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 

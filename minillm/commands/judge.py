@@ -24,7 +24,7 @@ from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
 from minillm.judging.responses import Responses, read_responses
 from minillm.judging.server import import_openai
-from minillm.judging.settings import access, judge_settings, with_model
+from minillm.judging.settings import judge_settings, read_access, with_model
 from minillm.judging.table import scores_table
 from minillm.reporting.results import locate_results
 
@@ -45,15 +45,15 @@ def judge_models(paths: Sequence[str], words: Sequence[str]) -> None:
         WriteError: a result could not be written.
     """
     settings = with_model(judge_settings(words))
-    server = access()
+    access = read_access()
     import_openai()
     jobs = plan_jobs(paths, settings)
     cache = Cache(Path(settings.cache))
     try:
-        asking = Asking(settings, server, cache)
+        asking = Asking(settings, access, cache)
         ask(asking, [question for job in jobs for question in job.questions])
         with cache.exclusive():
-            contents = [judged_content(job, settings, server, asking.verdicts) for job in jobs]
+            contents = [judged_content(job, settings, access, asking.verdicts) for job in jobs]
             for job, content in zip(jobs, contents, strict=True):
                 write(job, content, asking.verdicts)
     finally:

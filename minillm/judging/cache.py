@@ -32,7 +32,7 @@ class Answer:
         key: the checksum of the request.
         answer: the text; empty if the judge wrote nothing.
         input_tokens, output_tokens: as the server counts them, or None.
-        model: as the server names it, or None.
+        model: as the server names it; empty if it names none.
         date: when it was answered, in UTC.
     """
 
@@ -40,7 +40,7 @@ class Answer:
     answer: str
     input_tokens: int | None
     output_tokens: int | None
-    model: str | None
+    model: str
     date: str
 
 
@@ -108,8 +108,7 @@ class Cache:
             if not line.strip():
                 continue
             try:
-                values = json.loads(line)
-                answer = Answer(**{name: values[name] for name in Answer.__dataclass_fields__})
+                answer = _read(line)
                 self.answers[answer.key] = answer
             except (ValueError, KeyError, TypeError):
                 log.warning("%s, line %d is damaged and is skipped. Its question is asked again.",
@@ -151,6 +150,23 @@ class Cache:
         """End the lock of a question."""
         with suppress(OSError):
             fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, _byte(key))
+
+
+def _read(line: bytes) -> Answer:
+    """The answer in a line of the file.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line is damaged.
+    """
+    values = json.loads(line)
+    answer = Answer(**{name: values[name] for name in Answer.__dataclass_fields__})
+    texts = (answer.key, answer.answer, answer.model, answer.date)
+    counts = (answer.input_tokens, answer.output_tokens)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is no text")
+    if not all(count is None or isinstance(count, int) for count in counts):
+        raise TypeError("a number is no number")
+    return answer
 
 
 def _byte(key: str) -> int:

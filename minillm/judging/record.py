@@ -61,7 +61,7 @@ def how_judged(job: Job, settings: JudgeConfig) -> dict[str, Any]:
 
 
 def judged_content(
-    job: Job, settings: JudgeConfig, server: Access, verdicts: Mapping[Question, Verdict]
+    job: Job, settings: JudgeConfig, access: Access, verdicts: Mapping[Question, Verdict]
 ) -> dict[str, Any]:
     """The content of the result file, with the scores.
 
@@ -86,7 +86,7 @@ def judged_content(
         against[str(job.against.file)] = {"method": job.against.result.method} | wins
     content["judge"] = {
         **how,
-        **answer_summary(job, server, verdicts),
+        **answer_summary(job, access, verdicts),
         **score_summary(score_array(passes, verdicts)),
         "against": against,
         "provenance": provenance(),
@@ -95,13 +95,13 @@ def judged_content(
 
 
 def answer_summary(
-    job: Job, server: Access, verdicts: Mapping[Question, Verdict]
+    job: Job, access: Access, verdicts: Mapping[Question, Verdict]
 ) -> dict[str, Any]:
     """Where the answers come from, and how many of them could be used."""
     of_job = [verdicts[question] for question in dict.fromkeys(job.questions)]
     answers = [answer for verdict in of_job for answer in verdict.answers]
     return {
-        "server": server.address,
+        "server": access.address,
         "answered_by": sorted({answer.model for answer in answers if answer.model}),
         "questions": len(of_job),
         "answers": len(answers),

@@ -42,12 +42,17 @@ class Responses:
         """Each response with the response of another model to the same input.
 
         Raises:
-            InputError: the other model has other inputs.
+            InputError: the other model has other inputs, or another first seed.
         """
         pairs = {}
         for key, rows in self.rows.items():
+            if key not in other.rows:
+                raise InputError(
+                    f"{other.file} has other sampling seeds than {self.file}. Give judge.seeds=[N] "
+                    f"with seeds that both have."
+                )
             opponents = other.rows[key]
-            if [row["references"] for row in rows] != [row["references"] for row in opponents]:
+            if len(rows) != len(opponents) or not all(map(_have_same_input, rows, opponents)):
                 raise InputError(
                     f"{other.file} has other inputs than {self.file}, so their responses cannot be "
                     f"compared. Evaluate both models on the same data."
@@ -57,6 +62,12 @@ class Responses:
                 for row, opponent in zip(rows, opponents, strict=True)
             ]
         return pairs
+
+
+def _have_same_input(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two responses answer the same input. Older files have no task to compare."""
+    same_task = row.get("task") == other.get("task") or not (row.get("task") and other.get("task"))
+    return same_task and row["references"] == other["references"]
 
 
 def _task(row: Mapping[str, Any]) -> str:

@@ -113,9 +113,7 @@ class Server:
                     reply = await send(
                         model=request["model"], messages=request["messages"], extra_body=request
                     )
-                # A server may repeat the key in its reply.
-                text = self.access.without_key(reply.http_response.text)
-                return read_reply(text, key)
+                return read_reply(reply.http_response.text, key, self.access)
             except failures as error:
                 failure = self._described(error)
                 status = getattr(error, "status_code", None)
@@ -155,8 +153,13 @@ class Server:
         return str(body or error.message)
 
 
-def read_reply(text: str, key: str) -> Answer:
-    """The answer in the body of a reply.
+def read_reply(text: str, key: str, access: Access) -> Answer:
+    """The answer in the body of a reply, which may repeat the key of the server.
+
+    Args:
+        text: the body.
+        key: of the answer in the cache.
+        access: the key of the server, which is left out.
 
     Raises:
         BadReply: the body has another form.
@@ -167,10 +170,10 @@ def read_reply(text: str, key: str) -> Answer:
         usage = reply.get("usage") or {}
         return Answer(
             key=key,
-            answer=str(message.get("content") or ""),
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            model=reply.get("model"),
+            answer=access.without_key(str(message.get("content") or "")),
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+            model=access.without_key(str(reply.get("model") or "")),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -189,6 +192,11 @@ def seconds_to_wait(error: Exception, attempt: int) -> float:
         asked = 0.0
     backoff = FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.25)
     return min(max(asked, backoff), LONGEST_WAIT)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for a value that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,8 @@ MODEL, ADDRESS, KEY = "MINILLM_JUDGE_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"
 OPENAI = "https://api.openai.com/v1"
 # Servers without keys ignore the key, but the client always sends one.
 NO_KEY = "none"
+# A shorter key is a word for a server without keys. Replacing it would change answers.
+SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Access:
     key: str = field(repr=False)
 
     def without_key(self, text: str) -> str:
-        """The text with `***` in place of the key, for messages of the server."""
-        return text.replace(self.key, "***") if self.key != NO_KEY else text
+        """The text of the server with `***` in place of the key."""
+        return text.replace(self.key, "***") if len(self.key) >= SHORTEST_SECRET else text
 
 
 def judge_settings(words: Sequence[str]) -> JudgeConfig:
@@ -63,7 +65,7 @@ def with_model(settings: JudgeConfig) -> JudgeConfig:
     return replace(settings, model=model)
 
 
-def access() -> Access:
+def read_access() -> Access:
     """Address and key of the environment.
 
     Raises:

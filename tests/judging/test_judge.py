@@ -1,75 +1,22 @@
-"""`minillm judge` with a server on loopback that answers, or fails in every way."""
+"""`minillm judge` with a server on loopback: scores, limits and the files of a result."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from minillm.judging import server as server_module
-from tests.conftest import call
-from tests.judging.loopback import FAILURES, Loopback, by_rule, score_of
-
-KEY = "sk-a/very+secret='key'"
-INPUTS = 10
-
-
-@pytest.fixture(scope="module")
-def evaluated(teacher, tmp_path_factory) -> Path:
-    """The evaluation folder of a run, with responses of two seeds and of greedy decoding."""
-    output = tmp_path_factory.mktemp("evaluated")
-    options = ["evaluation.seeds=[1,2]", "evaluation.metrics=[rougeL,length]"]
-    assert call("evaluate", teacher, *options, f"output={output}") == 0
-    return output / "evaluation"
-
-
-@pytest.fixture
-def judge(command, evaluated, monkeypatch, caplog):
-    """Judges `runs/a` in an empty working folder, and checks that nothing shows the key."""
-    shutil.copytree(evaluated, "runs/a/evaluation")
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.delenv("MINILLM_JUDGE_MODEL", raising=False)
-    monkeypatch.setattr(server_module, "FIRST_WAIT", 0.001)
-
-    def run(server: Loopback, *words: object, path: str = "runs/a"):
-        monkeypatch.setenv("OPENAI_BASE_URL", server.address)
-        outcome = command("judge", path, "judge.model=rule", *words)
-        files = [file.read_bytes() for file in Path().rglob("*") if file.is_file()]
-        texts = [outcome.out, outcome.err, caplog.text, *(file.decode() for file in files)]
-        assert not any(KEY in text or json.dumps(KEY)[1:-1] in text for text in texts)
-        assert "Traceback" not in outcome.err
-        return outcome
-
-    return run
-
-
-def result(run: str = "runs/a") -> dict:
-    return json.loads(Path(run, "evaluation/tiny.json").read_text())
-
-
-def lines_of(name: str, run: str = "runs/a") -> list[dict]:
-    return [json.loads(x) for x in Path(run, "evaluation", name).read_text().splitlines()]
-
-
-def rows(seed: object, run: str = "runs/a") -> list[dict]:
-    return [row for row in lines_of("tiny.responses.jsonl", run) if row["seed"] == seed]
-
-
-def ratio(seed: object) -> float:
-    totals = [
-        (score_of(row["response"]), score_of(row["references"][0])) for row in rows(seed)
-    ]  # the rule does not depend on the order
-    return 100 * sum(own for own, _ in totals) / sum(other for _, other in totals)
-
-
-def distinct_questions(*seeds: object) -> int:
-    pairs = {(row["task"], row["response"], row["references"][0]) for s in seeds for row in rows(s)}
-    return 2 * len(pairs)
+from tests.judging.loopback import Loopback, by_rule, score_of
+from tests.judging.runs import (
+    INPUTS,
+    KEY,
+    distinct_questions,
+    lines_of,
+    ratio,
+    result,
+    rows,
+)
 
 
 def test_scores_are_added_to_the_result_and_nothing_is_asked_twice(judge, command):
@@ -104,93 +51,6 @@ def test_scores_are_added_to_the_result_and_nothing_is_asked_twice(judge, comman
     assert refused.status == 2
 
 
-def test_every_failure_is_survived(judge):
-    """The server fails in each way, one after the other, and then answers."""
-
-    def fails(number: int, _: str) -> str:
-        return FAILURES[number] if number < len(FAILURES) else ""
-
-    with Loopback(fails=fails) as server:
-        options = ["judge.limit=1", "judge.retries=9", "judge.timeout=1", "judge.concurrency=2"]
-        outcome = judge(server, *options)
-        assert outcome.status == 0, outcome.err
-        assert len(server.requests) == 2 * (len(FAILURES) + 1)
-        assert server.times[1] - server.times[0] >= 1  # the server asked for it by Retry-After
-        texts = [body["messages"][0]["content"] for body in server.requests[: len(FAILURES) + 1]]
-        assert ["An earlier reply" in text for text in texts] == [False] * len(FAILURES) + [True]
-        assert result()["judge"]["malformed_answers"] == 2
-        assert result()["metrics"]["judge"]["weights"][1:] == [0] * (INPUTS - 1)
-        assert judge(server, *options).status == 0
-        assert len(server.requests) == 2 * (len(FAILURES) + 1)
-
-
-def test_malformed_answers_are_counted_and_not_asked_again_by_the_next_command(judge):
-    with Loopback(answer=lambda _: "Both are good.") as server:
-        outcome = judge(server, "judge.limit=3")
-        assert outcome.status == 0 and "–" in outcome.out
-        assert len(server.requests) == 3 * 6
-        assert result()["metrics"]["judge"] is None
-        summary = result()["judge"]
-        assert (summary["malformed_answers"], summary["missing"]) == (18, 3)
-        assert judge(server, "judge.limit=3").status == 0 and len(server.requests) == 18
-        assert judge(server, "judge.limit=3", "judge.repeats=3", "judge.overwrite=true").status == 0
-        assert len(server.requests) == 18 + 6
-        server.answer = by_rule  # a limit ends a command whose answers are malformed
-        many = judge(server, "judge.limit=9", "judge.max_calls=4", "judge.overwrite=true")
-        assert many.status == 2 and len(server.requests) == 24
-
-
-@pytest.mark.parametrize(
-    ("failure", "status", "requests", "message"),
-    [
-        ("401", 2, 1, "status 401: Incorrect API key: Bearer ***. Correct the address, the key"),
-        ("404", 2, 1, "status 404: no such model. Correct"),
-        ("400", 2, 1, "status 400: too long, Bearer ***. Correct judge.model or the parameters"),
-        ("500", 69, 3, "status 500: broken for Bearer ***, in 3 requests. All 0 answers are in"),
-        ("html", 69, 3, "the reply is not the answer of a chat: <html>Log in, Bearer ***</html>"),
-        ("cut", 69, 3, "no connection ("),
-        ("slow", 69, 3, "no answer within judge.timeout=0.5 seconds"),
-    ],
-)
-def test_a_server_that_does_not_answer_ends_the_command(judge, failure, status, requests, message):
-    with Loopback(fails=lambda number, question: failure) as server:
-        outcome = judge(server, "judge.retries=2", "judge.timeout=0.5")
-        assert (outcome.status, len(server.requests)) == (status, requests), outcome.err
-        assert message in outcome.err and "judge" not in result()
-
-
-def test_no_connection_ends_the_command(judge):
-    with Loopback() as server:
-        pass
-    outcome = judge(server, "judge.retries=1")
-    assert outcome.status == 69 and "no connection" in outcome.err
-
-
-def test_a_failure_later_keeps_the_answers(judge):
-    """The questions in flight are finished, and the next command asks only the others."""
-    with Loopback() as server:
-        server.fails = lambda *_: "500" if len(server.requests) == 7 else ""
-        outcome = judge(server, "judge.retries=0", "judge.concurrency=3")
-        asked = len(server.requests)
-        assert outcome.status == 69 and 7 <= asked <= 9, outcome.err
-        assert f"All {asked - 1} answers are in" in outcome.err
-        assert judge(server).status == 0
-        assert len(server.requests) == distinct_questions(1) + 1
-
-
-def test_a_question_that_the_server_refuses_is_counted(judge, caplog):
-    def fails(_: int, question: str) -> str:
-        return "400" if rows(1)[4]["task"] in question else ""
-
-    with Loopback(fails=fails) as server:
-        outcome = judge(server)
-        assert outcome.status == 0 and "too long, Bearer ***" in caplog.text
-        summary = result()["judge"]
-        assert (summary["refused_questions"], summary["missing"]) == (2, 1)
-        assert judge(server).status == 0  # asked again, because the server may now read more
-        assert len(server.requests) == distinct_questions(1) + 2
-
-
 def test_limits_refuse_before_the_first_request(judge):
     prices = ["judge.price_input=2", "judge.price_output=8", "judge.max_tokens=100"]
     with Loopback() as server:
@@ -211,21 +71,6 @@ def test_repeated_questions_count_for_the_limit(judge):
         outcome = judge(server, f"judge.max_calls={count}")
         assert outcome.status == 2 and "answers that are asked for again" in outcome.err
         assert len(server.requests) == count
-
-
-def test_damaged_lines_of_the_cache_are_named_and_skipped(judge, caplog):
-    cache = Path("runs/judge_cache.jsonl")
-    with Loopback() as server:
-        assert judge(server).status == 0
-        asked = len(server.requests)
-        lines = cache.read_text().splitlines(keepends=True)
-        lines[2] = lines[2][:40] + "\n"
-        cache.write_text("".join(lines)[:-25])  # a process was killed while it wrote the last line
-        caplog.clear()
-        assert judge(server).status == 0 and len(server.requests) == asked + 2
-        for line in (3, asked):
-            assert f"judge_cache.jsonl, line {line} is damaged" in caplog.text
-        assert judge(server).status == 0 and len(server.requests) == asked + 2
 
 
 def test_scores_of_another_judge_are_not_overwritten(judge):
@@ -259,41 +104,53 @@ def test_win_rate_against_another_model(judge):
         assert same.status == 2 and "is also a result to judge" in same.err
 
 
-def start(server: Loopback, *words: str) -> subprocess.Popen:
-    environment = os.environ | {"OPENAI_BASE_URL": server.address, "OPENAI_API_KEY": KEY}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-m", "minillm", "judge", "runs/a", "judge.model=rule", *words],
-        env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-
-
-def test_two_processes_at_once_ask_nothing_twice(judge):
-    with Loopback(seconds=0.3) as server:
-        processes = [start(server, "judge.concurrency=3") for _ in range(2)]
-        outputs = [process.communicate()[0] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], outputs
-        assert len(server.requests) == distinct_questions(1)
-    assert len(Path("runs/judge_cache.jsonl").read_text().splitlines()) == distinct_questions(1)
-
-
-def test_ctrl_c_keeps_what_was_answered(judge):
-    with Loopback(seconds=0.3) as server:
-        process = start(server, "judge.concurrency=2")
-        while len(server.requests) < 5:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        text = process.communicate()[0]
-        assert process.returncode == 130 and "the same command continues" in text, text
-        kept = len(Path("runs/judge_cache.jsonl").read_text().splitlines())
-        assert kept >= 2 and f"All {kept} answers" in text
-        asked = len(server.requests)
-        assert judge(server).status == 0
-        assert len(server.requests) == asked + distinct_questions(1) - kept
-
-
 def test_a_missing_package_is_named(judge, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with Loopback() as server:
         outcome = judge(server)
     assert outcome.status == 2 and "pip install -e '.[judge]'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "message"),
+    [
+        (lambda file: file.unlink(), [], "has no responses: "),
+        (lambda file: file.write_text("{}\n"), [], "line 1 is not a response. Evaluate again"),
+        (
+            lambda file: file.write_text("".join(file.open().readlines()[:9])),
+            [],
+            "has 9 responses of 1, but",
+        ),
+        (lambda file: None, ["judge.seeds=[1,3]"], "has no responses of seed 3. It has the seeds"),
+        (
+            lambda file: file.write_text("".join(file.open().readlines()[:20])),
+            ["judge.greedy=true"],
+            "has no responses of greedy decoding",
+        ),
+        (lambda file: None, ["judge.against=runs/c"], "runs/c does not exist"),
+        (lambda file: None, ["judge.cache=runs"], "judge.cache=runs cannot be written"),
+    ],
+)
+def test_wrong_results_are_refused(judge, change, words, message):
+    change(Path("runs/a/evaluation/tiny.responses.jsonl"))
+    with Loopback() as server:
+        outcome = judge(server, *words)
+        assert outcome.status == 2 and message in outcome.err, outcome.err
+        assert not server.requests and "judge" not in result()
+
+
+def test_older_responses_have_the_prompt_as_task(judge):
+    file = Path("runs/a/evaluation/tiny.responses.jsonl")
+    lines = [{k: v for k, v in row.items() if k != "task"} for row in lines_of(file.name)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with Loopback() as server:
+        assert judge(server, "judge.limit=1").status == 0
+        assert f"[Task]\n{lines[0]['prompt']}" in server.requests[0]["messages"][0]["content"]
+
+
+def test_a_short_key_is_no_secret(judge, monkeypatch):
+    """Servers without keys are often given a word, which must not change their answers."""
+    monkeypatch.setenv("OPENAI_API_KEY", "e")
+    with Loopback() as server:
+        assert judge(server, "judge.limit=1").status == 0
+    assert "decide" in lines_of("tiny.judge.jsonl")[0]["first"]["answers"][0]
