@@ -19,7 +19,7 @@ from minillm.files import check_writable, write_results
 from minillm.folders import expand_home
 from minillm.judging.ask import Asking, Verdict
 from minillm.judging.cache import Cache
-from minillm.judging.limits import BYTES_PER_TOKEN, check_limits
+from minillm.judging.limits import BYTES_PER_TOKEN, Usage, check_limits
 from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
 from minillm.judging.responses import Responses, read_responses
@@ -151,13 +151,7 @@ def ask(asking: Asking, questions: Sequence[Question]) -> None:
     settings = asking.settings
     unanswered = asking.open_questions(questions)
     expected = asking.estimate(unanswered)
-    log.info(
-        "%s at %s: %d questions, of which %d are answered in %s. The others need at most %s (%d "
-        "bytes per token), and more if answers are malformed.",
-        settings.model, asking.access.address, len(set(questions)),
-        len(set(questions)) - len(unanswered), settings.cache, expected.text(settings),
-        BYTES_PER_TOKEN,
-    )  # fmt: skip
+    log.info("%s", estimate_text(asking, len(unanswered), expected))
     check_limits(expected, settings, "the questions need at most")
     if not unanswered:
         return
@@ -170,9 +164,22 @@ def ask(asking: Asking, questions: Sequence[Question]) -> None:
     log.info("used: %s", asking.usage.text(settings))
 
 
+def estimate_text(asking: Asking, unanswered: int, expected: Usage) -> str:
+    """What the command will ask, and what this uses at most."""
+    settings, answered = asking.settings, len(asking.verdicts)
+    text = f"{settings.model} at {asking.access.address}: {answered + unanswered:,} questions"
+    if not unanswered:
+        return f"{text}, all answered in {settings.cache}"
+    return (
+        f"{text}, of which {answered:,} are answered in {settings.cache}\nat most "
+        f"{expected.text(settings)} ({BYTES_PER_TOKEN} bytes per token), and more after malformed "
+        f"answers"
+    )
+
+
 def _kept(asking: Asking) -> str:
     count = len(asking.cache.answers)
-    return f"All {count} answers are in {asking.settings.cache}, and the same command continues."
+    return f"{asking.settings.cache} has {count} answers, and the same command continues."
 
 
 def write(job: Job, content: Mapping[str, Any], verdicts: Mapping[Question, Verdict]) -> None:

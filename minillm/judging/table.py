@@ -37,12 +37,12 @@ def scores_table(responses: Sequence[Responses], contents: Sequence[Mapping[str,
         rows_against += [
             [
                 str(judged.file),
-                wins["method"],
+                file,
                 _interval(wins, "win_rate", ".1f"),
                 *(_number(wins[name], ".1f") for name in ("wins", "ties", "losses")),
                 str(wins["missing"]),
             ]
-            for wins in summary["against"].values()
+            for file, wins in summary["against"].items()
         ]
     tables = [_table(HEADER, rows)]
     if rows_against:
