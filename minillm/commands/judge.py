@@ -16,7 +16,6 @@ from minillm.config import JudgeConfig
 from minillm.errors import InputError, ServerError, Stopped
 from minillm.evaluation.result import FORMAT, to_text
 from minillm.files import check_writable, write_results
-from minillm.folders import expand_home
 from minillm.judging.ask import Asking, Verdict
 from minillm.judging.cache import Cache
 from minillm.judging.limits import BYTES_PER_TOKEN, Usage, check_limits
@@ -87,7 +86,7 @@ def plan_jobs(paths: Sequence[str], settings: JudgeConfig) -> list[Job]:
 def _read(paths: Sequence[str] | None, settings: JudgeConfig, name: str = "") -> list[Responses]:
     found = []
     for path in paths or ():
-        for where, result in locate_results([Path(expand_home(path))]).items():
+        for where, result in locate_results([Path(path)]).items():
             if not Path(where).is_file():
                 raise InputError(
                     f"{name}{path} is a report, which has no responses. Give the runs."
