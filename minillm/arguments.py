@@ -81,6 +81,13 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.pruning = [word for word in settings if word.partition("=")[0] in names]
         parsed.overrides = [word for word in settings if word not in parsed.pruning]
         _read_model_and_folder(parsed, others, "minillm prune MODEL OUTPUT layers=12")
+    elif parsed.verb == "judge":
+        parsed.paths, parsed.settings = others, settings
+        if not all(others) or not others:
+            raise InputError(
+                "no result is given. Give runs, folders of runs or result files, such as `minillm "
+                "judge runs/minillm judge.model=gpt-4o`."
+            )
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]

@@ -1,4 +1,4 @@
-"""The command `minillm`: train, evaluate, generate, chat, export, prune, data, report, and more.
+"""The command `minillm`: train, evaluate, generate, judge, chat, export, prune, report, and more.
 
 `commands/` holds the verbs, and `arguments.py` sorts the words of a command line.
 
@@ -17,8 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.arguments import Parser, expand_paths, sort_words
-from minillm.completion import complete, complete_experiment, complete_pruning, complete_word
-from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
+from minillm.completion import (
+    complete,
+    complete_experiment,
+    complete_judge,
+    complete_pruning,
+    complete_word,
+)
+from minillm.errors import (
+    InputError,
+    ServerError,
+    Stopped,
+    TrainingError,
+    WriteError,
+    unknown_name,
+)
 from minillm.settings.groups import GROUP_NAMES
 from minillm.version import version_text
 
@@ -39,9 +52,10 @@ On many GPUs or machines: BACKEND=zero2 NPROC=8 bash scripts/launch.sh VERB ... 
 docs/distributed.md). On one device no launcher is needed.
 minillm/config.py explains all settings. A run writes all its settings to OUTPUT/config.yaml.
 
-Exit status: 0 done, 2 wrong input, 3 training cannot continue, 74 a file could not be written,
-75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C, 141 the reader of the output has ended (as
-in `| head`). A stopped training writes a checkpoint, from which resume=auto continues.
+Exit status: 0 done, 2 wrong input, 3 training cannot continue, 69 the server of a judge does not
+answer, 74 a file could not be written, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C, 141
+the reader of the output has ended (as in `| head`). A stopped training writes a checkpoint, from
+which resume=auto continues.
 """
 PRUNING = """\
 What stays of the model. At least one is given:
@@ -54,6 +68,18 @@ What stays of the model. At least one is given:
 by=angle, by=block, ffn, heads and kv_heads read inputs=64 inputs of the data, which data=... names.
 With data, the forward KL from the model to the smaller model is printed. docs/pruning.md compares
 the ways.
+
+"""
+JUDGING = """\
+The server has the API of OpenAI. Its address and its key are in the environment variables
+OPENAI_BASE_URL and OPENAI_API_KEY. The settings of this verb:
+  judge.model=NAME         the judge, as the server names it; or the variable MINILLM_JUDGE_MODEL
+  judge.against=RUN        also compare with the responses of this model
+  judge.seeds=[10,20]      sampling seeds whose responses are judged; by default the first
+  judge.limit=100          only the first inputs
+  judge.max_calls=2000     limits, with judge.max_cost=NUMBER, judge.price_input=NUMBER and
+                           judge.price_output=NUMBER per million tokens
+docs/judge.md and `JudgeConfig` in minillm/config.py explain all of them.
 
 """
 EXAMPLES = """\
@@ -121,6 +147,9 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prune = verb("prune", "Make a smaller model from a model, to be trained as a student.",
                  "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings",
                  PRUNING, complete_pruning)  # fmt: skip
+    verb("judge", "Let a language model score the responses of evaluated models.",
+         "RUN | judge.key=value", "runs, folders of runs or result files; and settings",
+         JUDGING, complete_judge)  # fmt: skip
     chat = verb("chat", "Talk with a student and its teacher, side by side.",
                 "MODEL [OTHER] | key=value", f"{model}; another one, by default the teacher of the "
                 "run; and settings")  # fmt: skip
@@ -186,7 +215,8 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
     report.add_argument("--output", required=True, help="folder, such as results/mine")
     report.add_argument("--title", help="heading of the table")
     report.add_argument("--metric", action="append", metavar="NAME", help="a metric for tables and "
-                        "figures, such as exact_match (repeatable); by default rougeL")  # fmt: skip
+                        "figures, such as exact_match (repeatable); by default rougeL, and judge "
+                        "if a result has it")  # fmt: skip
     report.add_argument("--curve", action="append", metavar="NAME", help="a validation score for "
                         "training.png, such as loss (repeatable)")  # fmt: skip
     report.add_argument("--against", metavar="METHOD", help="the method to compare with all others;"
@@ -283,6 +313,10 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.prune import prune_model
 
             prune_model(arguments.model, arguments.output, arguments.pruning, arguments.overrides)
+        case "judge":
+            from minillm.commands.judge import judge_models
+
+            judge_models(arguments.paths, arguments.settings)
         case "chat":
             from minillm.commands.chat import chat
 
@@ -364,7 +398,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(f"{error.filename or 'the output'} could not be written: {error.strerror}.")
         discard_output()
         sys.exit(WriteError.status)
-    except (InputError, TrainingError, WriteError) as error:
+    except (InputError, ServerError, TrainingError, WriteError) as error:
         print_error(error)
         sys.exit(error.status)
     except Stopped as stop:

@@ -39,6 +39,15 @@ def complete_pruning(prefix: str, **_: object) -> Iterable[str]:
     return [*(f"{name}=" for name in settings_of_pruning()), *complete_word(prefix)]
 
 
+def complete_judge(prefix: str, **_: object) -> Iterable[str]:
+    """Completions of a word of `minillm judge`, whose settings no other verb has."""
+    from dataclasses import fields
+
+    from minillm.config import JudgeConfig
+
+    return [*(f"judge.{field.name}=" for field in fields(JudgeConfig)), *paths(prefix)]
+
+
 def complete_experiment(**_: object) -> Iterable[str]:
     """The names of all experiments."""
     return groups()["experiment"]

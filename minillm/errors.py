@@ -45,6 +45,12 @@ class TrainingError(RuntimeError):
     status = 3
 
 
+class ServerError(RuntimeError):
+    """A server does not answer. The message says why, what is kept and what to do."""
+
+    status = 69
+
+
 class WriteError(RuntimeError):
     """A file could not be written. The message says why, and what is kept."""
 

@@ -25,7 +25,7 @@ from minillm.data.encoding import Example
 from minillm.data.records import Record
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
-from minillm.evaluation.metrics import check_labels, check_metrics
+from minillm.evaluation.metrics import check_labels, check_metrics, check_not_judged
 from minillm.evaluation.result import Run
 from minillm.files import read_json
 from minillm.folders import missing_folder, names_a_folder
@@ -82,6 +82,7 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     config = replace(config, student=student)
     validate(config)
     check_metrics(config.evaluation.metrics, "evaluation.metrics")
+    check_not_judged(config.evaluation.metrics)
     check_labels(config.evaluation.metrics, config.data.labels)
     return config, path, output
 

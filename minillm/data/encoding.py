@@ -39,6 +39,7 @@ class Example:
         label_ids: tokens of each label word of `data.labels`, in order and without EOS; empty
             without label words.
         label: index of the label word that is the first reference; -1 without label words.
+        task: what the record asks, without a template, for readers of the responses.
     """
 
     prompt: str
@@ -50,6 +51,7 @@ class Example:
     id: str = ""
     label_ids: tuple[list[int], ...] = ()
     label: int = -1
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,7 @@ def _example(tokens: _Tokens, tokenizer: PreTrainedTokenizerBase, config: DataCo
         id=record.id or _checksum(record),
         label_ids=tuple(label.ids[:-1] for label in tokens.labels),
         label=words.index(record.references[0]) if words else -1,
+        task=record.task,
     )
 
 

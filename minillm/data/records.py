@@ -48,6 +48,17 @@ class Record:
         return self.instruction, self.input, self.messages
 
     @property
+    def task(self) -> str:
+        """What a user reads as the question: the same text for every template of the prompt."""
+        if self.prompt is not None:
+            return self.prompt
+        if self.messages is None:
+            return "\n\n".join(part for part in (self.instruction, self.input) if part)
+        if len(self.messages) == 1:
+            return self.messages[0].content
+        return "\n\n".join(f"{message.role}: {message.content}" for message in self.messages)
+
+    @property
     def opening(self) -> tuple:
         """What all turns of one conversation share: its messages up to the first of the user.
 

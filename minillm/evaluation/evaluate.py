@@ -172,6 +172,7 @@ def response_rows(evaluation: Evaluation, examples: Sequence[Example]) -> list[d
         {
             "seed": seed,
             "topic": example.topic,
+            "task": example.task,
             "prompt": example.prompt,
             "response": scores.responses.texts[i],
             "references": list(example.references),

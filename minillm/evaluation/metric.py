@@ -33,6 +33,7 @@ class Metric:
         reads_references: whether the value depends on the model and the gold responses only. Then
             it is the same for all sampling seeds, and there is none for greedy decoding.
         needs_labels: whether the metric needs the label words of `data.labels`.
+        needs_judge: whether `minillm judge` computes the metric, and no evaluation can.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Metric:
     looks_at_all: bool = False
     reads_references: bool = False
     needs_labels: bool = False
+    needs_judge: bool = False
 
     @property
     def axis_label(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minillm.errors import InputError, unknown_name
+from minillm.evaluation.judge_metric import JudgeScore
 from minillm.evaluation.metric import Metric
 from minillm.evaluation.ngrams import distinct_shares, ngram_counts
 from minillm.evaluation.reference_metrics import Accuracy, CalibrationError, LMLoss
@@ -165,6 +166,7 @@ METRICS: dict[str, Metric] = {
         LMLoss(),
         Accuracy(),
         CalibrationError(),
+        JudgeScore(),
     )
 }
 
@@ -188,6 +190,20 @@ def check_metrics(names: Iterable[str] | None, setting: str) -> None:
     for name in names:
         if name not in METRICS:
             raise unknown_name(setting, name, METRICS)
+
+
+def check_not_judged(names: Iterable[str] | None) -> None:
+    """Refuse metrics that no evaluation computes.
+
+    Raises:
+        InputError: the message names the command that computes the metric.
+    """
+    for name in names or ():
+        if METRICS[name].needs_judge:
+            raise InputError(
+                f"evaluation.metrics: {name} is computed after an evaluation, by `minillm judge "
+                f"RUN`. Leave it out here."
+            )
 
 
 def check_labels(names: Iterable[str] | None, labels: Mapping[str, str]) -> None:

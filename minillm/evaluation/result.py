@@ -16,6 +16,8 @@ Only this file uses the keys of a result file. Format 2 is a json object:
     provenance, config        how the result was made
     frontier    quality and diversity over temperatures, see `frontier.py` (optional)
     exposure_bias       by length of response, see `exposure.py` (optional)
+    judge       how a language model has judged the responses, see `judging/record.py` (optional;
+                the scores are the metric `judge`)
     seen_in_training    number of inputs of the whole test split that occur in the training data of
                         the run (optional)
 

@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from minillm.config import PruningConfig
-from minillm.errors import InputError, first_line
-from minillm.settings.overrides import parse_override
-from minillm.settings.rules import check_rules
+from minillm.errors import InputError
+from minillm.settings.section import read_section
 
 
 def pruning_settings(words: Sequence[str]) -> PruningConfig:
@@ -17,17 +13,7 @@ def pruning_settings(words: Sequence[str]) -> PruningConfig:
     Raises:
         InputError: a value is not allowed, or settings contradict each other.
     """
-    overrides = [parse_override(word, {}) for word in words]
-    settings = OmegaConf.structured(PruningConfig)
-    for override in overrides:
-        try:
-            OmegaConf.update(settings, override.key, override.value)
-        except OmegaConfBaseException as error:
-            raise InputError(
-                f"{override.text}: {first_line(error)}. docs/pruning.md explains the settings."
-            ) from error
-    settings = OmegaConf.to_object(settings)
-    check_rules(settings)
+    settings = read_section(PruningConfig, words, "docs/pruning.md")
     _check_together(settings)
     return settings
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.errors import InputError, unknown_name
+from minillm.evaluation.judge_metric import JUDGE
 from minillm.evaluation.metrics import METRICS, Metric, check_metrics
 from minillm.evaluation.result import ROUGE_L, Result
 from minillm.evaluation.selection import validation_metrics
@@ -65,7 +66,7 @@ def write_report(
         output: the folder, created if it does not exist.
         title: heading of table.md; "Results" by default.
         metrics: names of the metrics that tables and figures show with their intervals; None for
-            ROUGE-L.
+            ROUGE-L, and the scores of a judge if a result has them.
         curves: names of the validation scores in training.png; None for `metrics`, and the metrics
             with a direction that tables always show.
         against: the method to compare with all others; None for `usual_reference`.
@@ -83,7 +84,7 @@ def write_report(
     """
     output = Path(output)
     results = load_results(paths)
-    chosen = _chosen_metrics(metrics or [ROUGE_L], results)
+    chosen = _chosen_metrics(metrics or _usual_metrics(results), results)
     curve_metrics = _curve_metrics(curves, chosen)
     reference = _reference(against, results, chosen[0])
     figure_files = [figure_file(metric) for metric in chosen]
@@ -126,6 +127,11 @@ def _part(name: str, png: bytes) -> Part:
 def figure_file(metric: Metric) -> str:
     """The name of a metric's figure, such as rouge_l.png of rougeL."""
     return re.sub("(?<=[a-z])(?=[A-Z])", "_", metric.name).lower() + ".png"
+
+
+def _usual_metrics(results: Sequence[Result]) -> list[str]:
+    """ROUGE-L, and the scores of a judge if a result has them."""
+    return [ROUGE_L, *([JUDGE] if any(result.metric(JUDGE) for result in results) else [])]
 
 
 def _chosen_metrics(names: Sequence[str], results: Sequence[Result]) -> list[Metric]:

@@ -152,7 +152,7 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     inputs = {}
     for result in results:
         inputs.setdefault(result.data, []).append(result.inputs)
-    seeds = _either(unique(len(result.seeds) for result in results))
+    seeds = _either(unique(_seeds(result, metric) for metric in metrics for result in results))
     temperatures = _either(unique(result.temperature for result in results))
     first_sentence = (
         f"{in_words(metric.axis_label for metric in metrics)}: mean over "
@@ -186,6 +186,12 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     counts = ", ".join(f"{data} {_either(unique(n))}" for data, n in inputs.items())
     sentences.append(f"Inputs: {counts}")
     return escape(". ".join(sentences)) + "."
+
+
+def _seeds(result: Result, metric: Metric) -> int | None:
+    """Number of sampling seeds of a metric; None if the result lacks it. A judge may read fewer."""
+    values = result.metric(metric.name)
+    return values and (len(values.per_seed) or len(result.seeds))
 
 
 def _starts(groups: Sequence[Group]) -> list[str]:

@@ -7,7 +7,7 @@ numbers, true, false, null, lists `[1,2]` and mappings `{a:1}`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,17 @@ class Override:
     text: str
 
 
-def parse_override(text: str, groups: Mapping[str, list[str]]) -> Override:
+def parse_override(
+    text: str,
+    groups: Mapping[str, list[str]],
+    type_of: Callable[[str], Any] = setting_type,
+) -> Override:
     """Read one `key=value` or `group=file`.
 
     Args:
         text: the argument of the command line.
         groups: the config groups. Their values are texts.
+        type_of: the type of the setting of a key, or None if there is no such setting.
 
     Raises:
         InputError: the argument has another form, or its value cannot be read.
@@ -54,7 +59,7 @@ def parse_override(text: str, groups: Mapping[str, list[str]]) -> Override:
             f"{text!r} is not a setting. Write key=value, such as method.alpha=0.1 or "
             f"evaluation.seeds=[1,2], or group=file, such as experiment=embedded/minillm."
         )
-    known_type = setting_type(key)
+    known_type = type_of(key)
     if key in groups or known_type is str:
         return Override(key, as_text(value, text), text)
     return Override(key, _by_grammar(value, text, is_known=known_type is not None), text)

@@ -150,13 +150,17 @@ def require(condition: bool, key: str, value: Any, allowed: str) -> None:
         raise InputError(f"{key}={value} is not allowed: it must be {allowed}.")
 
 
-def check_rules(config: Any) -> None:
+def check_rules(config: Any, prefix: str = "") -> None:
     """Refuse a value that the rules of its field do not allow.
+
+    Args:
+        config: a `Config` or one section.
+        prefix: the start of the keys in the message, such as `judge.`.
 
     Raises:
         InputError: the message names the setting, its value and the allowed values.
     """
-    for each in settings_of(config):
+    for each in settings_of(config, prefix):
         rules = each.rules
         if rules.not_empty and each.value is not None:
             require(bool(each.value), each.key, each.value, "a list with at least one member")

@@ -58,8 +58,13 @@ def setting_type(key: str) -> Any:
     parent, _ = known.get(key.rpartition(".")[0], (None, None))
     if hint is None and get_origin(parent) is dict:
         hint = get_args(parent)[1]
+    return without_none(hint)
+
+
+def without_none(hint: Any) -> Any:
+    """The type without `None`, such as `str` of `str | None`."""
     if get_origin(hint) in (Union, types.UnionType):
-        hint = next(each for each in get_args(hint) if each is not types.NoneType)
+        return next(each for each in get_args(hint) if each is not types.NoneType)
     return hint
 
 

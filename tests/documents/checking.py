@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from minillm import cli, compose
 from minillm.errors import InputError
+from minillm.judging.settings import judge_settings
 from minillm.pruning.settings import pruning_settings
 from tests.documents.reading import ROOT, Command
 
@@ -50,6 +51,8 @@ def check(command: Command) -> None:
             assert "-m venv .venv" in (ROOT / "scripts" / "install.sh").read_text("utf-8")
         case ["bash", script, *_]:
             subprocess.run(["bash", "-n", ROOT / script], check=True)
+        case ["transformers", "serve", *_]:
+            pass  # not a command of this project; tests/judging/test_serve.py starts it
         case ["pip", "install", "-e", package]:
             check_extra(package)
         case _:
@@ -68,6 +71,8 @@ def check_minillm(words: list[str]) -> None:
     arguments = cli.parse(words)
     if arguments.verb == "prune":
         pruning_settings(arguments.pruning)
+    if arguments.verb == "judge":
+        judge_settings(arguments.settings)
     assert not (message := refusal(getattr(arguments, "overrides", []))), message
 
 

@@ -50,6 +50,8 @@ NOT_RUN = {
     "minillm evaluate runs/minillm data=sst2": "needs the Hub",
     "minillm evaluate runs/minillm data=boolq": "needs the Hub",
     "minillm prune models/smollm2": "takes minutes and needs SmolLM2",
+    "minillm judge": "needs a server; tests/judging runs it with one",
+    "transformers serve": "serves until it is stopped",
     "minillm chat": "reads the lines of a user; tests/commands/test_chat.py types them",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
     "pip install": "changes the installation",

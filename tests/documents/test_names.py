@@ -13,6 +13,7 @@ import pytest
 from minillm.arguments import settings_of_pruning
 from minillm.compose import groups, load_config
 from minillm.evaluation.metrics import METRICS
+from minillm.judging.settings import PREFIX, judge_settings
 from minillm.objectives.divergences import DIVERGENCES
 from minillm.pruning.settings import pruning_settings
 from minillm.settings.rules import dotted
@@ -37,6 +38,7 @@ BESIDE = [[], ["data.path=FOLDER"], ["method=gkd"], ["method=minillm"],
           ["method=gkd", "teacher.kind=ensemble"], ["runtime.mixed_precision=bf16"],
           ["student.lora.rank=4"],
           ["method=gkd", "teacher.members=[{path: A}]"]]  # fmt: skip
+PRICES = ["judge.price_input=1", "judge.price_output=1"]
 every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
 
@@ -81,6 +83,9 @@ def test_settings_are_accepted(page):
         key = setting.partition("=")[0]
         if key in settings_of_pruning():
             pruning_settings([setting] if key == "keep" else ["layers=12", setting])
+            continue
+        if key.startswith(PREFIX):
+            judge_settings([*PRICES, setting])
             continue
         messages = (refusal([*beside, setting.replace("=N", "=3")]) for beside in BESIDE)
         refusals = list(takewhile(bool, messages))

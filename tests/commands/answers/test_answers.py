@@ -9,6 +9,7 @@ from tests.commands.answers import (
     data,
     formats,
     in_and_out,
+    judge,
     lora,
     models,
     outputs,
@@ -32,6 +33,7 @@ TABLES = {
     "Models": models.CASES,
     "Pruning": pruning.CASES,
     "Adapters and 4-bit weights": lora.CASES,
+    "Scores of a judge": judge.CASES,
     "In and out": in_and_out.CASES,
 }
 

@@ -1,0 +1,83 @@
+"""What questions cost: an estimate before the first request, and the limits of a command."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from minillm.config import JudgeConfig
+from minillm.errors import InputError
+from minillm.judging.cache import Answer
+
+# The tokenizer of the judge is not known. English has about four bytes per token.
+BYTES_PER_TOKEN = 4
+PRICED_TOKENS = 1e6
+
+
+@dataclass
+class Usage:
+    """Answered requests and their tokens. The tokens are estimates if a server does not count."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, other: "Usage", times: int = 1) -> None:
+        """Add `times` the numbers of another usage."""
+        self.calls += times * other.calls
+        self.input_tokens += times * other.input_tokens
+        self.output_tokens += times * other.output_tokens
+
+    def cost(self, settings: JudgeConfig) -> float | None:
+        """The cost at the prices of the settings; None without prices."""
+        if settings.price_input is None or settings.price_output is None:
+            return None
+        return (
+            self.input_tokens * settings.price_input + self.output_tokens * settings.price_output
+        ) / PRICED_TOKENS
+
+    def text(self, settings: JudgeConfig) -> str:
+        """Calls, tokens and, with prices, the cost, in words."""
+        cost = self.cost(settings)
+        text = (
+            f"{self.calls:,} calls, {self.input_tokens:,} tokens of questions and "
+            f"{self.output_tokens:,} tokens of answers"
+        )
+        return text if cost is None else f"{text}, cost {cost:,.4g}"
+
+
+def estimate(texts: Iterable[str], settings: JudgeConfig) -> Usage:
+    """The most that one request per text uses: each answer has the greatest length."""
+    usage = Usage()
+    for text in texts:
+        tokens = -(-len(text.encode()) // BYTES_PER_TOKEN)
+        usage.add(Usage(1, tokens, settings.max_tokens))
+    return usage
+
+
+def used(answer: Answer, expected: Usage) -> Usage:
+    """The usage of an answered request; the expected tokens if the server does not count."""
+    return Usage(
+        1,
+        expected.input_tokens if answer.input_tokens is None else answer.input_tokens,
+        expected.output_tokens if answer.output_tokens is None else answer.output_tokens,
+    )
+
+
+def check_limits(usage: Usage, settings: JudgeConfig, what: str) -> None:
+    """Refuse a usage above the limits.
+
+    Args:
+        usage: of the whole command.
+        settings: limits and prices.
+        what: the usage in words, for the message, such as `all questions need`.
+
+    Raises:
+        InputError: the message says which limit to raise.
+    """
+    cost = usage.cost(settings)
+    limits = {"max_calls": (settings.max_calls, usage.calls), "max_cost": (settings.max_cost, cost)}
+    for name, (limit, value) in limits.items():
+        if limit is not None and value is not None and value > limit:
+            raise InputError(
+                f"{what} {usage.text(settings)}, but judge.{name}={limit:g}. Raise judge.{name}, "
+                f"or ask less with judge.limit=INPUTS."
+            )

@@ -1,0 +1,204 @@
+"""One request to a server with the API of OpenAI, sent again after failures of the server.
+
+The client's own repetitions are not used: its timeout is for the next byte and not for the whole
+answer, and it does not repeat a request whose answer is not json.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from minillm.config import JudgeConfig
+from minillm.errors import InputError, ServerError, first_line
+from minillm.judging.cache import Answer
+from minillm.judging.settings import OPENAI, Access
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between two requests
+SHOWN = 200  # characters of a server's message in ours
+REFUSED = (400, 413, 422)  # statuses with which a server refuses one question
+
+
+class Refused(Exception):
+    """The server refuses one question, for example because it is too long."""
+
+
+class BadReply(Exception):
+    """The body of a reply is not the answer of a chat."""
+
+
+def import_openai() -> Any:
+    """The package openai, which is imported here because only the judge needs it.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import openai
+    except ImportError as error:
+        raise InputError(
+            f"minillm judge needs the package openai, which cannot be imported: "
+            f"{first_line(error)}. Install it: pip install -e '.[judge]'."
+        ) from error
+    return openai
+
+
+def request_of(
+    text: str, settings: JudgeConfig, access: Access, attempt: int = 0
+) -> dict[str, Any]:
+    """The body of a request. Parameters of `judge.body` have priority.
+
+    Each attempt has another seed, so that a question that is asked again may get another answer.
+    """
+    # OpenAI's newer models refuse `max_tokens`. Other servers may not know the newer name.
+    length = "max_completion_tokens" if access.address == OPENAI else "max_tokens"
+    parameters = {
+        "temperature": settings.temperature,
+        "seed": None if settings.seed is None else settings.seed + attempt,
+        length: settings.max_tokens,
+    }
+    return {
+        "model": settings.model,
+        "messages": [{"role": "user", "content": text}],
+        **{name: value for name, value in parameters.items() if value is not None},
+        **settings.body,
+    }
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server with the API of OpenAI.
+
+    Attributes:
+        client: an `openai.AsyncOpenAI`.
+        access: address and key.
+        retries: how often a request is sent again after a failure of the server.
+        timeout: seconds after which a request has failed.
+    """
+
+    client: Any
+    access: Access
+    retries: int
+    timeout: float
+
+    @staticmethod
+    def open(access: Access, settings: JudgeConfig) -> "Server":
+        """A server that nothing was sent to yet. `client.close()` ends the connections."""
+        client = import_openai().AsyncOpenAI(
+            base_url=access.address, api_key=access.key, max_retries=0, timeout=settings.timeout
+        )
+        return Server(client, access, settings.retries, settings.timeout)
+
+    async def answer(self, request: Mapping[str, Any], key: str) -> Answer:
+        """The answer to a request, for the cache under `key`.
+
+        Raises:
+            Refused: the server refuses this question.
+            InputError: the server refuses the key, the model, or all requests of this kind.
+            ServerError: the last request failed too.
+        """
+        openai = import_openai()
+        failures = (openai.APIConnectionError, openai.APIStatusError, TimeoutError, BadReply)
+        send = self.client.chat.completions.with_raw_response.create
+        for attempt in range(self.retries + 1):
+            try:
+                # The client's timeout restarts with each byte.
+                async with asyncio.timeout(self.timeout):
+                    reply = await send(
+                        model=request["model"], messages=request["messages"], extra_body=request
+                    )
+                return read_reply(reply.http_response.text, key, self.access)
+            except failures as error:
+                failure = self._described(error)
+                status = getattr(error, "status_code", None)
+                self._check_may_repeat(status, failure)
+                wait = seconds_to_wait(error, attempt)
+            if attempt < self.retries:
+                log.info("%s. The request is sent again in %.1f s.", failure, wait)
+                await asyncio.sleep(wait)
+        raise ServerError(f"{failure}, in {self.retries + 1} requests")
+
+    def _check_may_repeat(self, status: int | None, failure: str) -> None:
+        """Refuse a failure that the same request would have again."""
+        if status in REFUSED:
+            raise Refused(failure)
+        if status is not None and status < 500 and status not in (408, 409, 429):
+            raise InputError(f"{failure}. Correct the address, the key or judge.model.")
+
+    def _described(self, error: Exception) -> str:
+        """What happened, in one line without the key."""
+        status = getattr(error, "status_code", None)
+        if status is not None:
+            text = f"status {status}: {self._message(error)}"
+        elif isinstance(error, BadReply):
+            text = f"the reply is not the answer of a chat: {error}"
+        elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+            text = f"no answer within judge.timeout={self.timeout:g} seconds"
+        else:
+            text = f"no connection ({first_line(error.__cause__ or error)})"
+        return f"{self.access.address}: {_one_line(self.access.without_key(text))}"
+
+    @staticmethod
+    def _message(error: Any) -> str:
+        """The server's message: in OpenAI's form, or the whole body."""
+        body = error.body
+        if isinstance(body, Mapping):
+            body = body.get("message") or body.get("detail") or body
+        return str(body or error.message)
+
+
+def read_reply(text: str, key: str, access: Access) -> Answer:
+    """The answer in the body of a reply, which may repeat the key of the server.
+
+    Args:
+        text: the body.
+        key: of the answer in the cache.
+        access: the key of the server, which is left out.
+
+    Raises:
+        BadReply: the body has another form.
+    """
+    try:
+        reply = json.loads(text)
+        message = reply["choices"][0]["message"]
+        usage = reply.get("usage") or {}
+        return Answer(
+            key=key,
+            answer=access.without_key(str(message.get("content") or "")),
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+            model=access.without_key(str(reply.get("model") or "")),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadReply(text) from error
+
+
+def seconds_to_wait(error: Exception, attempt: int) -> float:
+    """How long the server wants us to wait; by default, twice as long after each request.
+
+    The random part keeps requests that failed together from being sent again together.
+    """
+    response = getattr(error, "response", None)
+    try:
+        asked = float(response.headers["retry-after"])
+    except (AttributeError, KeyError, ValueError):
+        asked = 0.0
+    backoff = FIRST_WAIT * 2**attempt * random.uniform(0.75, 1.25)
+    return min(max(asked, backoff), LONGEST_WAIT)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for a value that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
