@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from minillm.commands.extension import extended, is_addition
 from minillm.commands.loading import read_records
 from minillm.commands.model_folder import model_name, resolve, result_file, trained_run
 from minillm.commands.saved_settings import run_of
 from minillm.config import Config
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
-from minillm.evaluation.metrics import cheap_metrics
 from minillm.files import check_writable, read_json
 from minillm.models.loadable import WEIGHTS, check_loadable
 
@@ -43,12 +43,14 @@ class Job:
         config: the settings.
         path: the folder or the Hub name of the model.
         file: the result file.
+        given: names of the settings of the command line.
     """
 
     folder: str
     config: Config
     path: Path
     file: Path
+    given: frozenset[str] = frozenset()
 
     @property
     def responses(self) -> Path:
@@ -63,10 +65,11 @@ def plan_jobs(folders: Sequence[str], overrides: list[str]) -> list[Job]:
         InputError: a folder is no model, or a setting is wrong.
     """
     jobs: dict[Path | str, Job] = {}
+    given = frozenset(text.partition("=")[0] for text in overrides)
     for folder in folders:
         config, path, output = resolve(folder, overrides)
         _check_exposure(config)
-        job = Job(folder, config, path, result_file(config, path, output))
+        job = Job(folder, config, path, result_file(config, path, output), given)
         first = jobs.setdefault(path.resolve() if path.is_dir() else folder, job)
         if first is not job:
             log.info("%s is scored once: %s is the same model.", folder, first.folder)
@@ -92,7 +95,7 @@ def open_jobs(jobs: Sequence[Job]) -> list[Job]:
         InputError: a model cannot be loaded, its data cannot be read, its result cannot be written,
             or a file with another result exists. Then nothing is scored.
     """
-    jobs = [job for job in jobs if not _has_result(job)]
+    jobs = [job for job in map(_with_parts_of_result, jobs) if not _has_result(job)]
     for job in jobs:
         check_writable(job.file.parent, f"the folder {job.file.parent} for the result of "
                        f"{job.folder}", "Give another output=FOLDER.")  # fmt: skip
@@ -102,6 +105,17 @@ def open_jobs(jobs: Sequence[Job]) -> list[Job]:
         for config in data.values():
             read_records(config, ["test"])
     return jobs
+
+
+def _with_parts_of_result(job: Job) -> Job:
+    """The job with all seeds, temperatures and metrics of its result, if there is a result."""
+    if not job.file.exists() or job.config.overwrite:
+        return job
+    try:
+        evaluation = extended(job.config.evaluation, read_json(job.file)["config"], job.given)
+    except (InputError, ValueError, TypeError, KeyError, AttributeError):
+        return job  # `_has_result` says what is wrong with the file
+    return replace(job, config=replace(job.config, evaluation=evaluation))
 
 
 def _check_models(job: Job) -> None:
@@ -144,9 +158,6 @@ def _names(jobs: Sequence[Job]) -> list[str]:
 def _has_result(job: Job) -> bool:
     """Whether the result of this model with these settings exists and is not to be replaced.
 
-    A result that only lacks some of the seeds, metrics or temperatures is replaced by one that has
-    all of them. The responses of the old result are in the store, and are not sampled again.
-
     Raises:
         InputError: the file exists and is another result.
     """
@@ -161,6 +172,9 @@ def _has_result(job: Job) -> bool:
         )
     if missing:
         log.info("%s: %s is extended (%s)", job.folder, job.file, missing)
+        if "judge" in read_json(job.file)["metrics"]:
+            log.warning("%s loses its scores of a judge. Run minillm judge again, which asks no "
+                        "question twice.", job.file)  # fmt: skip
         return False
     log.info("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder,
              job.file)  # fmt: skip
@@ -168,42 +182,26 @@ def _has_result(job: Job) -> bool:
 
 
 def _compared(job: Job) -> tuple[str | None, str | None]:
-    """Why the result in the file is not the result of the job, and what it lacks, in words."""
+    """Why the result in the file is not a result of the job, and what it lacks, in words."""
     try:
         saved = read_json(job.file)
         old, new = _settings(saved["config"], job), _settings(asdict(job.config), job)
     except (ValueError, TypeError, KeyError, AttributeError):
         return "the file is not a result that can be read", None
-    changed = [
-        key for key in new if key in old and old[key] != new[key] and key not in WITHOUT_EFFECT
-    ]
-    words = "; ".join(f"{key} was {old[key]}, now {new[key]}" for key in changed)
-    if not all(_only_adds(key, old, new) for key in changed):
-        return f"it was made with other settings ({words})", None
+    changed = {
+        key: f"{key} was {old[key]}, now {new[key]}"
+        for key in new
+        if key in old and old[key] != new[key] and key not in WITHOUT_EFFECT
+    }
+    others = [text for key, text in changed.items() if not is_addition(key, old)]
+    if others:
+        return f"it was made with other settings ({'; '.join(others)})", None
     run = trained_run(job.path)
     if saved["run"] != (json.loads(json.dumps(asdict(run))) if run else None):
         return "the run was trained again or continued after that evaluation", None
     if run is None and _was_changed(job):
         return f"the weights in {job.folder} were written after that evaluation", None
-    return None, words
-
-
-def _only_adds(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether everything that the old value of a setting asks for is a part of the new result."""
-    before, after = old[key], new[key]
-    match key:
-        case "evaluation.metrics":
-            before, after = (
-                cheap_metrics() if names is None else names for names in (before, after)
-            )
-            return {*before} <= {*after}
-        case "evaluation.seeds" | "evaluation.frontier" | "evaluation.frontier_top_p":
-            return {*(before or ())} <= {*(after or ())}
-        case "evaluation.frontier_samples":
-            return not (old["evaluation.frontier"] or old["evaluation.frontier_top_p"])
-        case "evaluation.greedy" | "evaluation.exposure_samples":
-            return not before
-    return False
+    return None, "; ".join(changed.values())
 
 
 def _was_changed(job: Job) -> bool:

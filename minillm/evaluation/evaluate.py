@@ -19,7 +19,7 @@ from minillm.evaluation.frontier_sampling import (
     frontier_terms,
     sample_frontier,
 )
-from minillm.evaluation.metrics import METRICS
+from minillm.evaluation.metrics import METRICS, cheap_metrics
 from minillm.evaluation.passes import DEFAULT_TERMS
 from minillm.evaluation.result import MetricResult
 from minillm.evaluation.scoring import Scores, read_references, score
@@ -81,10 +81,11 @@ def evaluate(
         teacher.whole() if teacher else nullcontext() as whole,
         responses_shown("evaluation", _passes(settings) * len(examples), delay=0),
     ):
+        compared = whole if _needs_teacher(settings) else None
         for seed in settings.seeds:
             begin_part(f"seed {seed}")
             sampled[seed] = score(
-                model, whole, examples, decoding, seed=seed, terms=terms, references=references,
+                model, compared, examples, decoding, seed=seed, terms=terms, references=references,
                 **scoring,
             )  # fmt: skip
             log.info("seed %d: %s", seed, _in_words(sampled[seed]))
@@ -95,7 +96,7 @@ def evaluate(
             log.info("greedy: %s", _in_words(greedy))
         if settings.has_frontier:
             frontier = sample_frontier(
-                model, whole, examples, settings, max_length, greedy,
+                model, compared, examples, settings, max_length, greedy,
                 sampled if is_point else {}, store,
             )  # fmt: skip
         if settings.exposure_samples:
@@ -105,6 +106,12 @@ def evaluate(
             )  # fmt: skip
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier, bias)
+
+
+def _needs_teacher(settings: EvaluationConfig) -> bool:
+    """Whether a chosen metric compares student and teacher. Otherwise the teacher reads nothing."""
+    names = cheap_metrics() if settings.metrics is None else settings.metrics
+    return any(METRICS[name].needs_teacher for name in names)
 
 
 def _samples_a_point(settings: EvaluationConfig) -> bool:

@@ -32,16 +32,27 @@ def sampled(monkeypatch):
 
 
 def test_a_result_is_extended_without_sampling_its_responses_again(command, run, sampled, caplog):
-    assert command("evaluate", "run", SEEDS).status == 0
+    assert command("evaluate", "run", SEEDS, "evaluation.metrics=[rougeL]").status == 0
     assert sampled == [(10, 1.0), (0, 0.0)]
-    more = ("evaluation.seeds=[10,20]", "evaluation.frontier=[0.5,1]", "evaluation.metrics=null")
     sampled.clear()
-    assert command("evaluate", "run", *more).status == 0
+    assert command("evaluate", "run", "evaluation.frontier=[0.5,1]").status == 0
+    assert (
+        command("evaluate", "run", "evaluation.seeds=[20]", "evaluation.metrics=null").status == 0
+    )
     assert "evaluation.seeds was [10], now [10, 20]" in caplog.text
-    assert (10, 1.0) not in sampled and {(20, 1.0), (10, 0.5), (20, 0.5)} <= {*sampled}
-    assert command("evaluate", "run", *more, "output=new").status == 0
+    assert {*sampled} == {(10, 0.5), (11, 0.5), (11, 1.0), (20, 1.0), (20, 0.5)}
+    given = ("evaluation.seeds=[10,20]", "evaluation.frontier=[0.5,1]")
+    assert command("evaluate", "run", *given, "output=new").status == 0
     assert numbers("run/evaluation/tiny.json") == numbers("new/evaluation/tiny.json")
-    assert command("evaluate", "run", SEEDS).status == 2  # would lose a seed and the frontier
+    sampled.clear()
+    assert command("evaluate", "run", SEEDS, "evaluation.greedy=false").status == 0
+    assert sampled == [] and numbers("run/evaluation/tiny.json")["seeds"] == [10, 20]
+
+
+def test_a_setting_that_would_change_values_is_refused(command, run):
+    assert command("evaluate", "run", SEEDS, "evaluation.frontier=[1]").status == 0
+    outcome = command("evaluate", "run", "evaluation.frontier=[1]", "evaluation.frontier_samples=3")
+    assert outcome.status == 2 and "evaluation.frontier_samples was 2, now 3" in outcome.err
 
 
 def test_an_interrupted_evaluation_continues(command, run, sampled):
