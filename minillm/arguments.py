@@ -51,7 +51,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
         InputError: the verb takes another number of models or files.
     """
     others, settings = split_words(parsed.words)
-    if parsed.verb in ("train", "plan", "data", "data prepare", "show"):
+    if parsed.verb in ("train", "sweep", "plan", "data", "data prepare", "show"):
         parsed.overrides = parsed.words
     elif parsed.verb in ("evaluate", "generate", "chat"):
         parsed.models = [expand_home(word) for word in others]
@@ -65,6 +65,14 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.pruning = [word for word in settings if word.partition("=")[0] in names]
         parsed.overrides = [word for word in settings if word not in parsed.pruning]
         _read_model_and_folder(parsed, others, "minillm prune MODEL OUTPUT layers=12")
+    elif parsed.verb == "report sweep":
+        parsed.paths = parsed.words
+        if len(parsed.words) != 1:
+            raise InputError(
+                f"report sweep takes one folder, but {len(parsed.words)} are given. Write "
+                f"`minillm report sweep runs/lr --output results/lr`. (A folder named sweep is "
+                f"written ./sweep.)"
+            )
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
@@ -74,7 +82,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
                 "no path is given. Give runs, folders of runs or result files, such as "
                 "`minillm report runs --output results/mine`."
             )
-    if parsed.verb not in ("train", "evaluate", "report"):
+    if parsed.verb not in ("train", "evaluate", "report", "report sweep"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(

@@ -57,6 +57,13 @@ With data, the forward KL from the model to the smaller model is printed. docs/p
 the ways.
 
 """
+SWEEP = """\
+  minillm sweep sweep=embedded/lr teacher.path=FOLDER student.path=FOLDER output=runs/lr
+  minillm sweep experiment=embedded/sft student.path=FOLDER training.lr=1e-3,2e-3 output=runs/grid
+The same command on another device or machine adds a worker, and continues a sweep that was stopped.
+`minillm list sweeps` lists ready sweeps. docs/sweeps.md explains the settings sweep.KEY=value.
+
+"""
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
   minillm train experiment=embedded/minillm teacher.path=runs/teacher/best \\
@@ -68,7 +75,8 @@ EXAMPLES = """\
 Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
 DTYPES = ("float32", "bfloat16", "float16")
-PREPARE = "data prepare"  # the only verb of two words
+PREPARE, REPORT_SWEEP = "data prepare", "report sweep"
+TWO_WORDS = (PREPARE, REPORT_SWEEP)  # verbs of two words
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -105,6 +113,12 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     model = "the folder of a run, the folder of a causal LM, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.", "key=value", "settings")
+    train.add_argument("--multirun", "-m", action="store_true", help="train once per combination "
+                       "of values that commas separate, such as training.lr=1e-3,2e-3; the same "
+                       "as `minillm sweep` without sweep=NAME")  # fmt: skip
+    sweep = verb("sweep", "Search for settings by many trainings, on any number of workers.",
+                 "key=value", "sweep=NAME, sweep.KEY=value, settings of all trainings, and "
+                 "settings that vary: key=a,b", SWEEP)  # fmt: skip
     plan = verb("plan", "Estimate memory, work and time of a training without reading weights.",
                 "key=value", "the settings of `minillm train`")  # fmt: skip
     _add_plan_options(plan)
@@ -141,7 +155,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prepare.add_argument("--drop-malformed", action="store_true", help="drop and count what cannot "
                          "be read; by default, it is refused")  # fmt: skip
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, plan, evaluate, generate, prune, chat, export, data, prepare, show):
+    of_runs = (train, sweep, plan, evaluate, generate, prune, chat, export, data, prepare, show)
+    for command in of_runs:
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -194,6 +209,12 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
                         "that all methods have")  # fmt: skip
     report.add_argument("--page", action="store_true", help="also write report.html: tables, "
                         "figures and the responses of the runs in one file")  # fmt: skip
+    of_sweep = verbs.add_parser(REPORT_SWEEP, help="Write tables and figures of a sweep.")
+    of_sweep.add_argument("words", nargs="*", metavar="FOLDER", help="the folder of the sweep")
+    of_sweep.add_argument("--output", required=True, help="folder, such as results/lr")
+    of_sweep.add_argument("--title", help="heading of the tables")
+    of_sweep.add_argument("--page", action="store_true", help="also write sweep.html: tables and "
+                          "figures in one file")  # fmt: skip
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -204,8 +225,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     top, verbs = parsers()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:2] == PREPARE.split():
-        arguments = [PREPARE, *arguments[2:]]
+    if " ".join(arguments[:2]) in TWO_WORDS:
+        arguments = [" ".join(arguments[:2]), *arguments[2:]]
     verb = arguments[0] if arguments else ""
     if verb.startswith("-"):
         return top.parse_args(arguments)  # ends the command, with help, version or an error
@@ -234,6 +255,17 @@ def run(arguments: argparse.Namespace) -> None:
                     curves=arguments.curve,
                     against=arguments.against,
                     diversities=arguments.diversity,
+                    page=arguments.page,
+                )
+            )
+        case "report sweep":
+            from minillm.commands.sweep import report_sweep
+
+            print(
+                report_sweep(
+                    Path(expand_home(arguments.paths[0])),
+                    Path(expand_home(arguments.output)),
+                    title=arguments.title,
                     page=arguments.page,
                 )
             )
@@ -273,6 +305,10 @@ def run(arguments: argparse.Namespace) -> None:
             export_model(arguments.model, arguments.output, arguments.overrides,
                          dtype=arguments.dtype, license_name=arguments.license,
                          repository=arguments.push)  # fmt: skip
+        case "train" if arguments.multirun:
+            from minillm.commands.sweep import sweep
+
+            sweep(arguments.overrides)
         case "train":
             from minillm.compose import load_config
 
@@ -280,6 +316,10 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.train import train
 
             train(config)
+        case "sweep":
+            from minillm.commands.sweep import sweep
+
+            sweep(arguments.overrides)
         case "plan":
             from minillm.compose import load_config
 

@@ -17,8 +17,10 @@ from unittest.mock import patch
 from omegaconf import DictConfig
 
 from minillm import cli, compose
+from minillm.commands.sweep import check_trials
 from minillm.errors import InputError
 from minillm.pruning.settings import pruning_settings
+from minillm.sweeps.settings import read_sweep
 from tests.documents.reading import ROOT, Command
 
 # Prints its arguments, one per line, in place of Python.
@@ -68,6 +70,9 @@ def check_minillm(words: list[str]) -> None:
     arguments = cli.parse(words)
     if arguments.verb == "prune":
         pruning_settings(arguments.pruning)
+    if arguments.verb == "sweep" or getattr(arguments, "multirun", False):
+        check_trials(read_sweep(arguments.overrides))
+        return
     assert not (message := refusal(getattr(arguments, "overrides", []))), message
 
 
