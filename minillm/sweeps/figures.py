@@ -75,7 +75,7 @@ def _slice(ax: Axes, trials: Sequence[FrozenTrial], index: int, key: str) -> Non
     positions, labels = _axis(having, key)
     _points(ax, having, index, {t.number: positions[repr(t.params[key])] for t in having})
     if labels:
-        ax.set_xticks(range(len(labels)), labels)
+        ax.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     elif _is_log(having, key):
         ax.set_xscale("log")
 
@@ -180,6 +180,8 @@ def _axis(trials: Sequence[FrozenTrial], key: str) -> tuple[dict[str, float], li
     if not trials or not isinstance(trials[0].distributions[key], CategoricalDistribution):
         return {repr(value): value for value in values}, []
     choices = trials[0].distributions[key].choices
+    if all(isinstance(x, int | float) for x in choices):
+        choices = sorted(choices)
     return {repr(x): i for i, x in enumerate(choices)}, [str(x) for x in choices]
 
 

@@ -1,9 +1,11 @@
 """Samplers and pruners of Optuna, with every default that changed between versions written out."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import (
     BaseSampler,
@@ -62,6 +64,8 @@ class NumberedSampler(BaseSampler):
 
 def make_sampler(sweep: Sweep) -> NumberedSampler:
     """The sampler of a sweep."""
+    # `group`, PartialFixedSampler and QMCSampler are called experimental in Optuna 5.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
     config, points = sweep.config, sweep.points()
 
     def make(number: int) -> BaseSampler:

@@ -28,6 +28,7 @@ from minillm.settings.overrides import parse_override
 from minillm.settings.rules import check_rules, setting
 from minillm.settings.types import setting_type
 from minillm.sweeps.space import Dimension, grid_points, read_space, word
+from minillm.sweeps.watch import WatchConfig
 
 SECONDS = "seconds"  # the objective of training seconds, beside the scores of a validation
 SAMPLERS = ("tpe", "grid", "random", "cmaes", "qmc")
@@ -49,6 +50,8 @@ class SweepConfig:
     # Trials before the sampler learns from trials, and before the pruner compares.
     startup_trials: int = setting(5, at_least=1)
     pruner: str = setting("median", choices=PRUNERS)
+    # When a training stops because its student degenerates, whatever the pruner is.
+    watch: WatchConfig = setting(WatchConfig())
     seed: int = setting(1, **SEED)  # of the sampler
     # runtime.seed of the runs of a trial. The objective is the mean over them.
     seeds: list[int] = setting([1], **SEED, not_empty=True)

@@ -1,14 +1,12 @@
 """The study of a sweep: where it is stored, and what must not change when it continues."""
 
 import fcntl
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
@@ -59,7 +57,6 @@ def open_storage(url: str) -> BaseStorage:
         InputError: the database cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=ExperimentalWarning)
     if "://" not in url:
         return JournalStorage(JournalFileBackend(url))
     # A worker waits while others write, instead of failing at once.

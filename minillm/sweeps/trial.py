@@ -27,6 +27,7 @@ from minillm.sweeps.process import (
 from minillm.sweeps.settings import SECONDS, Sweep
 from minillm.sweeps.space import suggest, word
 from minillm.sweeps.status import ERROR, REASON, SPENT
+from minillm.sweeps.watch import Line, degeneration
 
 POLL = 0.5  # seconds between two looks at a training
 STARTS = "starts"  # the attribute of a trial with the number of metric lines at each start
@@ -109,8 +110,7 @@ def run_seed(running: Running, values: Mapping[str, Any], seed: int) -> dict[str
     while True:
         summary = read_summary(run)
         if summary is not None:  # now, or before the trial was interrupted
-            if is_first:
-                _report(running, run, set())
+            _judge(running, run, 0, is_first)
             return summary
         if running.is_stopping():
             raise StopWorker
@@ -140,13 +140,12 @@ def _watch(running: Running, process: subprocess.Popen, run: Path, is_first: boo
     """Wait for the end of a training, and stop it if a rule says so; returns its exit status."""
     before = float(running.trial.user_attrs.get(SPENT, 0.0))
     start = time.monotonic()
-    reported: set[int] = set()
+    judged = 0
     try:
         while True:
             status = process.poll()  # before the metrics are read, so that none are missed
             running.claims.beat(running.trial)
-            if is_first:
-                _report(running, run, reported)
+            judged = _judge(running, run, judged, is_first)
             if running.is_stopping():
                 raise StopWorker
             if status is not None:
@@ -165,30 +164,41 @@ def _watch(running: Running, process: subprocess.Popen, run: Path, is_first: boo
             raise LostTrial from error
 
 
-def _report(running: Running, run: Path, reported: set[int]) -> None:
-    """Report new validations to the pruner, in order.
+def _judge(running: Running, run: Path, judged: int, is_first: bool) -> int:
+    """Judge the new lines of a run's metrics, in order; returns the number of judged lines.
 
-    The decision depends on the validations only, and not on when this worker reads them: a run that
-    has gone on meanwhile is pruned, too.
+    The decision depends on the lines only, and not on when this worker reads them: a run that has
+    gone on meanwhile is pruned, too.
+
+    Raises:
+        Pruned: the pruner or a rule of `sweep.watch` stops the trial.
+    """
+    lines = read_metrics(run)
+    for number in range(judged, len(lines)):
+        is_last = lines[number]["step"] == running.steps  # nothing would be saved
+        if is_first:
+            _compare(running, lines[number], is_last)
+        reason = degeneration(lines[: number + 1], running.sweep.config.watch)
+        if reason and not is_last:
+            raise Pruned(f"{reason} (step {lines[number]['step']})")
+    return len(lines)
+
+
+def _compare(running: Running, line: Line, is_last: bool) -> None:
+    """Report a validation to Optuna's pruner, which compares trials by one score.
 
     Raises:
         Pruned: the pruner stops the trial.
     """
-    names = running.sweep.config.objectives
-    if len(names) > 1 or names == [SECONDS]:
-        return  # Optuna's pruners compare one score
-    trial, key = running.trial, f"validation/{names[0]}"
-    known = running.claims.trial(trial.number).intermediate_values
-    for line in read_metrics(run):
-        step, value = line["step"], line.get(key)
-        if value is None or step in reported:
-            continue
-        reported.add(step)
-        if step not in known:
-            trial.report(value, step)
-        if step != running.steps and trial.should_prune():
-            raise Pruned(f"{names[0]} {value:.4g} at step {step} is too low for the pruner "
-                         f"{running.sweep.config.pruner}")  # fmt: skip
+    names, trial = running.sweep.config.objectives, running.trial
+    value, step = line.get(f"validation/{names[0]}"), line["step"]
+    if value is None or len(names) > 1:
+        return
+    if step not in running.claims.trial(trial.number).intermediate_values:
+        trial.report(value, step)
+    if not is_last and trial.should_prune():
+        raise Pruned(f"{names[0]} {value:.4g} at step {step} is too low for the pruner "
+                     f"{running.sweep.config.pruner}")  # fmt: skip
 
 
 def mean_score(objective: str, summaries: list[dict[str, Any]]) -> float:

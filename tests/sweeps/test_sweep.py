@@ -60,15 +60,15 @@ def test_a_stopped_trial_is_continued_first_and_hours_end_the_sweep(command, wor
     """The signal arrives after the second look at the training."""
     monkeypatch.setenv("FAKE_STEP", "0.3")
     given = [*words, "training.lr=1e-3,1e-2", "output=out"]
-    looks, report = [], trial._report
+    looks, judge = [], trial._judge
 
-    def stop_then_report(*arguments):
+    def stop_then_judge(*arguments):
         looks.append(1)
         if len(looks) == 2:
             signal.raise_signal(signal.SIGINT)
-        report(*arguments)
+        return judge(*arguments)
 
-    monkeypatch.setattr(trial, "_report", stop_then_report)
+    monkeypatch.setattr(trial, "_judge", stop_then_judge)
     outcome = command("sweep", *given)
     assert outcome.status == 130 and "same command continues the sweep" in outcome.err
     assert states("out") == [TrialState.RUNNING] and starts() == ["0"]
