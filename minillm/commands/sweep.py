@@ -16,6 +16,7 @@ except ImportError as error:
         f"Install it: pip install 'minillm[sweep]' (in a checkout: pip install -e '.[sweep]')."
     ) from error
 
+from minillm.evaluation.selection import FRONTIER, GREEDY
 from minillm.files import check_writable
 from minillm.sweeps.settings import Sweep, read_sweep
 from minillm.sweeps.space import extreme_points
@@ -65,6 +66,12 @@ def check_trials(task: Sweep) -> Config:
             trial = f"(in a trial of the sweep with {key}={point[key]})"
             raise InputError(f"{error} {trial}") from error
         first = first or config
+    for name in {GREEDY.name, FRONTIER.name} & set(task.config.objectives):
+        if first.training.select_by != name:
+            raise InputError(
+                f"sweep.objectives={task.config.objectives} needs training.select_by={name}: "
+                f"otherwise validations do not compute this score. Add training.select_by={name}."
+            )
     return first
 
 

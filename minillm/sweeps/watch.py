@@ -1,8 +1,8 @@
 """A pruner that knows distillation: it stops a training whose student degenerates, and says why.
 
-Optuna's pruners compare a score with those of other trials, which the first trials do not have. These
-rules look at one training alone. Short and repetitive responses are the reward hacking that section
-2.2 of the paper describes.
+Optuna's pruners compare a score with those of other trials, which the first trials do not have.
+These rules look at one training alone. Short and repetitive responses are the reward hacking that
+section 2.2 of the paper describes.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
 Each step is a validation and, after it, a checkpoint; a run continues after its last step. ROUGE-L
 is highest at training.lr=0.01. From 0.2 on the reverse KL rises, and from 0.5 on a run fails.
-FAKE_STEP sets the seconds of a step. Each start adds a line to starts.txt in the working folder: name
-of the run, id of the worker.
+FAKE_STEP sets the seconds of a step. Each start adds a line to starts.txt in the working folder:
+name of the run, id of the worker.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The pruner that knows distillation: each rule stops degenerating students, and no healthy ones."""
+"""The pruner that knows distillation stops degenerating students, and no healthy ones."""
 
 from dataclasses import replace
 from pathlib import Path
