@@ -119,6 +119,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     sweep = verb("sweep", "Search for settings by many trainings, on any number of workers.",
                  "key=value", "sweep=NAME, sweep.KEY=value, settings of all trainings, and "
                  "settings that vary: key=a,b", SWEEP)  # fmt: skip
+    sweep.add_argument("--export-wandb", metavar="FILE.yaml", help="write the sweep as a file for "
+                       "`wandb sweep` instead of running it")  # fmt: skip
     plan = verb("plan", "Estimate memory, work and time of a training without reading weights.",
                 "key=value", "the settings of `minillm train`")  # fmt: skip
     _add_plan_options(plan)
@@ -316,6 +318,10 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.train import train
 
             train(config)
+        case "sweep" if arguments.export_wandb:
+            from minillm.commands.sweep import export_to_wandb
+
+            export_to_wandb(arguments.overrides, Path(expand_home(arguments.export_wandb)))
         case "sweep":
             from minillm.commands.sweep import sweep
 

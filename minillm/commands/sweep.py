@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from minillm.compose import load_config
 from minillm.config import Config
 from minillm.errors import InputError, first_line
@@ -17,11 +19,12 @@ except ImportError as error:
     ) from error
 
 from minillm.evaluation.selection import FRONTIER, GREEDY
-from minillm.files import check_writable
+from minillm.files import check_writable, write_text
 from minillm.sweeps.settings import Sweep, read_sweep
 from minillm.sweeps.space import extreme_points
 from minillm.sweeps.status import progress_line
 from minillm.sweeps.study import RECORD, open_study, storage_url
+from minillm.sweeps.wandb_export import wandb_sweep
 from minillm.sweeps.worker import work
 
 log = logging.getLogger(__name__)
@@ -108,3 +111,21 @@ def report_sweep(folder: Path, output: Path, *, title: str | None, page: bool) -
     from minillm.sweeps.report import write_sweep_report  # needs matplotlib
 
     return write_sweep_report(folder, output, title=title, page=page)
+
+
+def export_to_wandb(words: Sequence[str], file: Path) -> None:
+    """Write a sweep as a file for Weights & Biases.
+
+    Raises:
+        InputError: a setting is wrong, the file exists, or it cannot express the sweep.
+    """
+    task = read_sweep(words)
+    if file.exists():
+        raise InputError(f"--export-wandb {file}: the file exists and is not overwritten. Give "
+                         f"another name.")  # fmt: skip
+    check_writable(file.parent, f"--export-wandb {file}", "Give another name.")
+    content = wandb_sweep(task, check_trials(task).runtime.project)
+    head = f"# Written by `minillm sweep`. Begin it with: wandb sweep {file}\n"
+    write_text(file, head + yaml.safe_dump(content, sort_keys=False))
+    log.info("%s is written. `wandb sweep %s` begins the sweep and prints the command of an agent, "
+             "which runs `minillm train` for each trial.", file, file)  # fmt: skip

@@ -14,6 +14,9 @@ from minillm.settings.rules import setting
 REVERSE_KL, LENGTH = "validation/reverse_kl", "validation/length"
 UNFINISHED, DISTINCT = "validation/unfinished", "validation/distinct_4"
 REPETITION, EFFECTIVE_SHARE = "rollout/repetition", "weights/effective_share"
+# Nats per token. A smaller rise of the reverse KL breaks no rule, as that of a student that began
+# as a copy of its teacher.
+LEAST_RISE = 0.05
 
 Line = dict[str, Any]  # of metrics.jsonl
 
@@ -69,7 +72,8 @@ def _reverse_kl(lines: Sequence[Line], rules: WatchConfig) -> str | None:
     if factor is None or len(values) <= rules.patience:
         return None
     lowest = min(values[: -rules.patience])
-    if all(value > factor * lowest for value in values[-rules.patience :]):
+    limit = max(factor * lowest, lowest + LEAST_RISE)
+    if all(value > limit for value in values[-rules.patience :]):
         return f"the reverse KL rose from {lowest:.3g} to {values[-1]:.3g}"
     return None
 

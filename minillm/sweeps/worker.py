@@ -26,7 +26,6 @@ from minillm.sweeps.trial import Running, StopWorker, run_trial
 log = logging.getLogger(__name__)
 
 WAIT = 1.0  # seconds between two looks for trials of dead workers
-LINE_SECONDS = 30.0  # between two progress lines while a worker waits for others
 ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -49,24 +48,41 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
     study.pruner = make_pruner(sweep.config, training)
     claims = Claims(study, sweep.folder, sweep.config.heartbeat)
     with stop_signals() as received:
-        while True:
-            try:
-                check_failures(sweep, study)
-                trial = next_trial(sweep, study, claims)
-                if trial is None:
-                    if not wait_for_others(sweep, study, received):
-                        return
-                    continue
-                running = Running(sweep, study, trial, claims, training.steps,
-                                  lambda: bool(received))  # fmt: skip
-                run_and_free(running)
-            except StopWorker:
-                raise Stopped(
-                    f"{received[0].name}: this worker has stopped. The same command continues the "
-                    f"sweep, and its unfinished trials from their checkpoints.",
-                    received[0],
-                ) from None
-            log.info("%s", progress_line(sweep, study))
+        try:
+            while trial := claim_trial(sweep, study, claims, received):
+                run_and_free(Running(sweep, study, trial, claims, training.steps,
+                                     is_stopping=lambda: bool(received)))  # fmt: skip
+                log.info("%s", progress_line(sweep, study))
+        except StopWorker:
+            raise Stopped(
+                f"{received[0].name}: this worker has stopped. The same command continues the "
+                f"sweep, and its unfinished trials from their checkpoints.",
+                received[0],
+            ) from None
+
+
+def claim_trial(
+    sweep: Sweep, study: Study, claims: Claims, received: list[signal.Signals]
+) -> Trial | None:
+    """The next trial of this worker, which waits while others run; None if all have ended.
+
+    Raises:
+        StopWorker: a signal was received while the worker waited.
+        TrainingError: more trials have failed than the budget allows.
+    """
+    is_waiting = False
+    while True:
+        check_failures(sweep, study)
+        trial = next_trial(sweep, study, claims)
+        if trial is not None or not count(trials_of(study)).running:
+            return trial
+        if received:
+            raise StopWorker
+        if not is_waiting:
+            log.info("%s. No trial is left to begin. This worker waits for the others, and "
+                     "continues their trials if they die.", progress_line(sweep, study))  # fmt: skip
+            is_waiting = True
+        time.sleep(WAIT)
 
 
 def run_and_free(running: Running) -> None:
@@ -137,20 +153,6 @@ def check_failures(sweep: Sweep, study: Study) -> None:
             f"is: {failed[-1].user_attrs.get(ERROR)}. Correct the cause, or raise sweep.failures. "
             f"The same command then continues the sweep."
         )
-
-
-def wait_for_others(sweep: Sweep, study: Study, received: list[signal.Signals]) -> bool:
-    """Wait a moment if other workers have trials; False if no trial runs.
-
-    Raises:
-        StopWorker: a signal was received.
-    """
-    if received:
-        raise StopWorker
-    if not count(trials_of(study)).running:
-        return False
-    time.sleep(WAIT)
-    return True
 
 
 @contextmanager

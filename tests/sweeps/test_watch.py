@@ -44,6 +44,13 @@ def test_a_rule_stops_exactly_the_students_that_degenerate(key):
     assert degeneration([*lines(key, values), {"step": 9}], rules) is None  # it was judged before
 
 
+def test_a_student_that_began_as_its_teacher_may_move_a_little():
+    values = [0.0, 0.02, 0.04, 0.03]
+    assert degeneration(lines("validation/reverse_kl", values), WatchConfig()) is None
+    values = [0.0, 0.02, 0.06, 0.07]
+    assert degeneration(lines("validation/reverse_kl", values), WatchConfig()) is not None
+
+
 def test_an_untrained_model_that_never_ends_is_no_start_of_a_collapse():
     start = lines("validation/length", [48.0], **{"validation/unfinished": 0.99})
     rest = lines("validation/length", [12.0, 11.0, 11.0], **{"validation/unfinished": 0.0})
