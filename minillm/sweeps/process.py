@@ -1,4 +1,9 @@
-"""One training of a trial, as a process of its own. If it dies, its worker goes on."""
+"""Trainings as processes. If one dies, its worker goes on.
+
+By default, a worker has one process that trains one run after another, which keeps the libraries
+and the teacher loaded (`commands/train_many.py`). With `sweep.launcher`, each run is a process of
+its own.
+"""
 
 import ctypes
 import json
@@ -8,46 +13,152 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from minillm.files import read_json
-from minillm.model_paths import METRICS, SUMMARY
+from typing import Any, Protocol
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Exit statuses of a training that a signal has stopped, after a checkpoint (docs/checkpoints.md).
 STOPPED = (75, 130)
 
 
-def start_training(
-    words: Sequence[str], *, log: Path, launcher: str | None, group: str, lock: int | None
-) -> subprocess.Popen:
-    """Start `minillm train` with these words.
+class Trainer(Protocol):
+    """Trains the runs of a worker, one at a time."""
 
-    If the worker dies, the training receives SIGTERM and writes a checkpoint (on Linux; elsewhere
-    it runs to its end, and keeps the lock of its trial until then).
+    def start(self, words: Sequence[str], log: Path, locks: Sequence[int]) -> None:
+        """Start `minillm train` with these words.
 
-    Args:
-        words: the settings of the run.
-        log: the file to which the output is appended.
-        launcher: the command that starts trainings; None for this Python.
+        If the worker dies, the training receives SIGTERM and writes a checkpoint (on Linux;
+        elsewhere it runs to its end).
+
+        Args:
+            words: the settings of the run.
+            log: the file to which the output is appended.
+            locks: file descriptors that the training keeps open while it runs.
+        """
+
+    def poll(self) -> int | None:
+        """The exit status of the run; None while it runs. A negative status is a signal."""
+
+    def stop(self) -> None:
+        """Let the run write a checkpoint and end."""
+
+    def kill(self) -> None:
+        """End the run and all of its processes at once."""
+
+    def saved(self) -> float:
+        """Seconds that the last run has saved, because something was loaded already."""
+
+
+@dataclass
+class OwnProcesses:
+    """Starts each run by a launcher.
+
+    Attributes:
+        launcher: the command that precedes `train`.
         group: the name of the study, by which Weights & Biases groups its runs.
-        lock: a file descriptor that the training keeps open while it runs.
+        process: the newest run.
     """
-    command = shlex.split(launcher) if launcher else [sys.executable, "-m", "minillm"]
-    environment = os.environ | {"WANDB_RUN_GROUP": group}
-    if launcher and "MASTER_PORT" not in environment:  # workers of a machine need different ports
-        environment["MASTER_PORT"] = str(_free_port())
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        return subprocess.Popen(
-            [*command, "train", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            env=environment, pass_fds=[lock] if lock is not None else [],
-            start_new_session=True,  # Ctrl-C goes to the worker, which stops the training
-            preexec_fn=_die_with_worker,
-        )  # fmt: skip
+
+    launcher: str
+    group: str
+    process: subprocess.Popen | None = None
+
+    def start(self, words: Sequence[str], log: Path, locks: Sequence[int]) -> None:
+        environment = os.environ | {"WANDB_RUN_GROUP": self.group}
+        # The workers of a machine need different ports.
+        environment.setdefault("MASTER_PORT", str(_free_port()))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            self.process = _start([*shlex.split(self.launcher), "train", *words], locks,
+                                  stdout=file, stderr=file, env=environment)  # fmt: skip
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait()
+
+    def kill(self) -> None:
+        _kill(self.process)
+
+    def saved(self) -> float:
+        return 0.0
+
+
+@dataclass
+class KeptProcess:
+    """Sends all runs to one process, which is started again if it has died.
+
+    Attributes:
+        group: the name of the study, by which Weights & Biases groups its runs.
+        process: the process, if it was started.
+        channel: a socket to it.
+        answer: what it has said about the last run.
+    """
+
+    group: str
+    process: subprocess.Popen | None = None
+    channel: socket.socket | None = None
+    answer: dict[str, Any] | None = None
+
+    def start(self, words: Sequence[str], log: Path, locks: Sequence[int]) -> None:
+        if self.process is None or self.process.poll() is not None:
+            self._start_process(log)
+        self.answer = None
+        run = json.dumps({"words": list(words), "log": str(log)}).encode() + b"\n"
+        # If it dies now, `poll` has its status.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self.channel, [run], list(locks))
+
+    def _start_process(self, log: Path) -> None:
+        if self.channel is not None:
+            self.channel.close()
+        self.channel, other = socket.socketpair()
+        command = [sys.executable, "-m", "minillm.commands.train_many", str(other.fileno()),
+                   str(time.monotonic())]  # fmt: skip
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with other, log.open("ab") as file:  # errors before its first run
+            self.process = _start(command, [other.fileno()], stdout=file, stderr=file,
+                                  env=os.environ | {"WANDB_RUN_GROUP": self.group})  # fmt: skip
+
+    def poll(self) -> int | None:
+        status = self.process.poll()  # before its answer is read, so that none is missed
+        if self.answer is None:
+            with suppress(BlockingIOError, ConnectionResetError):
+                text = self.channel.recv(1 << 16, socket.MSG_DONTWAIT)
+                self.answer = json.loads(text) if text else None
+        return status if self.answer is None else self.answer["status"]
+
+    def stop(self) -> None:
+        if self.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            while self.poll() is None:
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        _kill(self.process)
+
+    def saved(self) -> float:
+        return self.answer["saved"] if self.answer else 0.0
+
+
+def make_trainer(launcher: str | None, group: str) -> Trainer:
+    """What trains the runs of a worker; see `sweep.launcher`."""
+    return OwnProcesses(launcher, group) if launcher else KeptProcess(group)
+
+
+def _start(command: Sequence[str], descriptors: Sequence[int], **options: Any) -> subprocess.Popen:
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, pass_fds=descriptors,
+        start_new_session=True,  # Ctrl-C goes to the worker, which stops the training
+        preexec_fn=_die_with_worker, **options,
+    )  # fmt: skip
 
 
 def _die_with_worker() -> None:
@@ -55,36 +166,17 @@ def _die_with_worker() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return free.getsockname()[1]
-
-
-def stop(process: subprocess.Popen) -> None:
-    """Let a training write a checkpoint and end. A second signal to the worker ends it at once."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def kill(process: subprocess.Popen) -> None:
-    """End a training and the processes that its launcher has started, without a checkpoint."""
+def _kill(process: subprocess.Popen) -> None:
+    """End a process and those that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl of a run, without a last line that is not complete yet."""
-    path = run / METRICS
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1]]
-
-
-def read_summary(run: Path) -> dict[str, Any] | None:
-    """The summary of a finished run; None for other runs."""
-    return read_json(run / SUMMARY)
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return free.getsockname()[1]
 
 
 def error_text(log: Path, status: int) -> str:

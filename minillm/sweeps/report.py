@@ -30,7 +30,7 @@ from minillm.sweeps.figures import (
     slice_figure,
     varied_keys,
 )
-from minillm.sweeps.status import ERROR, REASON, count, seconds_of, trials_of
+from minillm.sweeps.status import ERROR, REASON, SAVED, count, seconds_of, trials_of
 from minillm.sweeps.study import SPACE, load_study
 from minillm.version import version_text
 
@@ -152,11 +152,14 @@ def tables_of(
 def summary(study: Study, trials: Sequence[FrozenTrial]) -> str:
     """The trials by state, the time of all trials, and the time that pruning has saved."""
     counts, saved = count(trials), saved_by_pruning(trials)
+    shared = sum(float(trial.user_attrs.get(SAVED, 0.0)) for trial in trials)
     best = ", ".join(str(trial.number) for trial in best_trials(study)) or "none"
     return (
         f"{counts.begun} trials: {counts.complete} complete, {counts.pruned} pruned, "
         f"{counts.failed} failed, {counts.running} running. Best: {best}. All trials together took "
-        f"{duration(counts.hours * 3600)}; pruning has saved about {duration(saved)}."
+        f"{duration(counts.hours * 3600)}. Pruning has saved about {duration(saved)}. What trials "
+        f"share (responses of the teacher, a loaded teacher, loaded libraries) has saved "
+        f"{duration(shared)}."
     )
 
 

@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from minillm.progress import duration
 from minillm.sweeps.settings import Sweep
 
-# Attributes of trials: seconds of all starts, the error of a failed trial, why a trial was pruned,
-# and the mark of a trial that began beyond the budget and never ran.
-SPENT, ERROR, REASON, SURPLUS = "seconds", "error", "reason", "surplus"
+# Attributes of trials: seconds of all starts, seconds saved by what trials share, the error of a
+# failed trial, why a trial was pruned, and the mark of a trial beyond the budget, which never ran.
+SPENT, SAVED, ERROR, REASON, SURPLUS = "seconds", "saved", "error", "reason", "surplus"
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,14 @@ from optuna.trial import Trial, TrialState
 from minillm.config import TrainingConfig
 from minillm.errors import Stopped, TrainingError
 from minillm.sweeps.claims import Claims, LostTrial
+from minillm.sweeps.process import make_trainer
+from minillm.sweeps.run import Running, StopWorker
 from minillm.sweeps.samplers import make_pruner, make_sampler
 from minillm.sweeps.settings import Sweep
 from minillm.sweeps.space import suggest
 from minillm.sweeps.status import ERROR, SURPLUS, count, progress_line, trials_of
 from minillm.sweeps.study import locked
-from minillm.sweeps.trial import Running, StopWorker, run_trial
+from minillm.sweeps.trial import run_trial
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,11 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
     study.sampler = make_sampler(sweep)
     study.pruner = make_pruner(sweep.config, training)
     claims = Claims(study, sweep.folder, sweep.config.heartbeat)
+    trainer = make_trainer(sweep.config.launcher, sweep.name)
     with stop_signals() as received:
         try:
             while trial := claim_trial(sweep, study, claims, received):
-                run_and_free(Running(sweep, study, trial, claims, training.steps,
+                run_and_free(Running(sweep, study, trial, claims, trainer, training.steps,
                                      is_stopping=lambda: bool(received)))  # fmt: skip
                 log.info("%s", progress_line(sweep, study))
         except StopWorker:
@@ -79,8 +82,8 @@ def claim_trial(
         if received:
             raise StopWorker
         if not is_waiting:
-            log.info("%s. No trial is left to begin. This worker waits for the others, and "
-                     "continues their trials if they die.", progress_line(sweep, study))  # fmt: skip
+            log.info("%s. No trial is left to begin. This worker waits for others, and "
+                     "continues the trials of dead ones.", progress_line(sweep, study))  # fmt: skip
             is_waiting = True
         time.sleep(WAIT)
 

@@ -9,7 +9,7 @@ import yaml
 from optuna.trial import TrialState
 
 from minillm.errors import InputError
-from minillm.sweeps import trial
+from minillm.sweeps import run
 from minillm.sweeps.settings import read_sweep
 from minillm.sweeps.status import count, trials_of
 from minillm.sweeps.study import load_study
@@ -60,7 +60,7 @@ def test_a_stopped_trial_is_continued_first_and_hours_end_the_sweep(command, wor
     """The signal arrives after the second look at the training."""
     monkeypatch.setenv("FAKE_STEP", "0.3")
     given = [*words, "training.lr=1e-3,1e-2", "output=out"]
-    looks, judge = [], trial._judge
+    looks, judge = [], run.judge
 
     def stop_then_judge(*arguments):
         looks.append(1)
@@ -68,7 +68,7 @@ def test_a_stopped_trial_is_continued_first_and_hours_end_the_sweep(command, wor
             signal.raise_signal(signal.SIGINT)
         return judge(*arguments)
 
-    monkeypatch.setattr(trial, "_judge", stop_then_judge)
+    monkeypatch.setattr(run, "judge", stop_then_judge)
     outcome = command("sweep", *given)
     assert outcome.status == 130 and "same command continues the sweep" in outcome.err
     assert states("out") == [TrialState.RUNNING] and starts() == ["0"]
