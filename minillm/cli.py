@@ -17,7 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.arguments import Parser, sort_words
-from minillm.completion import complete, complete_experiment, complete_pruning, complete_word
+from minillm.completion import (
+    complete,
+    complete_experiment,
+    complete_pruning,
+    complete_sweep,
+    complete_word,
+)
 from minillm.errors import InputError, Stopped, TrainingError, WriteError, unknown_name
 from minillm.folders import expand_home
 from minillm.settings.groups import GROUP_NAMES
@@ -118,7 +124,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
                        "as `minillm sweep` without sweep=NAME")  # fmt: skip
     sweep = verb("sweep", "Search for settings by many trainings, on any number of workers.",
                  "key=value", "sweep=NAME, sweep.KEY=value, settings of all trainings, and "
-                 "settings that vary: key=a,b", SWEEP)  # fmt: skip
+                 "settings that vary: key=a,b", SWEEP, complete_sweep)  # fmt: skip
     sweep.add_argument("--export-wandb", metavar="FILE.yaml", help="write the sweep as a file for "
                        "`wandb sweep` instead of running it")  # fmt: skip
     plan = verb("plan", "Estimate memory, work and time of a training without reading weights.",

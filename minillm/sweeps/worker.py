@@ -55,7 +55,6 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
             while trial := claim_trial(sweep, study, claims, received):
                 run_and_free(Running(sweep, study, trial, claims, trainer, training.steps,
                                      is_stopping=lambda: bool(received)))  # fmt: skip
-                log.info("%s", progress_line(sweep, study))
         except StopWorker:
             raise Stopped(
                 f"{received[0].name}: this worker has stopped. The same command continues the "
@@ -92,7 +91,7 @@ def run_and_free(running: Running) -> None:
     """Run a trial, and free its lock. A stopped trial is left to the next worker."""
     number = running.trial.number
     text = ", ".join(f"{key}={value}" for key, value in running.trial.params.items())
-    log.info("trial %d: %s", number, text)
+    log.info("%s\ntrial %d: %s", progress_line(running.sweep, running.study), number, text)
     try:
         run_trial(running)
     except StopWorker:

@@ -6,6 +6,7 @@ from minillm.commands.sweep import check_trials
 from minillm.compose import load_config
 from minillm.settings.groups import sweeps
 from minillm.sweeps.settings import read_sweep
+from tests.documents.reading import ROOT, code_blocks
 
 MODELS = ["student.path=a", "teacher.path=b"]
 
@@ -14,6 +15,15 @@ MODELS = ["student.path=a", "teacher.path=b"]
 def test_every_ready_sweep_is_accepted(name):
     data = [] if name.startswith("embedded/") else ["data.path=x"]
     assert check_trials(read_sweep([f"sweep={name}", *MODELS, *data])) is not None
+
+
+def test_the_example_of_the_page_is_accepted(tmp_path):
+    """With both values of the choice on which another setting depends."""
+    (example,) = code_blocks(ROOT / "docs" / "sweeps.md", "yaml")
+    file = tmp_path / "my_sweep.yaml"
+    file.write_text(example)
+    sweep = read_sweep([f"sweep={file}", *MODELS])
+    assert sweep.name == "my_sweep" and check_trials(sweep).training.steps == 128
 
 
 def test_the_grids_of_the_paper():

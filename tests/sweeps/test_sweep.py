@@ -23,7 +23,7 @@ def states(folder: str) -> list[TrialState]:
     return [each.state for each in trials_of(load_study(Path(folder)))]
 
 
-def test_a_grid_is_tried_once_and_a_failed_trial_is_recorded(command, words):
+def test_a_grid_is_tried_once_and_a_failed_trial_is_recorded(command, words, caplog):
     given = ["sweep", *words, "training.lr=1e-3,0.5,1e-2", "output=grid"]
     assert command(*given).status == 0
     study = load_study(Path("grid"))
@@ -33,6 +33,8 @@ def test_a_grid_is_tried_once_and_a_failed_trial_is_recorded(command, words):
     assert study.trials[1].user_attrs["error"] == "exit status 1: the loss is not finite at step 1"
     counts = count(trials_of(study))
     assert (counts.complete, counts.failed, counts.pruned, counts.running) == (2, 1, 0, 0)
+    line = "grid: best rougeL 55 (trial 2), 3 of 3 trials done, 0 running, 0 pruned, 1 failed"
+    assert caplog.text.count(line) == 1
     assert command(*given).status == 0 and starts() == ["0", "1", "2"]  # nothing is repeated
     outcome = command(*given, "training.batch_size=8")
     assert outcome.status == 2
