@@ -46,7 +46,6 @@ class Running:
         trial: the trial.
         claims: the worker's claim of the trial.
         trainer: trains the runs.
-        steps: steps of each run, if the settings name them.
         is_stopping: whether a signal has asked the worker to stop.
     """
 
@@ -55,7 +54,6 @@ class Running:
     trial: Trial
     claims: Claims
     trainer: Trainer
-    steps: int | None
     is_stopping: Callable[[], bool]
 
     @property
@@ -80,6 +78,38 @@ class Running:
             raise LostTrial from error
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run of a trial.
+
+    Attributes:
+        folder: the folder of the run.
+        words: the words of `minillm train`.
+        is_first: whether Optuna's pruner compares this run with those of other trials.
+        steps: number of steps, if the settings name it.
+        responses: the teacher's responses of SeqKD; None for other methods.
+    """
+
+    folder: Path
+    words: list[str]
+    is_first: bool
+    steps: int | None
+    responses: Responses | None
+
+
+def make_run(running: Running, values: dict[str, Any], seed: int) -> Run:
+    """The run of a trial with a seed."""
+    sweep, folder = running.sweep, running.folder(seed)
+    words = [*sweep.words(values), word("runtime.seed", seed), word("output", folder),
+             "resume=auto"]  # fmt: skip
+    config = load_config(words)
+    given = sweep.fixed.get("method.file", "").partition("=")[2] or None
+    responses = shared_responses(config, sweep.folder, seed, given)
+    if responses:
+        words.append(word("method.file", responses.path))
+    return Run(folder, words, seed == sweep.config.seeds[0], config.training.steps, responses)
+
+
 def run_seed(running: Running, values: dict[str, Any], seed: int) -> dict[str, Any]:
     """Train with one seed, from the newest checkpoint if there is one; returns the summary.
 
@@ -89,33 +119,28 @@ def run_seed(running: Running, values: dict[str, Any], seed: int) -> dict[str, A
         StopWorker: a signal was received.
         LostTrial: another worker has taken the trial.
     """
-    run, is_first = running.folder(seed), seed == running.sweep.config.seeds[0]
-    words = [*running.sweep.words(values), word("runtime.seed", seed), word("output", run),
-             "resume=auto"]  # fmt: skip
-    given = running.sweep.fixed.get("method.file", "").partition("=")[2] or None
-    responses = shared_responses(load_config(words), running.sweep.folder, seed, given)
-    if responses:
-        words.append(word("method.file", responses.path))
+    run = make_run(running, values, seed)
     while True:
-        summary = read_json(run / SUMMARY)
+        summary = read_json(run.folder / SUMMARY)
         if summary is not None:  # now, or before the trial was interrupted
-            judge(running, run, 0, is_first)
+            judge(running, run, 0)
             return summary
         _note_start(running, run)
-        if responses:
-            _wait_for(running, responses, is_new=not run.exists())
-        status = _train(running, words, run, responses, is_first)
-        if status == 0 and not (run / SUMMARY).is_file():
-            raise TrainingError(f"{run} has no {SUMMARY}, but its training ended without error")
+        if run.responses:
+            _wait_for(running, run.responses, is_new=not run.folder.exists())
+        status = _train(running, run)
+        if status == 0 and not (run.folder / SUMMARY).is_file():
+            raise TrainingError(f"{run.folder} has no {SUMMARY}, but the training ended normally")
         if status > 0 and status not in STOPPED:
             raise TrainingError(error_text(running.log, status))
 
 
-def _note_start(running: Running, run: Path) -> None:
+def _note_start(running: Running, run: Run) -> None:
     """Count the starts, and give up if the last ones brought no progress."""
     if running.is_stopping():
         raise StopWorker
-    starts = [*running.trial.user_attrs.get(STARTS, []), f"{run.name}: {len(read_metrics(run))}"]
+    place = f"{run.folder.name}: {len(read_metrics(run.folder))}"
+    starts = [*running.trial.user_attrs.get(STARTS, []), place]
     if starts[-1:] * (FRUITLESS + 1) == starts[-FRUITLESS - 1 :]:
         raise TrainingError(
             f"the training was interrupted {FRUITLESS} times without progress: see {running.log}"
@@ -136,20 +161,18 @@ def _wait_for(running: Running, responses: Responses, is_new: bool) -> None:
         running.add_seconds(SAVED, responses.seconds())
 
 
-def _train(
-    running: Running, words: list[str], run: Path, responses: Responses | None, is_first: bool
-) -> int:
+def _train(running: Running, run: Run) -> int:
     """Train until the end, or until a rule stops the training; returns its exit status."""
-    trainer, start, judged = running.trainer, time.monotonic(), 0
+    trainer, responses, judged, start = running.trainer, run.responses, 0, time.monotonic()
     locks = (running.claims.lock, responses.lock if responses else None)
-    trainer.start(words, running.log, [lock for lock in locks if lock is not None])
+    trainer.start(run.words, running.log, [lock for lock in locks if lock is not None])
     try:
         while True:
             status = trainer.poll()  # before the metrics are read, so that none are missed
             running.claims.beat(running.trial)
             if responses:
                 responses.look()
-            judged = judge(running, run, judged, is_first)
+            judged = judge(running, run, judged)
             if running.is_stopping():
                 raise StopWorker
             if status is not None:
@@ -168,7 +191,7 @@ def _train(
         running.add_seconds(SPENT, time.monotonic() - start)
 
 
-def judge(running: Running, run: Path, judged: int, is_first: bool) -> int:
+def judge(running: Running, run: Run, judged: int) -> int:
     """Judge the new lines of a run's metrics, in order; returns the number of judged lines.
 
     The decision depends on the lines only, and not on when this worker reads them: a run that has
@@ -177,10 +200,10 @@ def judge(running: Running, run: Path, judged: int, is_first: bool) -> int:
     Raises:
         Pruned: the pruner or a rule of `sweep.watch` stops the trial.
     """
-    lines = read_metrics(run)
+    lines = read_metrics(run.folder)
     for number in range(judged, len(lines)):
-        is_last = lines[number]["step"] == running.steps  # nothing would be saved
-        if is_first:
+        is_last = lines[number]["step"] == run.steps  # nothing would be saved
+        if run.is_first:
             _compare(running, lines[number], is_last)
         reason = degeneration(lines[: number + 1], running.sweep.config.watch)
         if reason and not is_last:
@@ -205,8 +228,8 @@ def _compare(running: Running, line: Line, is_last: bool) -> None:
                      f"{running.sweep.config.pruner}")  # fmt: skip
 
 
-def read_metrics(run: Path) -> list[Line]:
+def read_metrics(folder: Path) -> list[Line]:
     """The lines of metrics.jsonl of a run, without a last line that is not complete yet."""
-    path = run / METRICS
+    path = folder / METRICS
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]

@@ -31,6 +31,7 @@ from minillm.sweeps.space import Dimension, grid_points, read_space, word
 from minillm.sweeps.watch import WatchConfig
 
 SECONDS = "seconds"  # the objective of training seconds, beside the scores of a validation
+DEFAULT_TRIALS = 20
 SAMPLERS = ("tpe", "grid", "random", "cmaes", "qmc")
 PRUNERS = ("none", "median", "hyperband")
 # Settings of a single run that a sweep sets itself.
@@ -55,9 +56,10 @@ class SweepConfig:
     seed: int = setting(1, **SEED)  # of the sampler
     # runtime.seed of the runs of a trial. The objective is the mean over them.
     seeds: list[int] = setting([1], **SEED, not_empty=True)
-    # No trial begins after so many trials, or so many hours of all trials together; null: no limit.
-    # A grid ends after its last point.
-    trials: int | None = setting(20, at_least=1)
+    # No trial begins after so many. null: all points of a grid; for other samplers, DEFAULT_TRIALS,
+    # or no limit if `hours` is set.
+    trials: int | None = setting(None, at_least=1)
+    # No trial begins after so many hours of all trials together; null: no limit.
     hours: float | None = setting(None, above=0)
     # Failed trials after which the sweep ends with an error; null: failures never end the sweep.
     failures: int | None = setting(None, at_least=0)
@@ -100,9 +102,10 @@ class Sweep:
 
     def limit(self) -> int | None:
         """The number of trials; None without a limit."""
-        points = self.points()
-        limits = [self.config.trials, len(points) if points is not None else None]
-        return min((limit for limit in limits if limit is not None), default=None)
+        points, trials = self.points(), self.config.trials
+        if points is not None:
+            return min(len(points), trials or len(points))
+        return trials or (None if self.config.hours else DEFAULT_TRIALS)
 
     def identity(self) -> dict[str, Any]:
         """Everything that must not change when a sweep continues, by name."""
@@ -128,7 +131,7 @@ def read_sweep(words: Sequence[str]) -> Sweep:
             name = value
         else:
             (own if key.startswith("sweep.") else others).append(text)
-    content = _read_file(name) if name else {"sampler": "grid", "trials": None, "pruner": "none"}
+    content = _read_file(name) if name else {"sampler": "grid", "pruner": "none"}
     config = _typed(content, own)
     fixed, output = _fixed(config), None
     for text in others:

@@ -87,6 +87,14 @@ def open_study(sweep: Sweep) -> Study:
     """
     url = storage_url(sweep.config.storage, sweep.folder)
     with locked(sweep.folder):
+        record = read_json(sweep.folder / RECORD) or {}
+        storage = _relative(url, sweep)
+        if record.get("storage", storage) != storage:
+            raise InputError(
+                f"the sweep {sweep.name} was begun with sweep.storage={record['storage']}, not "
+                f"{storage}. Continue with the old storage, or begin another sweep in another "
+                f"output=FOLDER."
+            )
         study = optuna.create_study(
             storage=open_storage(url), study_name=sweep.name, load_if_exists=True,
             directions=["maximize" if is_maximised(name) else "minimize"
@@ -97,7 +105,7 @@ def open_study(sweep: Sweep) -> Study:
             study.set_user_attr(SPACE, sweep.identity())
         else:
             check_unchanged(saved, sweep)
-        write_json(sweep.folder / RECORD, {"study": sweep.name, "storage": _relative(url, sweep)})
+        write_json(sweep.folder / RECORD, {"study": sweep.name, "storage": storage})
     return study
 
 

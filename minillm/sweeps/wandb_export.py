@@ -52,8 +52,9 @@ def wandb_sweep(sweep: Sweep, project: str) -> dict[str, Any]:
         },
         "parameters": parameters,
     }
-    if sweep.config.trials is not None:
-        content["run_cap"] = sweep.config.trials
+    limit = sweep.limit()
+    if limit is not None:
+        content["run_cap"] = limit * len(sweep.config.seeds)
     if sweep.config.pruner != "none":
         content["early_terminate"] = {"type": "hyperband", "min_iter": 1, "eta": 3}
     words = [*sweep.fixed.values(), "runtime.trackers=[wandb]", "${args_no_hyphens}"]

@@ -53,7 +53,7 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
     with stop_signals() as received:
         try:
             while trial := claim_trial(sweep, study, claims, received):
-                run_and_free(Running(sweep, study, trial, claims, trainer, training.steps,
+                run_and_free(Running(sweep, study, trial, claims, trainer,
                                      is_stopping=lambda: bool(received)))  # fmt: skip
         except StopWorker:
             raise Stopped(

@@ -142,3 +142,13 @@ def test_the_report_of_a_sweep(command, words):
     assert outcome.status == 0 and "Best: 0, 1, 2." in outcome.out  # a smaller rate is "faster"
     outcome = command("report", "sweep", "report", "--output", "other")
     assert outcome.status == 2 and "it has no sweep.json" in outcome.err
+
+
+def test_hyperband_gives_few_trials_all_steps(command, words):
+    given = ["sweep", *words, "training.evaluate_every=1", "sweep.pruner=hyperband", "output=out",
+             "training.lr=1e-2,1e-1,2e-2,3e-3,1e-3,2e-3,5e-2,8e-2,3e-2"]  # fmt: skip
+    assert command(*given).status == 0
+    counts = count(trials_of(load_study(Path("out"))))
+    assert counts.pruned >= 3 and counts.complete >= 1 and counts.begun == 9
+    outcome = command(*given, "sweep.storage=journal")
+    assert outcome.status == 2 and "was begun with sweep.storage=sqlite" in outcome.err

@@ -30,7 +30,7 @@ def test_an_agent_runs_minillm_train(command, tmp_path):
     assert command("sweep", *given, "--export-wandb", "lr.yaml").status == 0
     content = yaml.safe_load(Path("lr.yaml").read_text())
     assert content["metric"] == {"name": "validation/rougeL", "goal": "maximize"}
-    assert (content["method"], content["run_cap"]) == ("bayes", 16)
+    assert (content["method"], content["run_cap"]) == ("bayes", 32)
     parameters = content["parameters"]
     assert parameters["training.lr"] == {"distribution": "log_uniform_values", "min": 5e-4,
                                          "max": 2e-2}  # fmt: skip
