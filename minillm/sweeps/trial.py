@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from minillm.errors import TrainingError
+from minillm.errors import InputError, TrainingError
 from minillm.sweeps.run import Pruned, Running, run_seed
 from minillm.sweeps.settings import SECONDS
 from minillm.sweeps.space import suggest
@@ -28,7 +28,7 @@ def run_trial(running: Running) -> None:
     except Pruned as reason:
         trial.set_user_attr(REASON, str(reason))
         running.study.tell(trial, state=TrialState.PRUNED)
-    except TrainingError as error:
+    except (TrainingError, InputError) as error:  # InputError: values that do not fit together
         trial.set_user_attr(ERROR, str(error))
         running.study.tell(trial, state=TrialState.FAIL)
 

@@ -144,6 +144,14 @@ def test_the_report_of_a_sweep(command, words):
     assert outcome.status == 2 and "it has no sweep.json" in outcome.err
 
 
+def test_values_that_do_not_fit_together_are_a_failed_trial(command, words):
+    given = [*words, "training.lr=1e-2", "student.hidden_size=16,18", "student.heads=2,4"]
+    assert command("sweep", *given, "output=out").status == 0
+    assert [each.name for each in states("out")] == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
+    error = load_study(Path("out")).trials[3].user_attrs["error"]
+    assert "student.hidden_size=18 cannot be divided" in error
+
+
 def test_hyperband_gives_few_trials_all_steps(command, words):
     given = ["sweep", *words, "training.evaluate_every=1", "sweep.pruner=hyperband", "output=out",
              "training.lr=1e-2,1e-1,2e-2,3e-3,1e-3,2e-3,5e-2,8e-2,3e-2"]  # fmt: skip
