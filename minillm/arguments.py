@@ -12,7 +12,9 @@ from minillm.folders import expand_home
 from minillm.settings.groups import SETTINGS_SUFFIXES
 
 # The words and options that may be paths.
-PATHS = {"words", "reported", "diversity", "output", "export", "throughput", "config", "file"}
+PATHS = {
+    "words", "reported", "diversity", "output", "export", "export_wandb", "throughput", "config", "file",
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +69,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
         InputError: the verb takes another number of models or files.
     """
     others, settings = split_words(parsed.words)
-    if parsed.verb in ("train", "plan", "data", "data prepare", "show"):
+    if parsed.verb in ("train", "sweep", "plan", "data", "data prepare", "show"):
         parsed.overrides = parsed.words
     elif parsed.verb in ("evaluate", "generate", "chat"):
         parsed.models = others
@@ -88,6 +90,14 @@ def sort_words(parsed: argparse.Namespace) -> None:
                 "no result is given. Give runs, folders of runs or result files, such as `minillm "
                 "judge runs/minillm judge.model=gpt-4o`."
             )
+    elif parsed.verb == "report sweep":
+        parsed.paths = parsed.words
+        if len(parsed.words) != 1:
+            raise InputError(
+                f"report sweep takes one folder, but {len(parsed.words)} are given. Write "
+                f"`minillm report sweep runs/lr --output results/lr`. (A folder named sweep is "
+                f"written ./sweep.)"
+            )
     elif parsed.verb == "report":
         numbers = [word for word in parsed.diversity or () if _is_number(word)]
         paths = parsed.words + [word for word in parsed.diversity or () if word not in numbers]
@@ -96,7 +106,7 @@ def sort_words(parsed: argparse.Namespace) -> None:
     elif parsed.verb == "report paper":
         parsed.paths = parsed.words
         _check_paths(parsed.verb, parsed.paths)
-    if parsed.verb not in ("train", "evaluate", "report", "report paper"):
+    if parsed.verb not in ("train", "evaluate", "report", "report paper", "report sweep"):
         for word in settings:
             if word.startswith("dry_run="):
                 raise InputError(

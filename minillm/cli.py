@@ -22,6 +22,7 @@ from minillm.completion import (
     complete_experiment,
     complete_judge,
     complete_pruning,
+    complete_sweep,
     complete_word,
 )
 from minillm.errors import (
@@ -82,6 +83,13 @@ OPENAI_BASE_URL and OPENAI_API_KEY. The settings of this verb:
 docs/judge.md and `JudgeConfig` in minillm/config.py explain all of them.
 
 """
+SWEEP = """\
+  minillm sweep sweep=embedded/lr teacher.path=FOLDER student.path=FOLDER output=runs/lr
+  minillm sweep experiment=embedded/sft student.path=FOLDER training.lr=1e-3,2e-3 output=runs/grid
+The same command on another device or machine adds a worker, and continues a sweep that was stopped.
+`minillm list sweeps` lists ready sweeps. docs/sweeps.md explains the settings sweep.KEY=value.
+
+"""
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
   minillm train experiment=embedded/minillm teacher.path=runs/teacher/best \\
@@ -94,9 +102,8 @@ Completion in bash and zsh: eval "$(register-python-argcomplete minillm)"
 """
 REPORTED = "results/paper"
 DTYPES = ("float32", "bfloat16", "float16")
-PREPARE = "data prepare"
-PAPER = "report paper"
-TWO_WORDS = (PREPARE, PAPER)  # the other verbs have one word
+PREPARE, PAPER, REPORT_SWEEP = "data prepare", "report paper", "report sweep"
+TWO_WORDS = (PREPARE, PAPER, REPORT_SWEEP)  # the other verbs have one word
 # The disk or the quota is full, a file is too large, or the disk can only be read.
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -133,6 +140,14 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     model = "the folder of a run, the folder of a causal LM, or a Hub name"
     train = verb("train", "Train a student (or a teacher) by a method.", "key=value", "settings")
+    train.add_argument("--multirun", "-m", action="store_true", help="train once per combination "
+                       "of values that commas separate, such as training.lr=1e-3,2e-3; the same "
+                       "as `minillm sweep` without sweep=NAME")  # fmt: skip
+    sweep = verb("sweep", "Search for settings by many trainings, on any number of workers.",
+                 "key=value", "sweep=NAME, sweep.KEY=value, settings of all trainings, and "
+                 "settings that vary: key=a,b", SWEEP, complete_sweep)  # fmt: skip
+    sweep.add_argument("--export-wandb", metavar="FILE.yaml", help="write the sweep as a file for "
+                       "`wandb sweep` instead of running it")  # fmt: skip
     plan = verb("plan", "Estimate memory, work and time of a training without reading weights.",
                 "key=value", "the settings of `minillm train`")  # fmt: skip
     _add_plan_options(plan)
@@ -172,7 +187,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prepare.add_argument("--drop-malformed", action="store_true", help="drop and count what cannot "
                          "be read; by default, it is refused")  # fmt: skip
     show = verb("show", "Print all settings, and where each was set.", "key=value", "settings")
-    for command in (train, plan, evaluate, generate, prune, chat, export, data, prepare, show):
+    of_runs = (train, sweep, plan, evaluate, generate, prune, chat, export, data, prepare, show)
+    for command in of_runs:
         command.add_argument("--config", metavar="FILE.yaml", help="settings of a file, such as "
                              "runs/x/config.yaml or a file of `minillm copy`; further settings "
                              "win. The same as experiment=./FILE.yaml")  # fmt: skip
@@ -233,6 +249,12 @@ def _add_report(verbs: argparse._SubParsersAction) -> None:
     paper.add_argument("--output", required=True, help="folder, such as results/gpt2")
     paper.add_argument("--reported", metavar="FOLDER", help="the figures that the paper reports; "
                        f"by default {REPORTED}, if there is this folder")  # fmt: skip
+    of_sweep = verbs.add_parser(REPORT_SWEEP, help="Write tables and figures of a sweep.")
+    of_sweep.add_argument("words", nargs="*", metavar="FOLDER", help="the folder of the sweep")
+    of_sweep.add_argument("--output", required=True, help="folder, such as results/lr")
+    of_sweep.add_argument("--title", help="heading of the tables")
+    of_sweep.add_argument("--page", action="store_true", help="also write sweep.html: tables and "
+                          "figures in one file")  # fmt: skip
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -289,6 +311,17 @@ def run(arguments: argparse.Namespace) -> None:
                     reported and Path(reported),
                 )
             )
+        case "report sweep":
+            from minillm.commands.sweep import report_sweep
+
+            print(
+                report_sweep(
+                    Path(arguments.paths[0]),
+                    Path(arguments.output),
+                    title=arguments.title,
+                    page=arguments.page,
+                )
+            )
         case "list":
             from minillm.commands.catalogue import print_catalogue
 
@@ -329,6 +362,10 @@ def run(arguments: argparse.Namespace) -> None:
             export_model(arguments.model, arguments.output, arguments.overrides,
                          dtype=arguments.dtype, license_name=arguments.license,
                          repository=arguments.push)  # fmt: skip
+        case "train" if arguments.multirun:
+            from minillm.commands.sweep import sweep
+
+            sweep(arguments.overrides)
         case "train":
             from minillm.compose import load_config
 
@@ -336,6 +373,14 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.train import train
 
             train(config)
+        case "sweep" if arguments.export_wandb:
+            from minillm.commands.sweep import export_to_wandb
+
+            export_to_wandb(arguments.overrides, Path(arguments.export_wandb))
+        case "sweep":
+            from minillm.commands.sweep import sweep
+
+            sweep(arguments.overrides)
         case "plan":
             from minillm.compose import load_config
 

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from minillm.settings.groups import groups
+from minillm.settings.groups import groups, sweeps
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +46,11 @@ def complete_judge(prefix: str, **_: object) -> Iterable[str]:
     from minillm.config import JudgeConfig
 
     return [*(f"judge.{field.name}=" for field in fields(JudgeConfig)), *paths(prefix)]
+
+
+def complete_sweep(prefix: str, **_: object) -> Iterable[str]:
+    """Completions of a word of `minillm sweep`, which may also name a ready sweep."""
+    return [*(f"sweep={name}" for name in sweeps()), *complete_word(prefix)]
 
 
 def complete_experiment(**_: object) -> Iterable[str]:

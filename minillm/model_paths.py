@@ -1,4 +1,4 @@
-"""Where the folders of models lie in the folder of a run.
+"""Where files and the folders of models lie in the folder of a run.
 
 RUN/best, RUN/last                             the models of a run
 RUN/checkpoints/step-000123/best and .../last  the models at the time of a checkpoint
@@ -6,6 +6,8 @@ RUN/checkpoints/step-000123/best and .../last  the models at the time of a check
 
 from pathlib import Path
 
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
 MODELS = ("best", "last")
 CHECKPOINTS = "checkpoints"
 

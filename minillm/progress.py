@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from accelerate import PartialState
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -153,6 +152,8 @@ def responses_shown(
         done: number of responses that exist already.
         delay: seconds after which a bar appears.
     """
+    from accelerate import PartialState  # late: commands without models need only `duration`
+
     progress = Progress(name, total, "responses", done)
     _responses.append((progress, PartialState().num_processes))
     try:

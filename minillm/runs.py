@@ -29,15 +29,13 @@ from minillm.compat import hub
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.files import check_writable
-from minillm.model_paths import CHECKPOINTS, MODELS
+from minillm.model_paths import CHECKPOINTS, METRICS, MODELS, SUMMARY
 from minillm.version import git_state
 
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "datasets", "tokenizers",
             "rouge-score", "numpy")  # fmt: skip
 CONFIG = "config.yaml"
-SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
-METRICS = "metrics.jsonl"
 LOGS = "logs"
 # The key, in PROVENANCE of a run and in minillm.json, of the folder in which the run was made.
 WORKING_FOLDER = "working_folder"

@@ -71,8 +71,12 @@ from minillm.training.tracking import choose_wandb_mode, start_tracking
 log = logging.getLogger(__name__)
 
 
-def train(config: Config) -> None:
+def train(config: Config, make: MakeModel = make_model) -> None:
     """Train a student as the settings specify.
+
+    Args:
+        config: all settings.
+        make: makes student and teacher in host memory.
 
     Raises:
         InputError: an input is wrong; nothing was computed.
@@ -92,7 +96,7 @@ def train(config: Config) -> None:
         return
     checkpoint = from_main(partial(find_checkpoint, config))
     set_seed(config.runtime.seed, device_specific=True)  # dropout masks differ between processes
-    setup, data = load_setup(config, accelerator)
+    setup, data = load_setup(config, accelerator, make)
     validation = data["validation"].examples
     log_splits(data, config)
     log_setup(setup)

@@ -1,6 +1,7 @@
-"""Accelerate: FSDP2 on CPUs."""
+"""Accelerate: FSDP2 on CPUs, and several runs in one process."""
 
 from accelerate import PartialState
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedType
 
 
@@ -11,3 +12,13 @@ def allow_fsdp_on_cpu() -> None:
     its state says that the processes run on GPUs. No public function changes this state.
     """
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def forget_run() -> None:
+    """Call this function between two runs of one process, so that each has a state of its own.
+
+    Accelerate keeps precision and processes of the first `Accelerator` for the whole process. Only
+    its tests reset them.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()

@@ -14,7 +14,10 @@ GROUP_NAMES = {
     "data": "data",
     "models": "model",
     "runtimes": "runtime",
+    "sweeps": "sweep",
 }
+# Folders of configs/ that hold no settings of a run: files for `accelerate launch`, and sweeps.
+OTHER_FOLDERS = ("accelerate", "sweep")
 
 
 def configs_folder() -> Path:
@@ -29,13 +32,21 @@ CONFIGS = configs_folder()
 
 def groups() -> dict[str, list[str]]:
     """The files of each config group: {"method": ["kd", ...], ...}."""
-    files: dict[str, list[str]] = {}
-    for path in sorted(CONFIGS.rglob("*.yaml")):
-        relative = path.relative_to(CONFIGS).with_suffix("")
-        is_group = relative.parts[0] != "accelerate"  # these files are for `accelerate launch`
-        if len(relative.parts) > 1 and is_group and not relative.name.startswith("_"):  # _: shared
-            files.setdefault(relative.parts[0], []).append("/".join(relative.parts[1:]))
-    return files
+    folders = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+    files = {folder: files_of(folder) for folder in folders if folder not in OTHER_FOLDERS}
+    return {folder: names for folder, names in files.items() if names}
+
+
+def files_of(folder: str) -> list[str]:
+    """The files in a folder of configs/, such as `embedded/kd` in `experiment`."""
+    paths = [path.relative_to(CONFIGS / folder).with_suffix("")
+             for path in sorted((CONFIGS / folder).rglob("*.yaml"))]  # fmt: skip
+    return [path.as_posix() for path in paths if not path.name.startswith("_")]  # _: shared
+
+
+def sweeps() -> list[str]:
+    """The files of configs/sweep."""
+    return files_of("sweep")
 
 
 def group_file(group: str, name: str) -> Path:

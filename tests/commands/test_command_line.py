@@ -11,8 +11,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from minillm.cli import parse
-from minillm.compose import compose_settings, groups, load_config
-from minillm.settings.groups import GROUP_NAMES, description, group_file
+from minillm.compose import compose_settings, load_config
+from minillm.settings.groups import GROUP_NAMES, description, files_of, group_file
 
 GENERATE = ["runs/x", "evaluation.temperature=0", "--prompt", "Hi", "data=e2e"]
 
@@ -165,7 +165,7 @@ def test_show_prints_settings_that_are_not_complete(command):
 def test_list_describes_every_file(command):
     text = command("list").out
     for group in GROUP_NAMES.values():
-        for name in groups()[group]:
+        for name in files_of(group):
             line = description(group_file(group, name))
             assert len(line) > 10 and f"  {name} " in text and line in text, (group, name)
     assert "embedded/kd" not in command("list", "methods").out

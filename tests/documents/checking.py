@@ -17,9 +17,11 @@ from unittest.mock import patch
 from omegaconf import DictConfig
 
 from minillm import cli, compose
+from minillm.commands.sweep import check_trials
 from minillm.errors import InputError
 from minillm.judging.settings import judge_settings
 from minillm.pruning.settings import pruning_settings
+from minillm.sweeps.settings import read_sweep
 from tests.documents.reading import ROOT, Command
 
 # Prints its arguments, one per line, in place of Python.
@@ -73,6 +75,9 @@ def check_minillm(words: list[str]) -> None:
         pruning_settings(arguments.pruning)
     if arguments.verb == "judge":
         judge_settings(arguments.settings)
+    if arguments.verb == "sweep" or getattr(arguments, "multirun", False):
+        check_trials(read_sweep(arguments.overrides))
+        return
     assert not (message := refusal(getattr(arguments, "overrides", []))), message
 
 

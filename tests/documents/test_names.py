@@ -17,6 +17,7 @@ from minillm.judging.settings import PREFIX, judge_settings
 from minillm.objectives.divergences import DIVERGENCES
 from minillm.pruning.settings import pruning_settings
 from minillm.settings.rules import dotted
+from minillm.sweeps.settings import SweepConfig
 from tests.documents.checking import refusal
 from tests.documents.reading import (
     PAGES,
@@ -81,6 +82,10 @@ def test_settings_are_accepted(page):
     """Each `key=value`. A single capital N is a number; other capitals are a name."""
     for setting in written_settings(page):
         key = setting.partition("=")[0]
+        if key.partition(".")[0] == "sweep":
+            name_in_sweep = key.removeprefix("sweep.").partition(".")[0]
+            assert name_in_sweep in {"sweep", "KEY", *SweepConfig.__dataclass_fields__}
+            continue
         if key in settings_of_pruning():
             pruning_settings([setting] if key == "keep" else ["layers=12", setting])
             continue

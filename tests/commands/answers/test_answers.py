@@ -17,6 +17,7 @@ from tests.commands.answers import (
     pruning,
     results,
     settings,
+    sweeps,
 )
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
@@ -32,6 +33,7 @@ TABLES = {
     "Wrong results": results.CASES,
     "Models": models.CASES,
     "Pruning": pruning.CASES,
+    "Sweeps": sweeps.CASES,
     "Adapters and 4-bit weights": lora.CASES,
     "Scores of a judge": judge.CASES,
     "In and out": in_and_out.CASES,

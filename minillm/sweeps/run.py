@@ -1,0 +1,235 @@
+"""One run of a trial: a training that is started, watched at each validation, and continued."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import Study
+from optuna.trial import Trial
+
+from minillm.compose import load_config
+from minillm.errors import TrainingError
+from minillm.files import read_json
+from minillm.model_paths import METRICS, SUMMARY
+from minillm.sweeps.claims import Claims, LostTrial
+from minillm.sweeps.process import STOPPED, Trainer, error_text
+from minillm.sweeps.responses import Responses, shared_responses
+from minillm.sweeps.settings import Sweep
+from minillm.sweeps.space import word
+from minillm.sweeps.status import SAVED, SPENT
+from minillm.sweeps.watch import Line, degeneration
+
+POLL = 0.5  # seconds between two looks at a training
+STARTS = "starts"  # the attribute of a trial with the number of metric lines at each start
+FRUITLESS = 3  # starts without progress after which an interrupted trial counts as failed
+
+
+class StopWorker(Exception):
+    """A signal asks the worker to stop."""
+
+
+class Pruned(Exception):
+    """A rule has stopped the trial. The message says why."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that this worker runs.
+
+    Attributes:
+        sweep: the settings.
+        study: the study.
+        trial: the trial.
+        claims: the worker's claim of the trial.
+        trainer: trains the runs.
+        is_stopping: whether a signal has asked the worker to stop.
+    """
+
+    sweep: Sweep
+    study: Study
+    trial: Trial
+    claims: Claims
+    trainer: Trainer
+    is_stopping: Callable[[], bool]
+
+    @property
+    def log(self) -> Path:
+        return self.sweep.folder / "logs" / f"{self.trial.number}.txt"
+
+    def folder(self, seed: int) -> Path:
+        """The folder of the run with a seed: that of the trial if the trial has one seed."""
+        trial = self.sweep.folder / "trials" / str(self.trial.number)
+        return trial / f"seed-{seed}" if len(self.sweep.config.seeds) > 1 else trial
+
+    def add_seconds(self, attribute: str, seconds: float) -> None:
+        """Add seconds to an attribute of the trial.
+
+        Raises:
+            LostTrial: another worker has ended the trial.
+        """
+        before = float(self.trial.user_attrs.get(attribute, 0.0))
+        try:
+            self.trial.set_user_attr(attribute, before + seconds)
+        except UpdateFinishedTrialError as error:
+            raise LostTrial from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a trial.
+
+    Attributes:
+        folder: the folder of the run.
+        words: the words of `minillm train`.
+        is_first: whether Optuna's pruner compares this run with those of other trials.
+        steps: number of steps, if the settings name it.
+        responses: the teacher's responses of SeqKD; None for other methods.
+    """
+
+    folder: Path
+    words: list[str]
+    is_first: bool
+    steps: int | None
+    responses: Responses | None
+
+
+def make_run(running: Running, values: dict[str, Any], seed: int) -> Run:
+    """The run of a trial with a seed."""
+    sweep, folder = running.sweep, running.folder(seed)
+    words = [*sweep.words(values), word("runtime.seed", seed), word("output", folder),
+             "resume=auto"]  # fmt: skip
+    config = load_config(words)
+    given = sweep.fixed.get("method.file", "").partition("=")[2] or None
+    responses = shared_responses(config, sweep.folder, seed, given)
+    if responses:
+        words.append(word("method.file", responses.path))
+    return Run(folder, words, seed == sweep.config.seeds[0], config.training.steps, responses)
+
+
+def run_seed(running: Running, values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train with one seed, from the newest checkpoint if there is one; returns the summary.
+
+    Raises:
+        Pruned: a rule has stopped the run.
+        TrainingError: the training has failed.
+        StopWorker: a signal was received.
+        LostTrial: another worker has taken the trial.
+    """
+    run = make_run(running, values, seed)
+    while True:
+        summary = read_json(run.folder / SUMMARY)
+        if summary is not None:  # now, or before the trial was interrupted
+            judge(running, run, 0)
+            return summary
+        _note_start(running, run)
+        if run.responses:
+            _wait_for(running, run.responses, is_new=not run.folder.exists())
+        status = _train(running, run)
+        if status == 0 and not (run.folder / SUMMARY).is_file():
+            raise TrainingError(f"{run.folder} has no {SUMMARY}, but the training ended normally")
+        if status > 0 and status not in STOPPED:
+            raise TrainingError(error_text(running.log, status))
+
+
+def _note_start(running: Running, run: Run) -> None:
+    """Count the starts, and give up if the last ones brought no progress."""
+    if running.is_stopping():
+        raise StopWorker
+    place = f"{run.folder.name}: {len(read_metrics(run.folder))}"
+    starts = [*running.trial.user_attrs.get(STARTS, []), place]
+    if starts[-1:] * (FRUITLESS + 1) == starts[-FRUITLESS - 1 :]:
+        raise TrainingError(
+            f"the training was interrupted {FRUITLESS} times without progress: see {running.log}"
+        )
+    running.trial.set_user_attr(STARTS, starts)
+
+
+def _wait_for(running: Running, responses: Responses, is_new: bool) -> None:
+    """Wait until the teacher's responses are complete, or until nobody else writes them."""
+    while not responses.is_complete():
+        if responses.take():
+            return
+        if running.is_stopping():
+            raise StopWorker
+        running.claims.beat(running.trial)
+        time.sleep(POLL)
+    if is_new:
+        running.add_seconds(SAVED, responses.seconds())
+
+
+def _train(running: Running, run: Run) -> int:
+    """Train until the end, or until a rule stops the training; returns its exit status."""
+    trainer, responses, judged, start = running.trainer, run.responses, 0, time.monotonic()
+    locks = (running.claims.lock, responses.lock if responses else None)
+    trainer.start(run.words, running.log, [lock for lock in locks if lock is not None])
+    try:
+        while True:
+            status = trainer.poll()  # before the metrics are read, so that none are missed
+            running.claims.beat(running.trial)
+            if responses:
+                responses.look()
+            judged = judge(running, run, judged)
+            if running.is_stopping():
+                raise StopWorker
+            if status is not None:
+                running.add_seconds(SAVED, trainer.saved())
+                return status
+            time.sleep(POLL)
+    except (Pruned, StopWorker):
+        trainer.stop()
+        raise
+    except BaseException:
+        trainer.kill()
+        raise
+    finally:
+        if responses:
+            responses.free()
+        running.add_seconds(SPENT, time.monotonic() - start)
+
+
+def judge(running: Running, run: Run, judged: int) -> int:
+    """Judge the new lines of a run's metrics, in order; returns the number of judged lines.
+
+    The decision depends on the lines only, and not on when this worker reads them: a run that has
+    gone on meanwhile is pruned, too.
+
+    Raises:
+        Pruned: the pruner or a rule of `sweep.watch` stops the trial.
+    """
+    lines = read_metrics(run.folder)
+    for number in range(judged, len(lines)):
+        is_last = lines[number]["step"] == run.steps  # nothing would be saved
+        if run.is_first:
+            _compare(running, lines[number], is_last)
+        reason = degeneration(lines[: number + 1], running.sweep.config.watch)
+        if reason and not is_last:
+            raise Pruned(f"{reason} (step {lines[number]['step']})")
+    return len(lines)
+
+
+def _compare(running: Running, line: Line, is_last: bool) -> None:
+    """Report a validation to Optuna's pruner, which compares trials by one score.
+
+    Raises:
+        Pruned: the pruner stops the trial.
+    """
+    names, trial = running.sweep.config.objectives, running.trial
+    value, step = line.get(f"validation/{names[0]}"), line["step"]
+    if value is None or len(names) > 1:
+        return
+    if step not in running.claims.trial(trial.number).intermediate_values:
+        trial.report(value, step)
+    if not is_last and trial.should_prune():
+        raise Pruned(f"{names[0]} {value:.4g} at step {step} is too low for the pruner "
+                     f"{running.sweep.config.pruner}")  # fmt: skip
+
+
+def read_metrics(folder: Path) -> list[Line]:
+    """The lines of metrics.jsonl of a run, without a last line that is not complete yet."""
+    path = folder / METRICS
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.split("\n")[:-1]]
