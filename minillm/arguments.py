@@ -12,9 +12,8 @@ from minillm.folders import expand_home
 from minillm.settings.groups import SETTINGS_SUFFIXES
 
 # The words and options that may be paths.
-PATHS = {
-    "words", "reported", "diversity", "output", "export", "export_wandb", "throughput", "config", "file",
-}  # fmt: skip
+PATHS = {"words", "reported", "diversity", "output", "export", "export_wandb", "throughput",
+         "config", "file"}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
