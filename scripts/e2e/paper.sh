@@ -21,6 +21,7 @@ METHODS="sft kd seqkd minillm minillm_average_reward"
 ABLATIONS="no_length_normalization no_teacher_mixing no_single_step" # of minillm, as in table 4
 ALPHAS="0 0.1 0.4 0.6 1" # minillm has 0.2
 SMALL=small_teacher
+MEASURES=rougeL,exact_match,distinct_4,length,unfinished,empty,reverse_kl,lm_loss
 smoke=() few=()
 if [ -n "${SMOKE:-}" ]; then
     smoke=(training.steps=2 training.evaluate_every=2 training.validation_inputs=4
@@ -90,7 +91,8 @@ method() { # NAME SEED: sets `experiment` and adds to `settings`
 }
 
 results() { # JOB TEACHER: the scores of the best checkpoint; for table 4, those of the last one, too
-    local job=$1 settings=("$data" ${few[@]+"${few[@]}"} "evaluation.seeds=[10,20]" "evaluation.frontier=[0.3,0.5,0.7,1]")
+    local job=$1 settings=("$data" ${few[@]+"${few[@]}"} "evaluation.seeds=[10,20]" "evaluation.frontier=[0.3,0.5,0.7,1]"
+        "evaluation.metrics=[$MEASURES]")
     case $job in
     teacher | "$SMALL") ;;
     *) settings+=(teacher.path="$RUNS/$2/best") ;;
@@ -153,7 +155,8 @@ if [ "$(list | left | wc -l)" -gt 0 ]; then
 fi
 say "Report"
 scores=("$RUNS"/teacher/evaluation/e2e.json)
-minillm report paper "${scores[@]}" "$RUNS"/*x*/*/evaluation/e2e.json --output "$RESULTS"
+minillm report paper "$RUNS"/{teacher,$SMALL}/evaluation/e2e.json \
+    "$RUNS"/{*x*,$SMALL}/*/evaluation/e2e.json --output "$RESULTS"
 for size in $SIZES; do
     results=("${scores[@]}" "$RUNS/$size/init/evaluation/e2e.json")
     for name in $METHODS; do results+=("$RUNS/$size/$name"-*/evaluation/e2e.json); done

@@ -26,6 +26,7 @@ from minillm.reporting.paper.scores import (
     GREEDY,
     JUDGE,
     REPORTED,
+    data_column,
     equal_diversity_values,
     mean_over,
     quality_columns,
@@ -35,7 +36,7 @@ from minillm.reporting.paper.scores import (
 )
 from minillm.reporting.paper.tables import CLASSIFICATIONS, DEVIATIONS, Figures
 
-DOLLY = "dolly"
+ABLATION_DATA = ("dolly", "e2e")  # of table 4; a model has one of them
 PARTS = (NO_LENGTH_NORMALISATION, NO_TEACHER_MIXING, NO_SINGLE_STEP)
 # The data sets of the instructions of table 7; the paper has the mean of their GPT-4 scores.
 INSTRUCTIONS = ("dolly", "self_inst", "vicuna")
@@ -80,9 +81,10 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
     for (family, size), models in minillm_models(scored, lacks_parts).items():
         if all(part_name(model) == "full" for model in models):
             continue
-        on_dolly = [data[DOLLY] for data in models.values() if DOLLY in data]
-        groups += [each.group for each in on_dolly]
-        at_equal_diversity = equal_diversity_values(on_dolly)
+        scores = {model: each for model, data in models.items() for name in ABLATION_DATA
+                  if (each := data.get(name))}  # fmt: skip
+        groups += [each.group for each in scores.values()]
+        at_equal_diversity = equal_diversity_values([*scores.values()])
         for model, data in models.items():
             reported = {key[3:]: value for key, value in figures.items()
                         if key[:3] == (family, size, part_name(model))}  # fmt: skip
@@ -93,6 +95,7 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
                 "family": family,
                 "size": size,
                 "variant": ", ".join(model.changes) or "full",
+                "data": None,
                 "validation_mean": validation,
                 "validation_reported": of_paper,
                 "validation_difference":
@@ -100,8 +103,10 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
                 "validation_reverse_kl":
                     any_data.mean(lambda result: validation_score(result, "reverse_kl")),
             }  # fmt: skip
-            if DOLLY in data:
-                row |= score_values(data[DOLLY].group, ROUGE_L, reported.get((DOLLY, ROUGE_L)))
+            if model in scores:
+                each = scores[model]
+                row |= {"data": each.data}
+                row |= score_values(each.group, ROUGE_L, reported.get((each.data, ROUGE_L)))
             rows.append(row | at_equal_diversity.get(model, {}))
     if not rows:
         return None
@@ -111,12 +116,12 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
         number_column("validation_reported", "reported", ".1f"),
         number_column("validation_difference", "difference", "+.1f"),
         number_column("validation_reverse_kl", "validation reverse KL", ".3f"),
-        *score_columns(ROUGE_L), *quality_columns(),
+        data_column(), *score_columns(ROUGE_L), *quality_columns(),
     ]  # fmt: skip
     caption = in_sentences(
         ["MiniLLM without one of its parts", "Validation: ROUGE-L (0 to 100) and reverse KL (nats "
          "per token) of the selected checkpoint on the validation inputs",
-         "Other columns: ROUGE-L on DollyEval" + (f", {setting_text(groups)}" if groups else ""),
+         "Other columns: ROUGE-L on the test set" + (f", {setting_text(groups)}" if groups else ""),
          DEVIATIONS, REPORTED, GREEDY, EQUAL_DIVERSITY,
          "The reverse KL falls in every variant of the paper, so it does not show the quality"]
     )  # fmt: skip

@@ -21,13 +21,15 @@ from minillm.reporting.groups import Group
 from minillm.reporting.paper.layout import Column, Row, interval_column, number_column, text_column
 from minillm.reporting.paper.models import Model, Scored
 
-# The data sets of table 1 with their names in the paper.
+# The data sets of table 1 with their names in the paper, and E2E NLG, on which this project repeats
+# the paper's experiments with small models (scripts/e2e/paper.sh).
 DATA_SETS = {
     "dolly": "DollyEval",
     "self_inst": "SelfInst",
     "vicuna": "VicunaEval",
     "sinst": "S-NI",
     "uinst": "UnNI",
+    "e2e": "E2E NLG",
 }
 # The metric of a language model that scores responses; the paper reports the scores of GPT-4.
 JUDGE, JUDGE_OF_PAPER = "judge", "gpt4"

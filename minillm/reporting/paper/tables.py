@@ -38,7 +38,7 @@ DEVIATIONS = (
     "± seeds, ± runs: standard deviation of the mean over sampling seeds, and over training runs "
     "with different seeds. 95% interval: bootstrap over inputs"
 )
-DIVERSITY_DATA = ("dolly", "self_inst")  # of table 3
+DIVERSITY_DATA = ("dolly", "self_inst", "e2e")  # of table 3
 CLASSIFICATIONS = {"sst2": "SST-2", "boolq": "BoolQ"}
 
 Figures = Mapping[tuple[str, ...], float]
@@ -127,7 +127,8 @@ def table_1_overview(scored: Sequence[Scored], figures: Figures) -> Table | None
     if not rows:
         return None
     ordered = [rows[model] for model in dict.fromkeys(s.model for s in scored) if model in rows]
-    columns = [*model_columns(), *(_ours_and_reported(data) for data in DATA_SETS)]
+    data_sets = [data for data in DATA_SETS if any(f"{data}_mean" in row for row in ordered)]
+    columns = [*model_columns(), *map(_ours_and_reported, data_sets)]
     caption = (
         "ROUGE-L at temperature 1 (0 to 100). In parentheses: the figure of the paper, if one was "
         "verified. Table 1 has deviations, intervals, greedy decoding and equal diversity."

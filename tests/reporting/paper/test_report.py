@@ -157,7 +157,7 @@ def settings_in(words: list[str]) -> list[str]:
 def test_results_that_give_nothing_are_refused(tmp_path):
     """Results of other data are ignored, also if their models cannot be told apart."""
     for folder in ("a", "b"):
-        write(result("GPT-2", "120M", "kd", "e2e", run=f"{tmp_path}/runs/{folder}/kd"))
+        write(result("GPT-2", "120M", "kd", "embedded", run=f"{tmp_path}/runs/{folder}/kd"))
     with pytest.raises(InputError, match="no table or figure can be made of these 2 results"):
         write_paper([tmp_path / "runs"], tmp_path / "out", None)
     assert not (tmp_path / "out").exists()
