@@ -74,7 +74,7 @@ def _evaluate(job: Job) -> None:
     log.info("%s on %s, %d inputs", job.path, config.data.name, len(examples))
     evaluation = evaluate(
         scored.model, scored.teacher, examples, config.evaluation, config.data.max_response_length,
-        open_store(job, examples),
+        open_store(job, scored.model, examples),
     )  # fmt: skip
     with failing_together(WriteError):
         if PartialState().is_main_process:

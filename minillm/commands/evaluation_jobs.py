@@ -17,9 +17,10 @@ from minillm.commands.extension import extended, is_addition
 from minillm.commands.loading import read_records
 from minillm.commands.model_folder import model_name, resolve, result_file, trained_run
 from minillm.commands.saved_settings import run_of
-from minillm.config import Config
+from minillm.config import Config, EvaluationConfig
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
+from minillm.evaluation.result import FORMAT
 from minillm.files import check_writable, read_json
 from minillm.models.loadable import WEIGHTS, check_loadable
 
@@ -173,8 +174,8 @@ def _has_result(job: Job) -> bool:
     if missing:
         log.info("%s: %s is extended (%s)", job.folder, job.file, missing)
         if "judge" in read_json(job.file)["metrics"]:
-            log.warning("%s loses its scores of a judge. Run minillm judge again, which asks no "
-                        "question twice.", job.file)  # fmt: skip
+            log.warning("%s loses the scores of its judge. Run minillm judge with the same "
+                        "settings again, which asks no question twice.", job.file)  # fmt: skip
         return False
     log.info("%s is skipped: %s exists. Add overwrite=true to score it again.", job.folder,
              job.file)  # fmt: skip
@@ -186,6 +187,7 @@ def _compared(job: Job) -> tuple[str | None, str | None]:
     try:
         saved = read_json(job.file)
         old, new = _settings(saved["config"], job), _settings(asdict(job.config), job)
+        old = {f"evaluation.{name}": x for name, x in asdict(EvaluationConfig()).items()} | old
     except (ValueError, TypeError, KeyError, AttributeError):
         return "the file is not a result that can be read", None
     changed = {
@@ -201,6 +203,8 @@ def _compared(job: Job) -> tuple[str | None, str | None]:
         return "the run was trained again or continued after that evaluation", None
     if run is None and _was_changed(job):
         return f"the weights in {job.folder} were written after that evaluation", None
+    if changed and saved["format"] != FORMAT:
+        return f"a result of format {saved['format']} cannot be extended", None
     return None, "; ".join(changed.values())
 
 

@@ -12,26 +12,27 @@ from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.evaluation.store import Store
 from minillm.models.checksum import weights_checksum
+from minillm.models.language_model import LanguageModel
 from minillm.processes import from_main
 
 # Settings of a model that only say where the model is, and what tables call it.
 _NAMES = {"path", "revision", "tokenizer", "members", "family", "size"}
 
 
-def open_store(job: Job, examples: Sequence[Example]) -> Store:
-    """The parts of the model of `job`, in a folder beside its result file.
+def open_store(job: Job, model: LanguageModel, examples: Sequence[Example]) -> Store:
+    """The parts of the loaded model of `job`, in a folder beside its result file.
 
     With `overwrite=true`, the parts of an earlier evaluation are not read.
 
     Raises:
         InputError: the weights of a model are gone.
     """
-    made_with = from_main(partial(_made_with, job.config, examples))
+    made_with = from_main(partial(_made_with, job.config, model, examples))
     return Store(job.file.with_suffix(""), made_with, reuse=not job.config.overwrite)
 
 
-def _made_with(config: Config, examples: Sequence[Example]) -> str:
-    """A checksum of weights, prompts as token ids, precision and maximum length."""
+def _made_with(config: Config, model: LanguageModel, examples: Sequence[Example]) -> str:
+    """A checksum of weights, shape, prompts as token ids, precision and maximum length."""
     student, teacher = asdict(config.student), asdict(config.teacher)
     models = [(config.student.path, config.student.revision)]
     models += [(model.path, model.revision) for model in (config.teacher, *config.teacher.members)]
@@ -42,9 +43,11 @@ def _made_with(config: Config, examples: Sequence[Example]) -> str:
             {name: value for name, value in model.items() if name not in _NAMES}
             for model in (student, teacher)
         ],
-        "shares": [member.weight for member in config.teacher.members],
+        "members": [{**asdict(x), "path": None, "revision": None} for x in config.teacher.members],
+        "shape": model.module.config.to_diff_dict(),
+        "eos_ids": sorted(model.eos_ids),
         "precision": [getattr(config.runtime, name) for name in PRECISION],
         "max_length": config.data.max_response_length,
         "prompts": [[x.prompt_ids, x.teacher_prompt_ids] for x in examples],
     }
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:16]

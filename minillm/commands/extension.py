@@ -5,7 +5,7 @@ what the result has.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from minillm.config import EvaluationConfig
@@ -26,9 +26,9 @@ def extended(
         given: names of the settings of the command line. The result decides about all others.
 
     Raises:
-        KeyError: a section or setting is missing.
+        KeyError: there are no settings of the evaluation.
     """
-    old = saved["evaluation"]
+    old = asdict(EvaluationConfig()) | saved["evaluation"]  # older results lack newer settings
     values = {name: old[name] for name in (*_LISTS, *_SINGLE, "metrics")}
     for name in values:
         if f"evaluation.{name}" in given:

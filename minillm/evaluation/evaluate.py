@@ -15,7 +15,7 @@ from minillm.evaluation.exposure import ExposureBias
 from minillm.evaluation.exposure_sampling import sample_exposure_bias
 from minillm.evaluation.frontier import Frontier
 from minillm.evaluation.frontier_sampling import (
-    different_seeds,
+    consecutive_seeds,
     frontier_terms,
     sample_frontier,
 )
@@ -102,7 +102,7 @@ def evaluate(
         if settings.exposure_samples:
             bias = sample_exposure_bias(
                 model, whole, examples, max_length=max_length, batch_size=settings.batch_size,
-                seeds=different_seeds(settings.seeds, settings.exposure_samples), store=store,
+                seeds=consecutive_seeds(settings.seeds, settings.exposure_samples), store=store,
             )  # fmt: skip
     seconds = time.perf_counter() - start
     return Evaluation(sampled, greedy if settings.greedy else None, seconds, frontier, bias)
@@ -126,7 +126,8 @@ def _passes(settings: EvaluationConfig) -> int:
     passes = len(settings.seeds) + points * settings.frontier_samples
     passes += 2 * (settings.exposure_samples or 0)
     if _samples_a_point(settings):
-        passes -= min(len(settings.seeds), settings.frontier_samples)
+        of_point = consecutive_seeds(settings.seeds, settings.frontier_samples)
+        passes -= len({*settings.seeds} & {*of_point})
     return passes + (settings.greedy or settings.has_frontier)
 
 

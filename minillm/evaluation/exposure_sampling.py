@@ -98,8 +98,8 @@ def _steps(
     writer = teacher.sampler if by_teacher else model
     prompts = [(by_teacher and x.teacher_prompt_ids) or x.prompt_ids for x in examples]
     kl = np.zeros((len(examples), decoding.max_length))
+    ids, _ = write_responses(writer, prompts, decoding, seed=seed, batch_size=batch_size)
     with failing_together(FloatingPointError):
-        ids, _ = write_responses(writer, prompts, decoding, seed=seed, batch_size=batch_size)
         for indices, values in term_passes(model, teacher, examples, ids, TERMS):
             kl[indices, : values["kl"].shape[1]] = values["kl"].cpu().numpy()
     lengths = np.array([*map(len, ids)])

@@ -80,7 +80,7 @@ def sample_frontier(
     decodings = [Decoding(max_length, temperature) for temperature in settings.frontier or ()]
     decodings += [Decoding(max_length, top_p=top_p) for top_p in settings.frontier_top_p or ()]
     names = frontier_metrics(settings.metrics)
-    seeds = different_seeds(settings.seeds, settings.frontier_samples)
+    seeds = consecutive_seeds(settings.seeds, settings.frontier_samples)
     points = [_point([greedy] * len(seeds), Decoding(max_length, 0.0), names)]
     for decoding in decodings:
         begin_part(f"frontier, {_where(decoding)}")
@@ -98,10 +98,12 @@ def sample_frontier(
     return Frontier(len(seeds), greedy_first(points))
 
 
-def different_seeds(seeds: Sequence[int], samples: int) -> list[int]:
-    """Different seeds: the first of the evaluation, then numbers after its largest."""
-    more = range(max(seeds) + 1, max(seeds) + 1 + samples)
-    return [*dict.fromkeys(seeds), *more][:samples]
+def consecutive_seeds(seeds: Sequence[int], samples: int) -> list[int]:
+    """As many seeds as there are samples: the first of the evaluation, and the numbers after it.
+
+    So the responses stay the same if an evaluation gets more seeds.
+    """
+    return [*range(seeds[0], seeds[0] + samples)]
 
 
 def frontier_metrics(names: Sequence[str] | None) -> list[str]:

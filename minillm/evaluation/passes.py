@@ -57,21 +57,25 @@ def respond(
             is computed. None to keep none.
     """
     terms = {name: term for name, term in terms.items() if teacher or not term.needs_targets}
+    # Terms of one name may differ, such as reverse KLs at two temperatures.
+    keys = {name: repr(term) for name, term in terms.items()}
     part = _part(decoding, seed)
     values = dict((store and store.read(part, ("ids", "finished"))) or {})
-    stored = values.keys() & {"ids", *terms}
-    with failing_together(FloatingPointError):
-        if "ids" in values:
-            count_responses(len(share(examples)))
-        else:
-            prompts = [example.prompt_ids for example in examples]
-            written = write_responses(model, prompts, decoding, seed=seed, batch_size=batch_size)
-            values["ids"], values["finished"] = written
-        missing = {name: term for name, term in terms.items() if name not in values}
-        values |= sum_terms(model, teacher, examples, values["ids"], missing)
-    if store and stored != {"ids", *terms}:
-        store.write(part, values)
-    sums = {name: np.array(values[name]) for name in terms}
+    if "ids" in values:
+        count_responses(len(share(examples)))
+    else:
+        prompts = [example.prompt_ids for example in examples]
+        written = write_responses(model, prompts, decoding, seed=seed, batch_size=batch_size)
+        values["ids"], values["finished"] = written
+        if store:
+            store.write(part, values)
+    missing = {name: term for name, term in terms.items() if keys[name] not in values}
+    if missing:
+        sums = sum_terms(model, teacher, examples, values["ids"], missing)
+        values |= {keys[name]: of_term for name, of_term in sums.items()}
+        if store:
+            store.write(part, values)
+    sums = {name: np.array(values[keys[name]]) for name in terms}
     texts, lengths = response_texts(model, values["ids"]), np.array([*map(len, values["ids"])])
     return Responses(texts, lengths, np.array(values["finished"]), **sums)
 
@@ -100,8 +104,9 @@ def write_responses(
     batches = generate(model, prompts, decoding, batch_size=batch_size, seed=seed,
                        indices=share(by_length(prompts)))  # fmt: skip
     rows = []
-    for indices, rollout in batches:
-        rows += zip(indices, rollout.responses, rollout.finished.tolist(), strict=True)
+    with failing_together(FloatingPointError):
+        for indices, rollout in batches:
+            rows += zip(indices, rollout.responses, rollout.finished.tolist(), strict=True)
     _, ids, finished = zip(*sorted(gathered(rows)), strict=True)
     return list(ids), list(finished)
 
@@ -117,12 +122,11 @@ def sum_terms(
 
     The arguments are those of `term_passes`.
     """
-    if not terms:
-        return {}
     order, parts = [], []
-    for indices, values in term_passes(model, teacher, examples, responses, terms):
-        order += indices
-        parts.append(torch.stack([values[name].sum(-1) for name in terms], dim=1))  # [R, terms]
+    with failing_together(FloatingPointError):
+        for indices, values in term_passes(model, teacher, examples, responses, terms):
+            order += indices
+            parts.append(torch.stack([values[name].sum(-1) for name in terms], dim=1))  # [R, terms]
     rows = torch.cat(parts).tolist() if parts else []  # the only wait for the device
     _, sums = zip(*sorted(gathered(list(zip(order, rows, strict=True)))), strict=True)
     return dict(zip(terms, map(list, zip(*sums, strict=True)), strict=True))

@@ -6,8 +6,8 @@ metrics, reads the parts that exist. Each part is one json file:
 
     FOLDER/PART.json    {"format": 1, "made_with": CHECKSUM, "values": {NAME: LIST, ...}}
 
-Several processes may write to the folder at once, because each file is written under a temporary
-name and renamed. Two processes that compute the same part write the same values.
+Several processes may write to the folder at once, because each process writes a file under a name
+of its own and then renames it. Two processes that compute the same part write the same values.
 """
 
 import json
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from accelerate import PartialState
 
 from minillm.errors import first_line
-from minillm.files import write_text
 from minillm.processes import from_main
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,17 @@ class Store:
         if not PartialState().is_main_process:
             return
         content = {"format": FORMAT, "made_with": self.made_with, "values": values}
+        path = self._file(part)
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
         try:
-            write_text(self._file(part), json.dumps(content, ensure_ascii=False) + "\n")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            temporary.replace(path)
         except OSError as error:
+            temporary.unlink(missing_ok=True)
             log.warning("%s could not be written: %s. The evaluation goes on, but if it is "
                         "interrupted, it computes this part again.",
-                        self._file(part), first_line(error))  # fmt: skip
+                        path, first_line(error))  # fmt: skip
 
     def _file(self, part: str) -> Path:
         return self.folder / f"{part}.json"

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from minillm.evaluation import passes
 from tests.commands.test_scores import numbers
@@ -40,7 +41,7 @@ def test_a_result_is_extended_without_sampling_its_responses_again(command, run,
         command("evaluate", "run", "evaluation.seeds=[20]", "evaluation.metrics=null").status == 0
     )
     assert "evaluation.seeds was [10], now [10, 20]" in caplog.text
-    assert {*sampled} == {(10, 0.5), (11, 0.5), (11, 1.0), (20, 1.0), (20, 0.5)}
+    assert {*sampled} == {(10, 0.5), (11, 0.5), (11, 1.0), (20, 1.0)}
     given = ("evaluation.seeds=[10,20]", "evaluation.frontier=[0.5,1]")
     assert command("evaluate", "run", *given, "output=new").status == 0
     assert numbers("run/evaluation/tiny.json") == numbers("new/evaluation/tiny.json")
@@ -65,15 +66,48 @@ def test_an_interrupted_evaluation_continues(command, run, sampled):
     assert sampled == [(20, 1.0)]
 
 
-def test_parts_of_other_weights_prompts_and_overwritten_results_are_not_used(command, run, sampled):
+def test_parts_of_other_prompts_and_weights_are_not_used(command, run, sampled):
     assert command("evaluate", "run", SEEDS).status == 0
-    Path("run/evaluation/tiny.json").unlink()
+    result = Path("run/evaluation/tiny.json")
+    for change in (lambda: ["evaluation.limit=3"], lambda: change_a_weight(run / "best")):
+        result.unlink()
+        sampled.clear()
+        assert command("evaluate", "run", SEEDS, *change()).status == 0
+        assert sampled == [(10, 1.0), (0, 0.0)]
     sampled.clear()
-    assert command("evaluate", "run", SEEDS, "evaluation.limit=3").status == 0
+    assert command("evaluate", "run", SEEDS, "overwrite=true").status == 0
     assert sampled == [(10, 1.0), (0, 0.0)]
-    sampled.clear()
-    assert command("evaluate", "run", SEEDS, "evaluation.limit=3", "overwrite=true").status == 0
-    assert sampled == [(10, 1.0), (0, 0.0)]
+
+
+def change_a_weight(model):
+    weights = load_file(model / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    return []
+
+
+def test_a_result_of_before_a_setting_is_extended(command, run):
+    """Such a result has all scores and lacks the setting `exposure_samples`."""
+    assert command("evaluate", "run", SEEDS, "evaluation.metrics=[rougeL]").status == 0
+    result = Path("run/evaluation/tiny.json")
+    content = json.loads(result.read_text())
+    del content["config"]["evaluation"]["exposure_samples"]
+    result.write_text(json.dumps(content))
+    assert command("evaluate", "run", "evaluation.metrics=[length]").status == 0
+    assert list(json.loads(result.read_text())["metrics"]) == ["rougeL", "length"]
+
+
+def test_reverse_kls_at_two_temperatures_are_told_apart(command, run):
+    """One is that of the model, the other that of the sampled distribution."""
+    teacher = shutil.copytree(run / "best", "teacher")
+    change_a_weight(Path(teacher))
+    given = (SEEDS, f"teacher.path={teacher}", "evaluation.temperature=0.5", "output=out")
+    assert command("evaluate", "run", *given, "evaluation.frontier=[0.5,1]").status == 0
+    found = numbers("out/evaluation/tiny.json")
+    shutil.rmtree("out/evaluation/tiny")
+    given = (SEEDS, f"teacher.path={teacher}", "output=alone", "evaluation.frontier=[0.5,1]")
+    assert command("evaluate", "run", *given).status == 0
+    assert found["frontier"] == numbers("alone/evaluation/tiny.json")["frontier"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
