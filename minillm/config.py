@@ -477,7 +477,7 @@ class JudgeConfig:
     retries: int = setting(6, at_least=0)
     timeout: float = setting(120.0, above=0)
     concurrency: int = setting(8, at_least=1)  # requests at once
-    # Limits of a command, checked before the first request and before each request; null: none.
+    # Limits of a command, checked before the first request and before each question; null: none.
     max_calls: int | None = setting(2000, at_least=0)
     max_cost: float | None = setting(None, at_least=0)
     # Prices of one million tokens, in any currency, for the cost.

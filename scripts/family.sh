@@ -146,17 +146,16 @@ distil() { # EXPERIMENT SIZE TEACHER_SIZE RUN [SETTING...]: train a student with
     train "$experiment" "$size" "$name" "${settings[@]}" "$@"
 }
 
-evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs that have no scores on NAME
-    local name=$1 hub=$2 file=$3 summary folder models=()
+evaluate() { # NAME HUB_NAME FILE [SETTING...]: score all finished runs, and add what their scores lack
+    local name=$1 hub=$2 file=$3 summary models=()
     shift 3
     for summary in "$RUNS"/*/summary.json "$RUNS"/*/*/summary.json; do
-        folder=$(dirname "$summary")
-        if [ -f "$summary" ] && [ ! -f "$folder/evaluation/$name.json" ]; then
-            models+=("$folder")
+        if [ -f "$summary" ]; then
+            models+=("$(dirname "$summary")")
         fi
     done
     if [ ${#models[@]} -eq 0 ]; then
-        echo "$RUNS has no finished run without scores on $name"
+        echo "$RUNS has no finished run to score on $name"
         return
     fi
     # The frontier and lm_loss are for the tables of scripts/tables.sh.

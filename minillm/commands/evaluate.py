@@ -35,8 +35,9 @@ from minillm.runtime import start_processes
 
 log = logging.getLogger(__name__)
 
-# The settings of the training that a result stores: those that tell which method and model it was.
-TRAINING_SECTIONS = ("student", "teacher", "method")
+# The settings of the training that a result stores: those that tell which method and model it was,
+# and whether runs differ only in their seeds.
+TRAINING_SECTIONS = ("student", "teacher", "method", "training")
 
 
 def evaluate_models(folders: Sequence[str], overrides: list[str]) -> None:

@@ -21,7 +21,7 @@ from minillm.judging.cache import Cache
 from minillm.judging.limits import BYTES_PER_TOKEN, Usage, check_limits
 from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
-from minillm.judging.responses import Responses, read_responses
+from minillm.judging.responses import Responses, check_unchanged, read_responses
 from minillm.judging.server import import_openai
 from minillm.judging.settings import judge_settings, read_access, with_model
 from minillm.judging.table import scores_table
@@ -52,6 +52,10 @@ def judge_models(paths: Sequence[str], words: Sequence[str]) -> None:
         asking = Asking(settings, access, cache)
         ask(asking, [question for job in jobs for question in job.questions])
         with cache.exclusive():
+            for job in jobs:  # another command may have written since `plan_jobs`
+                for responses in filter(None, (job.responses, job.against)):
+                    check_unchanged(responses)
+                _check_not_lost(job, settings)
             contents = [judged_content(job, settings, access, asking.verdicts) for job in jobs]
             for job, content in zip(jobs, contents, strict=True):
                 write(job, content, asking.verdicts)
@@ -151,7 +155,7 @@ def ask(asking: Asking, questions: Sequence[Question]) -> None:
     unanswered = asking.open_questions(questions)
     expected = asking.estimate(unanswered)
     log.info("%s", estimate_text(asking, len(unanswered), expected))
-    check_limits(expected, settings, "the questions need at most")
+    check_limits(expected, settings, "the questions need about")
     if not unanswered:
         return
     try:
@@ -160,17 +164,18 @@ def ask(asking: Asking, questions: Sequence[Question]) -> None:
         raise Stopped(f"interrupted. {_kept(asking)}", signal.SIGINT) from None
     except (InputError, ServerError) as error:
         raise type(error)(f"{str(error).rstrip('.')}. {_kept(asking)}") from error
-    log.info("used: %s", asking.usage.text(settings))
+    finally:
+        log.info("used: about %s", asking.usage.text(settings))
 
 
 def estimate_text(asking: Asking, unanswered: int, expected: Usage) -> str:
-    """What the command will ask, and what this uses at most."""
+    """What the command will ask, and about what this uses."""
     settings, answered = asking.settings, len(asking.verdicts)
     text = f"{settings.model} at {asking.access.address}: {answered + unanswered:,} questions"
     if not unanswered:
         return f"{text}, all answered in {settings.cache}"
     return (
-        f"{text}, of which {answered:,} are answered in {settings.cache}\nat most "
+        f"{text}, of which {answered:,} are answered in {settings.cache}\nabout "
         f"{expected.text(settings)} ({BYTES_PER_TOKEN} bytes per token), and more after malformed "
         f"answers"
     )

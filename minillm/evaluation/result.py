@@ -11,7 +11,7 @@ Only this file uses the keys of a result file. Format 2 is a json object:
         per_input, weights    of each input, averaged over sampling seeds; null for equal weights
         greedy_per_input      of greedy decoding; only for metrics with equal weights (optional)
     training    seconds, steps, best_step and seed of the run, and its config: the sections student,
-                teacher and method of its settings (optional); or null
+                teacher, method and training of its settings (optional); or null
     run         name, and history: the scores of each validation; or null
     provenance, config        how the result was made
     frontier    quality and diversity over temperatures, see `frontier.py` (optional)
@@ -107,7 +107,8 @@ class MetricResult:
 class Training:
     """The run that trained the model: all its seconds and steps, step of the checkpoint, seed.
 
-    `config` has the sections student, teacher and method of its settings; None in older files.
+    `config` has the sections student, teacher, method and training of its settings. Older files
+    have no section training, or no config (None).
     """
 
     seconds: float | None

@@ -48,7 +48,8 @@ class Asking:
         settings, access: how and where to ask.
         cache: all answers.
         verdicts: of the questions that need no further request.
-        usage: what the requests of this command have used, with those that are not answered yet.
+        usage: of all requests that this command has sent. Those without an answer have estimates,
+            because the server may charge for them.
     """
 
     settings: JudgeConfig
@@ -67,18 +68,21 @@ class Asking:
         return [question for question in distinct if question not in self.verdicts]
 
     def estimate(self, questions: Sequence[Question]) -> Usage:
-        """The most that the first requests of these questions use."""
-        return estimate((question.text() for question in questions), self.settings)
+        """About what the first requests of these questions use."""
+        return estimate((self.request(question, 0) for question in questions), self.settings)
 
     def request(self, question: Question, attempt: int) -> dict[str, Any]:
         """The body of a request."""
         return request_of(question.text(attempt), self.settings, self.access, attempt)
 
+    def _key(self, request: Mapping[str, Any], attempt: int) -> str:
+        return key_of(request, attempt, self.access.address)
+
     def _known(self, question: Question) -> Verdict | None:
         """The verdict from the cache alone; None if another request is needed."""
         answers: list[Answer] = []
         for attempt in range(self.settings.repeats + 1):
-            answer = self.cache.answers.get(key_of(self.request(question, attempt), attempt))
+            answer = self.cache.answers.get(self._key(self.request(question, attempt), attempt))
             if answer is None:
                 return None
             answers.append(answer)
@@ -166,7 +170,7 @@ class Asking:
     async def _answer(self, server: Server, question: Question, attempt: int) -> Answer:
         """The answer in the cache, of another process, or of the server."""
         request = self.request(question, attempt)
-        key = key_of(request, attempt)
+        key = self._key(request, attempt)
         while key not in self.cache.answers:
             if not self.cache.claim(key):
                 await asyncio.sleep(POLL)
@@ -182,13 +186,19 @@ class Asking:
 
     async def _paid(self, server: Server, request: Mapping[str, Any], key: str) -> Answer:
         """The answer of the server, within the limits."""
-        expected = estimate([request["messages"][0]["content"]], self.settings)
-        self.usage.add(expected)
+        expected = estimate([request], self.settings)
+
+        def failed(may_be_charged: bool) -> None:
+            self.usage.add(expected if may_be_charged else Usage(1))
+
+        self.usage.add(expected)  # stays if Ctrl-C interrupts the request
         try:
-            check_limits(self.usage, self.settings, "with the answers that are asked for again,")
-            answer = await server.answer(request, key)
-        except BaseException:
-            self.usage.add(expected, -1)
+            check_limits(
+                self.usage, self.settings, "with the questions that were asked again, about"
+            )
+            answer = await server.answer(request, key, failed)
+        except (Refused, InputError, ServerError):
+            self.usage.add(expected, -1)  # `failed` has counted what was sent
             raise
         self.usage.add(expected, -1)
         self.usage.add(used(answer, expected))

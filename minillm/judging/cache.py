@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm.errors import InputError, first_line
+from minillm.judging.settings import OPENAI
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,14 @@ class Answer:
     date: str
 
 
-def key_of(request: Mapping[str, Any], attempt: int) -> str:
-    """The checksum of a request: model, messages and parameters, and not the server's address.
+def key_of(request: Mapping[str, Any], attempt: int, address: str) -> str:
+    """The checksum of a request: model, messages, parameters, and the address of the server.
 
-    `attempt` tells apart equal requests, of which each shall get an answer of its own.
+    Servers other than OpenAI's may have different models with the same name. `attempt` tells apart
+    equal requests, of which each shall get an answer of its own.
     """
-    text = json.dumps([attempt, request], sort_keys=True, ensure_ascii=False)
+    parts = [attempt, request] if address == OPENAI else [attempt, request, address]
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,7 +1,8 @@
 """What questions cost: an estimate before the first request, and the limits of a command."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from minillm.config import JudgeConfig
 from minillm.errors import InputError
@@ -10,11 +11,16 @@ from minillm.judging.cache import Answer
 # The tokenizer of the judge is not known. English has about four bytes per token.
 BYTES_PER_TOKEN = 4
 PRICED_TOKENS = 1e6
+# The greatest number of tokens of an answer, as servers name it in a request.
+LENGTHS = ("max_tokens", "max_completion_tokens")
 
 
 @dataclass
 class Usage:
-    """Answered requests and their tokens. The tokens are estimates if a server does not count."""
+    """Requests that were sent, and their tokens.
+
+    The tokens are estimates if a server does not count them, or has not answered.
+    """
 
     calls: int = 0
     input_tokens: int = 0
@@ -44,12 +50,13 @@ class Usage:
         return text if cost is None else f"{text}, cost {cost:,.4g}"
 
 
-def estimate(texts: Iterable[str], settings: JudgeConfig) -> Usage:
-    """The most that one request per text uses: each answer has the greatest length."""
+def estimate(requests: Iterable[Mapping[str, Any]], settings: JudgeConfig) -> Usage:
+    """About what requests with these bodies use, if each answer has the greatest length."""
     usage = Usage()
-    for text in texts:
-        tokens = -(-len(text.encode()) // BYTES_PER_TOKEN)
-        usage.add(Usage(1, tokens, settings.max_tokens))
+    for request in requests:
+        tokens = -(-len(request["messages"][0]["content"].encode()) // BYTES_PER_TOKEN)
+        lengths = [request[name] for name in LENGTHS if isinstance(request.get(name), int)]
+        usage.add(Usage(1, tokens, max(lengths, default=settings.max_tokens)))
     return usage
 
 

@@ -1,9 +1,11 @@
 """What a result file says about a judge: how it was asked, its answers, and the scores."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from minillm.config import JudgeConfig
@@ -83,7 +85,9 @@ def judged_content(
     if job.against:
         passes_against = [job.pairs_against[seed] for seed in job.seeds]
         wins = win_summary(score_array(passes_against, verdicts))
-        against[str(job.against.file)] = {"method": job.against.result.method} | wins
+        against[_name_of(job.against.file, job.responses.file)] = {
+            "method": job.against.result.method
+        } | wins
     content["judge"] = {
         **how,
         **answer_summary(job, access, verdicts),
@@ -92,6 +96,14 @@ def judged_content(
         "provenance": provenance(),
     }
     return content
+
+
+def _name_of(other: Path, file: Path) -> str:
+    """The path of another result as seen from the folder of this one.
+
+    It does not depend on the working folder, and stays right if both runs are moved together.
+    """
+    return Path(os.path.relpath(other.resolve(), file.resolve().parent)).as_posix()
 
 
 def answer_summary(

@@ -1,5 +1,6 @@
 """Reads the responses beside result files, and pairs them with references or other responses."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +25,13 @@ class Responses:
     Attributes:
         file: the result file.
         result: its content.
+        checksum: of the file of responses, which another command may replace.
         rows: for each sampling seed, and for `GREEDY`, the rows of the N inputs.
     """
 
     file: Path
     result: Result
+    checksum: str
     rows: Mapping[Pass, Sequence[Mapping[str, Any]]]
 
     def pairs(self) -> dict[Pass, list[Pair]]:
@@ -87,6 +90,7 @@ def read_responses(file: Path, result: Result, settings: JudgeConfig) -> Respons
             f"{file} has no responses: {source} is missing. Evaluate again with overwrite=true, or "
             f"give the folder of a run."
         )
+    checksum = checksum_of(source)
     rows: dict[Pass, list[Mapping[str, Any]]] = {}
     for row in _read_rows(source):
         rows.setdefault(row["seed"], []).append(row)
@@ -98,7 +102,27 @@ def read_responses(file: Path, result: Result, settings: JudgeConfig) -> Respons
                 f"{result.inputs} inputs. Evaluate again with overwrite=true."
             )
         chosen[key] = rows[key][: settings.limit]
-    return Responses(file, result, chosen)
+    return Responses(file, result, checksum, chosen)
+
+
+def check_unchanged(responses: Responses) -> None:
+    """Refuse responses that were replaced after they were read.
+
+    Raises:
+        InputError: the file of responses is another one.
+    """
+    source = responses.file.with_suffix(".responses.jsonl")
+    if not source.is_file() or checksum_of(source) != responses.checksum:
+        raise InputError(
+            f"{source} was replaced while the judge read it, so the scores are not written. Run "
+            f"the same command again."
+        )
+
+
+def checksum_of(file: Path) -> str:
+    """The sha256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _chosen(

@@ -14,6 +14,7 @@ import numpy as np
 
 from minillm.evaluation.result import MetricResult
 from minillm.evaluation.statistics import (
+    Interval,
     average_over_seeds,
     bootstrap_interval,
     mean_and_std,
@@ -61,15 +62,18 @@ def judge_metric(
         inputs: number of inputs of the result. Inputs that were not judged have the weight 0.
 
     Returns:
-        None if a seed has no input with an answer in both orders.
+        None if no input has an answer in both orders. A seed without such an input is not in
+        `per_seed`.
     """
     values, weights = ratios(score_array(passes, verdicts))  # [S, N']
-    if not weights.any(axis=1).all():
+    if not weights.any():
         return None
-    mean, std = mean_and_std(values, weights)
-    counted = weights.any(axis=0)  # a resample of inputs without a score would have no mean
-    interval = bootstrap_interval(values[:, counted], weights[:, counted])
+    interval = _interval(values, weights)
     per_input, input_weights = average_over_seeds(values, weights)
+    has_scores = weights.any(axis=1)  # [S]
+    seeds = [name for name, is_scored in zip(names, has_scores, strict=True) if is_scored]
+    _, std = mean_and_std(values[has_scores], weights[has_scores])
+    means = weighted_mean(values[has_scores], weights[has_scores]).tolist()
     rest = [0.0] * (inputs - len(per_input))
     ratio_of_greedy = None
     if greedy is not None:
@@ -77,11 +81,11 @@ def judge_metric(
         if greedy_weights.any():
             ratio_of_greedy = float(weighted_mean(greedy_values, greedy_weights)[0])
     return MetricResult(
-        mean=mean,
+        mean=interval.mean,
         std=std,
         ci_low=interval.low,
         ci_high=interval.high,
-        per_seed=dict(zip(names, weighted_mean(values, weights).tolist(), strict=True)),
+        per_seed=dict(zip(seeds, means, strict=True)),
         greedy=ratio_of_greedy,
         per_input=per_input.tolist() + rest,
         weights=input_weights.tolist() + rest,
@@ -124,10 +128,7 @@ def score_summary(scores: np.ndarray) -> dict[str, Any]:
     # Half of the difference between an answer that is read first and an answer that is read second.
     first = scores[:, :, FIRST, MODEL] + scores[:, :, SECOND, OTHER]
     second = scores[:, :, FIRST, OTHER] + scores[:, :, SECOND, MODEL]
-    inputs = counted.any(axis=0)
-    effect = bootstrap_interval(
-        np.nan_to_num((first - second) / 2)[:, inputs], counted[:, inputs].astype(float)
-    )
+    effect = _interval(np.nan_to_num((first - second) / 2), counted.astype(float))
     return summary | {
         "score": float(by_order[:, MODEL].mean()),
         "reference_score": float(by_order[:, OTHER].mean()),
@@ -156,9 +157,7 @@ def win_summary(scores: np.ndarray) -> dict[str, Any]:
         return summary | dict.fromkeys(("wins", "ties", "losses", "win_rate", "ci_low", "ci_high"))
     totals = scores.sum(axis=2)  # [S, N, 2]
     signs = np.sign(np.nan_to_num(totals[..., MODEL] - totals[..., OTHER]))
-    inputs = counted.any(axis=0)
-    points = np.nan_to_num(50.0 * (signs + 1))[:, inputs]
-    interval = bootstrap_interval(points, counted[:, inputs].astype(float))
+    interval = _interval(50.0 * (signs + 1), counted.astype(float))
     shares = {
         name: 100 * float((signs[counted] == sign).mean())
         for name, sign in (("wins", 1), ("ties", 0), ("losses", -1))
@@ -166,3 +165,17 @@ def win_summary(scores: np.ndarray) -> dict[str, Any]:
     return summary | shares | {
         "win_rate": interval.mean, "ci_low": interval.low, "ci_high": interval.high
     }  # fmt: skip
+
+
+def _interval(values: np.ndarray, weights: np.ndarray) -> Interval:
+    """The mean over all seeds and inputs, with its bootstrap interval over inputs.
+
+    The seeds of an input are pooled first. A seed alone may have no scores at all, and would then
+    have the mean 0; so may a resample of an input without scores, which is left out.
+
+    Args:
+        values, weights: `[S, N]`. The weight is 0 where there is no score.
+    """
+    pooled, pooled_weights = average_over_seeds(values, weights)
+    counted = pooled_weights > 0
+    return bootstrap_interval(pooled[None, counted], pooled_weights[None, counted])

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -95,8 +95,13 @@ class Server:
         )
         return Server(client, access, settings.retries, settings.timeout)
 
-    async def answer(self, request: Mapping[str, Any], key: str) -> Answer:
+    async def answer(
+        self, request: Mapping[str, Any], key: str, failed: Callable[[bool], None]
+    ) -> Answer:
         """The answer to a request, for the cache under `key`.
+
+        `failed` is called after each failure, with whether the server may charge for the request,
+        because it may have written an answer that has not arrived.
 
         Raises:
             Refused: the server refuses this question.
@@ -117,6 +122,7 @@ class Server:
             except failures as error:
                 failure = self._described(error)
                 status = getattr(error, "status_code", None)
+                failed(status is None)
                 self._check_may_repeat(status, failure)
                 wait = seconds_to_wait(error, attempt)
             if attempt < self.retries:

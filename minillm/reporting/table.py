@@ -8,9 +8,11 @@ import io
 from collections.abc import Callable, Sequence
 from statistics import stdev
 
+from minillm.evaluation.judge_metric import JUDGE
 from minillm.evaluation.metrics import METRICS, Metric
 from minillm.evaluation.result import Result
 from minillm.reporting.groups import TEACHER, Group, unique
+from minillm.reporting.judges import judge_text
 from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
 
@@ -147,7 +149,11 @@ def _score_cell(group: Group, metric: Metric) -> str:
 
 
 def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
-    """The meaning of the columns, with units, inputs and seeds."""
+    """The meaning of the columns, with units, inputs, seeds and judge.
+
+    Raises:
+        InputError: the scores of a judge cannot be compared; see `judge_text`.
+    """
     results = [result for group in groups for result in group.results]
     inputs = {}
     for result in results:
@@ -166,6 +172,8 @@ def _legend(groups: Sequence[Group], metrics: Sequence[Metric]) -> str:
     sentences += [
         f"{_capital(m.label)}: {m.description}" for m in (*metrics, *_always_shown(metrics))
     ]
+    if any(metric.name == JUDGE for metric in metrics):
+        sentences += filter(None, [judge_text(results)])
     if any(metric.higher_is_better is not None for metric in metrics):
         lower = [metric.label for metric in metrics if metric.higher_is_better is False]
         sentences.append("Bold: best student of a data set"

@@ -37,7 +37,7 @@ def test_evaluation_is_the_same_twice(command, run_folder):
     assert result["inputs"] == 10 and result["seeds"] == [10, 20]
     assert result["training"]["seed"] == 1 and result["run"]["name"] == "teacher"
     assert result["training"]["config"]["method"]["name"] == "sft"
-    assert set(result["training"]["config"]) == {"student", "teacher", "method"}
+    assert set(result["training"]["config"]) == {"student", "teacher", "method", "training"}
     assert len(responses.splitlines()) == 10 * 3  # two seeds and greedy
     check_means(result, [json.loads(line) for line in responses.splitlines()])
 

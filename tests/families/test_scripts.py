@@ -71,6 +71,18 @@ def test_all_keeps_data_that_exist(tmp_path):
     assert f"{tmp_path} has data already" in done.stdout
 
 
+def test_runs_with_scores_are_evaluated_again(tmp_path):
+    """`minillm evaluate` adds the measures that the scores of a run lack, and skips the others."""
+    (tmp_path / "120M/kd/evaluation").mkdir(parents=True)
+    for file in ("summary.json", "evaluation/dolly.json"):
+        (tmp_path / "120M/kd" / file).write_text("{}")
+    code = "source scripts/family.sh gpt2; evaluate dolly - -"
+    done = subprocess.run(["bash", "-euc", code], cwd=ROOT, text=True,
+                          capture_output=True, check=False,
+                          env=os.environ | {"RUNS": str(tmp_path), "DRY_RUN": "1"})  # fmt: skip
+    assert f"launch.sh evaluate {tmp_path}/120M/kd data.name=dolly" in done.stdout, done.stderr
+
+
 def test_every_size_has_a_script_for_each_phase():
     for family in set(FAMILIES) - {"smollm2"}:  # its students are pruned from the teacher
         sizes = {x.stem for x in (ROOT / "configs" / "family" / family).glob("*.yaml")}

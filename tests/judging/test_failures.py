@@ -1,6 +1,7 @@
 """`minillm judge`: a server that fails in every way, Ctrl-C, and two processes at once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from tests.judging.loopback import FAILURES, Loopback, by_rule
 from tests.judging.runs import INPUTS, KEY, distinct_questions, result, rows
 
 
-def test_every_failure_is_survived(judge):
+def test_every_failure_is_survived(judge, caplog):
     """The server fails in each way, one after the other, and then answers."""
 
     def fails(number: int, _: str) -> str:
@@ -25,6 +26,9 @@ def test_every_failure_is_survived(judge):
         assert outcome.status == 0, outcome.err
         assert len(server.requests) == 2 * (len(FAILURES) + 1)
         assert server.times[1] - server.times[0] >= 1  # the server asked for it by Retry-After
+        # The server may charge for the six that are neither refused nor answered.
+        tokens = 2 * (6 * 512 + 2 * 10)
+        assert re.search(f"used: about 20 calls, .* {tokens:,} tokens of answers", caplog.text)
         texts = [body["messages"][0]["content"] for body in server.requests[: len(FAILURES) + 1]]
         assert ["An earlier reply" in text for text in texts] == [False] * len(FAILURES) + [True]
         assert result()["judge"]["malformed_answers"] == 2

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from minillm.judging.cache import key_of
+from minillm.judging.settings import OPENAI
 from tests.judging.loopback import Loopback, by_rule, score_of
 from tests.judging.runs import (
     INPUTS,
@@ -56,9 +58,11 @@ def test_limits_refuse_before_the_first_request(judge):
     with Loopback() as server:
         count = distinct_questions(1)
         outcome = judge(server, f"judge.max_calls={count - 1}")
-        assert outcome.status == 2 and f"need at most {count} calls" in outcome.err
+        assert outcome.status == 2 and f"need about {count} calls" in outcome.err
         outcome = judge(server, *prices, "judge.max_cost=0.001")
         assert outcome.status == 2 and "judge.max_cost=0.001" in outcome.err
+        longer = judge(server, *prices, "judge.max_cost=1", "judge.body.max_tokens=1000000")
+        assert longer.status == 2 and f"{count * 10**6:,} tokens of answers" in longer.err
         assert not server.requests and "judge" not in result()
         assert judge(server, *prices, f"judge.max_calls={count}", "judge.max_cost=1").status == 0
         assert server.requests[0]["max_tokens"] == 100
@@ -69,7 +73,7 @@ def test_repeated_questions_count_for_the_limit(judge):
     with Loopback(answer=lambda _: "?") as server:
         count = distinct_questions(1)
         outcome = judge(server, f"judge.max_calls={count}")
-        assert outcome.status == 2 and "answers that are asked for again" in outcome.err
+        assert outcome.status == 2 and "questions that were asked again" in outcome.err
         assert len(server.requests) == count
 
 
@@ -83,6 +87,36 @@ def test_scores_of_another_judge_are_not_overwritten(judge):
         assert len(server.requests) == 2 * distinct_questions(1)
 
 
+def test_a_server_does_not_answer_for_another(judge):
+    """Local servers may have different models with the same name."""
+    for _ in range(2):
+        with Loopback() as server:
+            assert judge(server, "judge.limit=1", "judge.overwrite=true").status == 0
+            assert len(server.requests) == 2
+    keys = {key_of({}, 0, address) for address in (OPENAI, "http://a/v1", "http://b/v1")}
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("tiny.responses.jsonl", "was replaced while the judge read it"),
+     ("tiny.json", "has other scores of a judge, which are not overwritten: model was else")],
+)  # fmt: skip
+def test_what_another_command_writes_meanwhile_is_not_lost(judge, name, message):
+    file = Path("runs/a/evaluation") / name
+    lines = "".join(file.open().readlines()[:-1])
+    new = json.dumps(result() | {"judge": {"model": "else"}}) if name == "tiny.json" else lines
+
+    def answer(question: str) -> str:
+        file.write_text(new)
+        return by_rule(question)
+
+    with Loopback(answer) as server:
+        outcome = judge(server, "judge.limit=1")
+    assert outcome.status == 2 and message in outcome.err, outcome.err
+    assert file.read_text() == new
+
+
 def test_win_rate_against_another_model(judge):
     shutil.copytree("runs/a", "runs/b")
     lines = lines_of("tiny.responses.jsonl", "runs/b")
@@ -93,7 +127,8 @@ def test_win_rate_against_another_model(judge):
     with Loopback() as server:
         outcome = judge(server, "judge.against=runs/b")
         assert outcome.status == 0, outcome.err
-        (wins,) = result()["judge"]["against"].values()
+        ((name, wins),) = result()["judge"]["against"].items()
+        assert name == "../../b/evaluation/tiny.json"  # from any working folder
         pairs = zip(rows(1), rows(1, "runs/b"), strict=True)
         differences = [score_of(a["response"]) - score_of(b["response"]) for a, b in pairs]
         assert wins["wins"] == pytest.approx(10 * sum(x > 0 for x in differences))

@@ -62,7 +62,8 @@ def test_the_score_is_the_ratio_of_totals():
     counted = np.delete(scores[0], 3, axis=0)
     totals = [of_seed[..., 0].sum() / of_seed[..., 1].sum() for of_seed in (counted, scores[1])]
     assert metric.per_seed == pytest.approx({"10": 100 * totals[0], "20": 100 * totals[1]})
-    assert metric.mean == pytest.approx(50 * sum(totals))
+    model, reference = np.concatenate([counted, scores[1]]).sum(axis=(0, 1))
+    assert metric.mean == pytest.approx(100 * model / reference)
     assert metric.greedy == pytest.approx(100 * totals[1])
     assert metric.ci_low < metric.mean < metric.ci_high
     assert len(metric.per_input) == len(metric.weights) == 50 and metric.weights[40:] == [0] * 10
@@ -79,6 +80,22 @@ def test_inputs_without_scores_do_not_widen_the_interval():
     assert (metric.mean, metric.ci_low, metric.ci_high) == (few.mean, few.ci_low, few.ci_high)
     summary = score_summary(score_array(*verdicts_of(scores)))
     assert summary["missing"] == 35 and summary["score"] == scores[0, :5, :, 0].mean()
+
+
+def test_a_seed_without_scores_does_not_count():
+    """It has no mean, rather than the mean 0."""
+    scores = SCORES.copy()
+    scores[1] = np.nan
+    passes, verdicts = verdicts_of(scores)
+    metric = judge_metric(passes, ["10", "20"], verdicts, greedy=None, inputs=40)
+    alone = judge_metric(passes[:1], ["10"], verdicts, greedy=None, inputs=40)
+    assert (metric.mean, metric.ci_low, metric.ci_high) == pytest.approx(
+        (alone.mean, alone.ci_low, alone.ci_high)
+    )
+    assert (metric.per_seed, metric.std) == (alone.per_seed, None)
+    effects = [score_summary(x)["order_effect"] for x in (scores, scores[:1])]
+    wins = [win_summary(x) | {"missing": 0} for x in (scores, scores[:1])]
+    assert effects[0] == pytest.approx(effects[1]) and wins[0] == pytest.approx(wins[1])
 
 
 def _with_names(scores: np.ndarray):

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from minillm.evaluation.result import ROUGE_L, Result
+from minillm.reporting.judges import judge_text
 from minillm.reporting.paper.layout import (
     Row,
     Table,
@@ -172,6 +173,8 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
          "95% interval: bootstrap over inputs", REPORTED,
          "Reported (GPT-4): the mean score by GPT-4 of the same three data sets, which is not "
          "comparable with ROUGE-L",
+         judge_text(result for models in families.values() for data in models.values()
+                    for each in data.values() for result in each.group.results),
          "A mean is empty if the result of one of its data sets is missing"]
     )  # fmt: skip
     return Table("table7", "Table 7: the loss L_PT on plain text", caption, columns, rows)

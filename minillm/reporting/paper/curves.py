@@ -1,4 +1,4 @@
-"""Figures 6, 7, 8 and 16 of the paper: exposure bias, lengths, and the training of MiniLLM."""
+"""Figures 6, 8 and 16 of the paper: exposure bias, and the training of MiniLLM."""
 
 from collections.abc import Sequence
 

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from minillm.config import TrainingConfig
 from minillm.errors import InputError
 from minillm.evaluation.result import Result
 from minillm.reporting.groups import START, TEACHER, Group, unique
 from minillm.reporting.results import rounded
 from minillm.reporting.roles import identity_of, model_of
 from minillm.reporting.table import size_text
+from minillm.settings.rules import settings_of
 
 # The names of methods in the paper, in the order of its tables. Other methods follow.
 METHODS = {TEACHER: "teacher", "sft": "SFT", "kd": "KD", "seqkd": "SeqKD", "minillm": "MiniLLM"}
@@ -148,15 +150,28 @@ def _models(items: Sequence[tuple[str, Result]]) -> list[Model]:
     results = [result for _, result in items]
     plain = [_without_teacher(result) for result in results]
     by_identity = dict(zip(map(model_of, results), plain, strict=True))
+    largest = _largest_teachers(by_identity)
     models = []
     for result, model in zip(results, plain, strict=True):
         path = _setting(_training(result), "teacher.path")
-        teacher = by_identity.get(identity_of(path)) if path else None
+        identity = path and identity_of(path)
+        teacher = by_identity.get(identity)
         if teacher is not None:
-            other = () if teacher.is_teacher else (f"teacher {teacher.size} {teacher.name}",)
+            name = teacher.size if teacher.is_teacher else f"{teacher.size} {teacher.name}"
+            other = () if identity in largest else (f"teacher {name}",)
             model = replace(model, changes=model.changes + other, teacher_size=teacher.size)
         models.append(model)
     return models
+
+
+def _largest_teachers(by_identity: Mapping[str | None, Model]) -> set[str | None]:
+    """The largest teacher of each family; of teachers of one size, the first."""
+    largest: dict[str, str | None] = {}
+    for identity, model in by_identity.items():
+        other = by_identity.get(largest.get(model.family))
+        if model.is_teacher and (other is None or model.parameters > other.parameters):
+            largest[model.family] = identity
+    return set(largest.values())
 
 
 def _without_teacher(result: Result) -> Model:
@@ -205,9 +220,12 @@ def _changes(method: Mapping[str, Any]) -> tuple[str, ...]:
 def _training_runs(
     model: Model, items: Sequence[tuple[str, Result]]
 ) -> list[tuple[Model, dict[str, Result]]]:
-    """The results of a model by file, in the order of seeds; if runs have the same seed, by run."""
+    """The results of a model by file, in the order of seeds.
+
+    Runs with the same seed, or with other settings of the training, are told apart by their names.
+    """
     seeds = [result.training_seed for _, result in items]
-    if len(set(seeds)) == len(seeds):
+    if len(set(seeds)) == len(seeds) and _have_same_settings([x for _, x in items]):
         return [(model, dict(sorted(items, key=lambda item: item[1].training_seed or 0)))]
     by_run = defaultdict(list)
     for where, result in items:
@@ -216,14 +234,41 @@ def _training_runs(
         (first, result), (second, _) = items[:2]
         raise InputError(
             f"two different results for {model.family} {model.size} {model.name}, data "
-            f"{result.data!r}, training seed {result.training_seed}: {first} and {second}. Give "
-            f"one of them, or evaluate one again with student.family=NAME student.size=NAME."
+            f"{result.data!r}, run {result.run_name}: {first} and {second}. They have the same "
+            f"training seed, or other settings. Give one of them, or evaluate one again with "
+            f"student.family=NAME student.size=NAME."
         )
     return [
         pair
         for name, runs in by_run.items()
         for pair in _training_runs(replace(model, changes=(*model.changes, f"run {name}")), runs)
     ]
+
+
+def _have_same_settings(results: Sequence[Result]) -> bool:
+    """Whether training runs have the same method, teacher and settings of the training.
+
+    Older results have no settings of the training. Then the numbers of steps are compared.
+    """
+    is_stored = all("training" in _training(result) for result in results)
+    return len({_run_settings(result, is_stored) for result in results}) == 1
+
+
+def _run_settings(result: Result, is_stored: bool) -> str:
+    """What training runs with different seeds must have in common, as a text."""
+    config = _training(result)
+    method = dict(config.get("method") or {})
+    method.pop("file", None)  # responses of the teacher, which each seed may have of its own
+    steps = result.training and result.training.steps
+    training = _lasting(config["training"]) if is_stored else {"steps": steps}
+    path = _setting(config, "teacher.path")
+    return json.dumps([method, training, path and identity_of(path)], sort_keys=True)
+
+
+def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the training that affect its result, without those that a run may change."""
+    may_change = {each.key for each in settings_of(TrainingConfig()) if each.rules.may_change}
+    return {name: value for name, value in training.items() if name not in may_change}
 
 
 def _training(result: Result) -> dict[str, Any]:

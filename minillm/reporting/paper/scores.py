@@ -105,8 +105,7 @@ def judge_columns() -> list[Column]:
     return [
         number_column("judge_mean", "judge", ".1f", is_optional=True),
         interval_column("judge_ci_low", "judge_ci_high", "95% interval", ".1f", is_optional=True),
-        number_column("judge_reported", "reported", ".1f", is_optional=True),
-        number_column("judge_difference", "difference", "+.1f", is_optional=True),
+        number_column("judge_reported", "GPT-4, reported", ".1f", is_optional=True),
     ]
 
 

@@ -63,6 +63,8 @@ def figure_5(scored: Sequence[Scored]) -> Chart | None:
     for family, size in unique((s.model.family, s.model.size) for s in students):
         of_size = [s for s in students if (s.model.family, s.model.size) == (family, size)]
         new = _mean_rows(of_size, {})
+        if not new:  # the students of this size share no data set
+            continue
         rows += new
         titles.append(f"{family} {size}, {_data_sets(new, family)}")
     if not rows:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from minillm.evaluation.result import ROUGE_L
+from minillm.reporting.judges import judge_text
 from minillm.reporting.paper.layout import (
     Column,
     Row,
@@ -99,12 +100,12 @@ def table_1(scored: Sequence[Scored], figures: Figures) -> Table | None:
     ]  # fmt: skip
     columns = [text_column("family"), data_column(), *model_columns()[1:],
                *score_columns(ROUGE_L), *quality_columns(), *judge_columns()]  # fmt: skip
-    is_judged = any(row["judge_mean"] is not None for row in rows)
+    judge = judge_text(result for each in chosen for result in each.group.results)
     caption = in_sentences(
         ["ROUGE-L (0 to 100), " + setting_text([each.group for each in chosen]), DEVIATIONS,
          REPORTED, GREEDY, EQUAL_DIVERSITY,
-         "Judge: the scores that a language model gives to the responses, in % of those of the "
-         "references; the reported scores are those of GPT-4" if is_judged else ""]
+         f"{judge}, in % of those of the references. GPT-4, reported: the scores of the paper, "
+         "whose wording is not known, so there is no difference" if judge else ""]
     )  # fmt: skip
     return Table("table1", "Table 1: quality", caption, columns, rows)
 
@@ -113,7 +114,9 @@ def _judge_values(each: Scored, figures: Figures) -> dict[str, float | None]:
     """The score of a judge, and the reported one if there is a score."""
     is_judged = each.group.score(JUDGE) is not None
     reported = reported_figure(figures, each.model, each.data, JUDGE_OF_PAPER)
-    return score_values(each.group, JUDGE, reported if is_judged else None, f"{JUDGE}_")
+    values = score_values(each.group, JUDGE, reported if is_judged else None, f"{JUDGE}_")
+    del values[f"{JUDGE}_difference"]  # another judge, or at least another wording
+    return values
 
 
 def table_1_overview(scored: Sequence[Scored], figures: Figures) -> Table | None:

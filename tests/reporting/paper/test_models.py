@@ -4,7 +4,9 @@ import pytest
 
 from minillm.errors import InputError
 from minillm.evaluation.result import Result
+from minillm.reporting.paper.curves import figure_16
 from minillm.reporting.paper.models import Model, parameters_of, scored_models
+from minillm.reporting.paper.sizes import figure_5
 from minillm.reporting.roles import with_roles
 from tests.reporting.paper.fabricated import result
 
@@ -53,6 +55,43 @@ def test_an_sft_model_that_teaches_is_still_a_student():
         Model("GPT-2", "120M", "SeqKD", ("teacher 340M SFT",), teacher_size="340M"),
         Model("GPT-2", "340M", "SFT"),
     ]
+
+
+def test_students_of_two_teachers_are_not_mixed():
+    """Both have the role `teacher`. The larger one is the teacher of the paper's tables."""
+    contents = [result("GPT-2", size, "teacher", run=f"runs/{size}") for size in ("340M", "1.5B")]
+    contents += [
+        result("GPT-2", "120M", "minillm", run=f"runs/of_{size}", teacher=f"runs/{size}/best",
+               seed=seed, changes=changes)
+        for seed, size in enumerate(("340M", "1.5B")) for changes in ({}, {"alpha": 0.4})
+    ]  # fmt: skip
+    names = [model.name for model, _ in models_of(*contents) if not model.is_teacher]
+    assert names == ["MiniLLM", "MiniLLM, alpha 0.4", "MiniLLM, alpha 0.4, teacher 340M",
+                     "MiniLLM, teacher 340M"]  # fmt: skip
+    results = {str(i): Result.from_json(content, "here") for i, content in enumerate(contents)}
+    rows = figure_16(scored_models(results)).rows
+    assert {row["training_seed"] for row in rows} == {1}
+
+
+def test_runs_with_other_settings_are_not_seeds_of_one_run():
+    runs = [result("OPT", "1.3B", "kd", run=f"runs/{seed}", seed=seed, changes={"kd_ratio": ratio})
+            for seed, ratio in enumerate((0.5, 0.5, 0.9))]  # fmt: skip
+    assert models_of(*runs[:2]) == [(Model("OPT", "1.3B", "KD"), 2)]
+    assert [model.name for model, _ in models_of(*runs)] == [f"KD, run {i}" for i in range(3)]
+    for run, size in zip(runs[:2], (4, 8), strict=True):
+        run["training"]["config"]["training"] = {"lr": 0.001, "micro_batch_size": size}
+    assert len(models_of(*runs[:2])) == 1  # the size of micro-batches alters no result
+    runs[1]["training"]["config"]["training"]["lr"] = 0.002
+    assert len(models_of(*runs[:2])) == 2
+
+
+def test_a_size_whose_students_share_no_data_set_has_no_figure():
+    contents = [result("GPT-2", size, "teacher", run=f"runs/{size}") for size in ("340M", "1.5B")]
+    contents += [result("GPT-2", "120M", "kd", data, run=f"runs/{data}",
+                        teacher=f"runs/{size}/best")
+                 for data, size in (("dolly", "340M"), ("vicuna", "1.5B"))]  # fmt: skip
+    results = {str(i): Result.from_json(content, "here") for i, content in enumerate(contents)}
+    assert figure_5(scored_models(results)) is None
 
 
 def test_seeds_are_grouped_and_other_runs_are_not():

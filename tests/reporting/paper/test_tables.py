@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from minillm.errors import InputError
+from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result
+from minillm.reporting.groups import group_results
 from minillm.reporting.paper.ablations import table_4, table_7
 from minillm.reporting.paper.layout import Table, csv_of, latex_of, markdown_of
 from minillm.reporting.paper.models import Scored, scored_models
 from minillm.reporting.paper.reported import read_reported
 from minillm.reporting.paper.scores import mean_over
 from minillm.reporting.paper.tables import table_1, table_1_overview, table_2, table_3
+from minillm.reporting.table import markdown_table
 from tests.reporting.paper.fabricated import classification, metric, result
 
 
@@ -55,12 +58,30 @@ def test_table_1_has_our_score_beside_the_reported_one():
 def test_scores_of_a_judge_stand_beside_those_of_gpt_4():
     judged = result("GPT-2", "120M", "kd")
     judged["metrics"]["judge"] = metric(np.full(60, 41.0))
+    judged["judge"] = {"model": "large", "prompt_version": 1, "seeds": [10], "inputs": 60}
     figures = {("GPT-2", "120M", method, "dolly", "gpt4"): 40.3 for method in ("KD", "SeqKD")}
     table = table_1(scored(judged, result("GPT-2", "120M", "seqkd")), figures)
-    assert table.rows[0]["judge_difference"] == pytest.approx(0.7)
+    assert table.rows[0]["judge_reported"] == 40.3 and "judge_difference" not in table.rows[0]
     assert table.rows[1]["judge_reported"] is None
-    assert "judge" in markdown_of(table) and "those of GPT-4" in table.caption
+    assert "GPT-4, reported" in markdown_of(table) and "the judge large" in table.caption
     assert "judge" not in markdown_of(table_1(scored(result("GPT-2", "120M", "kd")), figures))
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "small"}, {"prompt_version": 2}, {"seeds": [20]}, {"inputs": 9}]
+)
+def test_scores_of_different_judges_are_not_compared(change):
+    contents = [result("GPT-2", "120M", method) for method in ("kd", "seqkd")]
+    for content, changes in zip(contents, ({}, change), strict=True):
+        content["metrics"]["judge"] = metric(np.full(60, 41.0))
+        content["judge"] = {"model": "large", "prompt_version": 1, "seeds": [10], "inputs": 60}
+        content["judge"] |= changes
+    with pytest.raises(InputError, match=r"kd on dolly has .*; seqkd on dolly has "):
+        table_1(scored(*contents), {})
+    results = [Result.from_json(content, "here") for content in contents]
+    with pytest.raises(InputError, match="--metric rougeL"):
+        markdown_table(group_results(results), [METRICS["judge"]])
+    assert markdown_table(group_results(results), [METRICS["rougeL"]])
 
 
 def test_equal_diversity_interpolates_each_student():
