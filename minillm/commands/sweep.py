@@ -36,7 +36,7 @@ def sweep(words: Sequence[str]) -> None:
     Raises:
         InputError: a setting is wrong, or differs from those with which the sweep was begun.
         Stopped: a signal has stopped this worker.
-        TrainingError: more trials have failed than the budget allows.
+        TrainingError: as many trials in a row have failed as `sweep.failures` says.
     """
     task = read_sweep(words)
     url = storage_url(task.config.storage, task.folder)

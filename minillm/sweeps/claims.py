@@ -18,6 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Claims:
     beaten: tuple[float, int] = (0.0, 0)
 
     def take(self, trial: Trial) -> bool:
-        """Become the owner of a trial; False if its lock is not free."""
+        """Become the owner of a trial; False if its lock is not free, or if it has ended."""
         path = self.folder / "locks" / str(trial.number)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -69,11 +70,14 @@ class Claims:
             os.close(lock)
             return False
         os.set_inheritable(lock, True)
-        self.lock = lock
-        trial.set_user_attr(MACHINE, machine_id())
-        trial.set_user_attr(OWNER, self.owner)
-        self.beaten = (0.0, 0)
-        self.beat(trial)
+        self.lock, self.beaten = lock, (0.0, 0)
+        try:
+            trial.set_user_attr(MACHINE, machine_id())
+            trial.set_user_attr(OWNER, self.owner)
+            self.beat(trial)
+        except (UpdateFinishedTrialError, LostTrial):  # its worker has ended it meanwhile
+            self.drop_lock()
+            return False
         return True
 
     def beat(self, trial: Trial) -> None:
@@ -94,8 +98,9 @@ class Claims:
             raise LostTrial
 
     def release(self, trial: Trial) -> None:
-        """Leave an unfinished trial to the next worker that asks for one."""
-        trial.set_user_attr(OWNER, RELEASED)
+        """Leave a trial to the next worker that asks for one, if no other worker has ended it."""
+        with suppress(UpdateFinishedTrialError):
+            trial.set_user_attr(OWNER, RELEASED)
 
     def drop_lock(self) -> None:
         """Free the lock of the trial, which has ended or is left to others."""
@@ -112,8 +117,6 @@ class Claims:
 
     def _is_abandoned(self, trial: FrozenTrial) -> bool:
         attributes = trial.user_attrs
-        if attributes.get(OWNER) == self.owner:
-            return True  # an error of this worker
         beat = attributes.get(HEARTBEAT)
         if self.seen.get(trial.number, (None, 0.0))[0] != beat or trial.number not in self.seen:
             self.seen[trial.number] = (beat, time.monotonic())

@@ -21,7 +21,7 @@ from minillm.errors import InputError
 from minillm.files import check_writable, write_results
 from minillm.progress import duration
 from minillm.reporting.markdown import NOTHING, table
-from minillm.reporting.page.page import html_page
+from minillm.reporting.page.page import Part, html_page
 from minillm.sweeps.figures import (
     history_figure,
     importance_figure,
@@ -40,6 +40,8 @@ TABLE, CSV, PAGE = "table.md", "trials.csv", "sweep.html"
 ORDER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
 NAMES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
          TrialState.RUNNING: "running", TrialState.WAITING: "waiting"}  # fmt: skip
+# Files of an earlier report, which are deleted if they are no part of the new one.
+OLD = ("best.yaml", "best-[0-9]*.yaml", "importance.png", PAGE)
 ENOUGH = 5  # trials that count as good, if there are so many (PED-ANOVA)
 # Settings of a run that a file of settings for other runs must not have.
 OF_THE_RUN = ("output", "resume", "overwrite", "dry_run")
@@ -79,7 +81,9 @@ def write_sweep_report(
     texts = {TABLE: f"# {title}\n\n{tables}\n\n{links}## Provenance\n\n{origin}\n",
              CSV: csv_of(trials, objectives)} | best_files(study, folder)  # fmt: skip
     if page:
-        texts[PAGE] = html_page(title, tables, figures, origin, samples={})
+        shown = [Part(name.removesuffix(".png"), name.removesuffix(".png"), "", png)
+                 for name, png in figures.items()]  # fmt: skip
+        texts[PAGE] = html_page(title, [Part("trials", "", tables)], shown, origin, samples={})
     contents = {name: text.encode() for name, text in texts.items()} | figures
     others = [name for name in contents if (output / name).exists()]
     if others and CSV not in others:
@@ -87,7 +91,12 @@ def write_sweep_report(
             f"{output} holds {', '.join(others)}, but no {CSV} of an earlier report, so these "
             f"files would be lost. Give another folder, or move the files."
         )
+    old = [] if not (output / CSV).exists() else [
+        path for pattern in OLD for path in output.glob(pattern) if path.name not in contents
+    ]  # fmt: skip
     write_results({output / name: content for name, content in contents.items()})
+    for path in old:
+        path.unlink()
     log.info("written to %s: %s", output, ", ".join(contents))
     return tables
 
@@ -173,7 +182,10 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> float:
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
-    """The best trial; with several objectives, all that no other trial beats in every objective."""
+    """The best trial; with several objectives, all best ones.
+
+    Then a trial is best if no other trial is at least as good in all objectives and better in one.
+    """
     if not any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
         return []
     return [study.best_trial] if len(study.directions) == 1 else study.best_trials
@@ -201,8 +213,10 @@ def best_files(study: Study, folder: Path) -> dict[str, str]:
 def _settings(config: Path) -> str:
     """The settings of a run, without those that belong to its own folder."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
-    if settings["method"].get("file") == f"{settings['output']}.responses.jsonl":
-        del settings["method"]["file"]  # the default, which depends on the folder
+    file, output = settings["method"].get("file"), settings["output"]
+    shared = [folder / "shared" for folder in Path(output).parents]
+    if file and (file == f"{output}.responses.jsonl" or Path(file).parent in shared):
+        del settings["method"]["file"]  # belongs to the run, or to the sweep
     kept = {key: value for key, value in settings.items() if key not in OF_THE_RUN}
     return yaml.safe_dump(kept, sort_keys=False)
 

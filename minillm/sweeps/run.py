@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import Trial
 
@@ -15,8 +14,8 @@ from minillm.compose import load_config
 from minillm.errors import TrainingError
 from minillm.files import read_json
 from minillm.model_paths import METRICS, SUMMARY
-from minillm.sweeps.claims import Claims, LostTrial
-from minillm.sweeps.process import STOPPED, Trainer, error_text
+from minillm.sweeps.claims import Claims
+from minillm.sweeps.process import STOPPED, Trainer, error_text, size_of
 from minillm.sweeps.responses import Responses, shared_responses
 from minillm.sweeps.settings import Sweep
 from minillm.sweeps.space import word
@@ -66,16 +65,9 @@ class Running:
         return trial / f"seed-{seed}" if len(self.sweep.config.seeds) > 1 else trial
 
     def add_seconds(self, attribute: str, seconds: float) -> None:
-        """Add seconds to an attribute of the trial.
-
-        Raises:
-            LostTrial: another worker has ended the trial.
-        """
+        """Add seconds to an attribute of the trial."""
         before = float(self.trial.user_attrs.get(attribute, 0.0))
-        try:
-            self.trial.set_user_attr(attribute, before + seconds)
-        except UpdateFinishedTrialError as error:
-            raise LostTrial from error
+        self.trial.set_user_attr(attribute, before + seconds)
 
 
 @dataclass(frozen=True)
@@ -118,21 +110,23 @@ def run_seed(running: Running, values: dict[str, Any], seed: int) -> dict[str, A
         TrainingError: the training has failed.
         StopWorker: a signal was received.
         LostTrial: another worker has taken the trial.
+        UpdateFinishedTrialError: another worker has ended the trial.
     """
     run = make_run(running, values, seed)
     while True:
         summary = read_json(run.folder / SUMMARY)
         if summary is not None:  # now, or before the trial was interrupted
-            judge(running, run, 0)
             return summary
         _note_start(running, run)
         if run.responses:
             _wait_for(running, run.responses, is_new=not run.folder.exists())
+        begin = size_of(running.log)
         status = _train(running, run)
         if status == 0 and not (run.folder / SUMMARY).is_file():
             raise TrainingError(f"{run.folder} has no {SUMMARY}, but the training ended normally")
-        if status > 0 and status not in STOPPED:
-            raise TrainingError(error_text(running.log, status))
+        # A launcher ends with 128 + N if the signal N has ended its training.
+        if 0 < status <= 128 and status not in STOPPED:
+            raise TrainingError(error_text(running.log, begin, status))
 
 
 def _note_start(running: Running, run: Run) -> None:
@@ -172,7 +166,7 @@ def _train(running: Running, run: Run) -> int:
             running.claims.beat(running.trial)
             if responses:
                 responses.look()
-            judged = judge(running, run, judged)
+            judged = judge(running, run, judged, status == 0)
             if running.is_stopping():
                 raise StopWorker
             if status is not None:
@@ -191,28 +185,42 @@ def _train(running: Running, run: Run) -> int:
         running.add_seconds(SPENT, time.monotonic() - start)
 
 
-def judge(running: Running, run: Run, judged: int) -> int:
+def judge(running: Running, run: Run, judged: int, has_ended: bool) -> int:
     """Judge the new lines of a run's metrics, in order; returns the number of judged lines.
 
-    The decision depends on the lines only, and not on when this worker reads them: a run that has
-    gone on meanwhile is pruned, too.
+    The decision does not depend on when this worker reads the lines: a run that has gone on
+    meanwhile is pruned, too. The last line of a run never prunes it. If the settings do not name
+    the number of steps, the newest step may be the last one, and is judged after the next one or
+    after the end of the training.
+
+    Args:
+        running: the trial.
+        run: the run.
+        judged: number of lines that were judged before.
+        has_ended: whether the training has ended normally.
 
     Raises:
         Pruned: the pruner or a rule of `sweep.watch` stops the trial.
     """
     lines = read_metrics(run.folder)
-    for number in range(judged, len(lines)):
-        is_last = lines[number]["step"] == run.steps  # nothing would be saved
+    last_step = run.steps if run.steps or not lines else lines[-1]["step"]
+    is_open = run.steps is None and not has_ended
+    ready = sum(not is_open or line["step"] != last_step for line in lines)
+    for number in range(judged, ready):
+        is_last = lines[number]["step"] == last_step  # nothing would be saved
         if run.is_first:
             _compare(running, lines[number], is_last)
         reason = degeneration(lines[: number + 1], running.sweep.config.watch)
         if reason and not is_last:
             raise Pruned(f"{reason} (step {lines[number]['step']})")
-    return len(lines)
+    return max(ready, judged)
 
 
 def _compare(running: Running, line: Line, is_last: bool) -> None:
     """Report a validation to Optuna's pruner, which compares trials by one score.
+
+    The pruner judges the last step of a trial, so it is asked only about a step that is new to it.
+    A training that continues was not pruned at the steps that were reported before.
 
     Raises:
         Pruned: the pruner stops the trial.
@@ -221,11 +229,12 @@ def _compare(running: Running, line: Line, is_last: bool) -> None:
     value, step = line.get(f"validation/{names[0]}"), line["step"]
     if value is None or len(names) > 1:
         return
-    if step not in running.claims.trial(trial.number).intermediate_values:
-        trial.report(value, step)
+    if step in running.claims.trial(trial.number).intermediate_values:
+        return
+    trial.report(value, step)
     if not is_last and trial.should_prune():
-        raise Pruned(f"{names[0]} {value:.4g} at step {step} is too low for the pruner "
-                     f"{running.sweep.config.pruner}")  # fmt: skip
+        raise Pruned(f"the pruner {running.sweep.config.pruner} has stopped the trial: {names[0]} "
+                     f"was {value:.4g} at step {step}")  # fmt: skip
 
 
 def read_metrics(folder: Path) -> list[Line]:

@@ -27,6 +27,7 @@ from minillm.settings.groups import CONFIGS, SETTINGS_SUFFIXES, groups, sweeps
 from minillm.settings.overrides import parse_override
 from minillm.settings.rules import check_rules, setting
 from minillm.settings.types import setting_type
+from minillm.sweeps.process import check_launcher
 from minillm.sweeps.space import Dimension, grid_points, read_space, word
 from minillm.sweeps.watch import WatchConfig
 
@@ -35,7 +36,7 @@ DEFAULT_TRIALS = 20
 SAMPLERS = ("tpe", "grid", "random", "cmaes", "qmc")
 PRUNERS = ("none", "median", "hyperband")
 # Settings of a single run that a sweep sets itself.
-OWN = ("resume", "overwrite", "runtime.seed")
+OWN = ("resume", "overwrite", "runtime.seed", "dry_run")
 
 
 @dataclass
@@ -59,10 +60,11 @@ class SweepConfig:
     # No trial begins after so many. null: all points of a grid; for other samplers, DEFAULT_TRIALS,
     # or no limit if `hours` is set.
     trials: int | None = setting(None, at_least=1)
-    # No trial begins after so many hours of all trials together; null: no limit.
+    # No trial begins after so many hours of all trials together; null: no limit. The time of a
+    # training counts when the training has ended or was stopped.
     hours: float | None = setting(None, above=0)
-    # Failed trials after which the sweep ends with an error; null: failures never end the sweep.
-    failures: int | None = setting(None, at_least=0)
+    # Failed trials in a row after which a worker ends with an error; null: it goes on.
+    failures: int | None = setting(3, at_least=1)
     # Where the study is: `sqlite` or `journal` for a file in the folder of the sweep, or the URL of
     # a database, such as postgresql://HOST/DATABASE.
     storage: str = "sqlite"
@@ -108,8 +110,13 @@ class Sweep:
         return trials or (None if self.config.hours else DEFAULT_TRIALS)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that must not change when a sweep continues, by name."""
+        """Everything that must not change when a sweep continues, by name.
+
+        The keys of the space are in its order. Only a grid numbers its points, so other samplers
+        may replace each other.
+        """
         return {
+            "sweep.sampler": "grid" if self.config.sampler == "grid" else "not grid",
             "objectives": self.config.objectives,
             "seeds": self.config.seeds,
             **{f"space.{key}": value for key, value in self.config.space.items()},
@@ -141,8 +148,8 @@ def read_sweep(words: Sequence[str]) -> Sweep:
             output = expand_home(value)
         elif key in OWN:
             raise InputError(f"{text} is not allowed: a sweep always continues, its trials have "
-                             f"the seeds sweep.seeds=[1,2], and another output=FOLDER begins "
-                             f"another sweep.")  # fmt: skip
+                             f"the seeds sweep.seeds=[1,2] and are always trained, and another "
+                             f"output=FOLDER begins another sweep.")  # fmt: skip
         elif values is not None:
             config.space[key] = {"choice": values}
             fixed.pop(key, None)
@@ -249,6 +256,11 @@ def _check_together(config: SweepConfig) -> None:
             raise unknown_name("sweep.objectives", name, scores | {SECONDS})
     if len(set(config.objectives)) < len(config.objectives):
         raise InputError(f"sweep.objectives={config.objectives} names an objective twice.")
+    if len(set(config.seeds)) < len(config.seeds):
+        raise InputError(f"sweep.seeds={config.seeds} names a seed twice. Each run of a trial "
+                         f"needs another seed.")  # fmt: skip
+    if config.launcher:
+        check_launcher(config.launcher)
     prunes = config.pruner != "none"
     if prunes and (len(config.objectives) > 1 or config.objectives == [SECONDS]):
         raise InputError(

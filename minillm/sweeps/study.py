@@ -83,12 +83,14 @@ def open_study(sweep: Sweep) -> Study:
     """The study of a sweep, created if it does not exist.
 
     Raises:
-        InputError: the study varies other settings. The message names the differences.
+        InputError: the study varies other settings, or it is gone from the storage. The message
+            names the differences.
     """
     url = storage_url(sweep.config.storage, sweep.folder)
     with locked(sweep.folder):
         record = read_json(sweep.folder / RECORD) or {}
         storage = _relative(url, sweep)
+        name = record.get("study", sweep.name)  # the folder may have another name now
         if record.get("storage", storage) != storage:
             raise InputError(
                 f"the sweep {sweep.name} was begun with sweep.storage={record['storage']}, not "
@@ -96,16 +98,22 @@ def open_study(sweep: Sweep) -> Study:
                 f"output=FOLDER."
             )
         study = optuna.create_study(
-            storage=open_storage(url), study_name=sweep.name, load_if_exists=True,
+            storage=open_storage(url), load_if_exists=True,
+            study_name=name,
             directions=["maximize" if is_maximised(name) else "minimize"
                         for name in sweep.config.objectives],
         )  # fmt: skip
         saved = study.user_attrs.get(SPACE)
-        if saved is None:
-            study.set_user_attr(SPACE, sweep.identity())
-        else:
+        if saved is not None:
             check_unchanged(saved, sweep)
-        write_json(sweep.folder / RECORD, {"study": sweep.name, "storage": storage})
+        elif record:  # the runs in the folder belong to trials with other values
+            raise InputError(
+                f"the study of the sweep in {sweep.folder} is gone: its storage {storage} has no "
+                f"such study. Restore the storage, or begin another sweep in another output=FOLDER."
+            )
+        else:
+            study.set_user_attr(SPACE, sweep.identity())
+        write_json(sweep.folder / RECORD, {"study": name, "storage": storage})
     return study
 
 
@@ -140,6 +148,10 @@ def check_unchanged(saved: dict[str, Any], sweep: Sweep) -> None:
         for key in dict.fromkeys([*saved, *new])
         if saved.get(key) != new.get(key)
     ]
+    orders = [[key for key in each if key.startswith("space.")] for each in (saved, new)]
+    if not changed and orders[0] != orders[1]:  # the points of a grid are numbered in this order
+        changed = [f"the order of what varies (was {', '.join(orders[0])}, now "
+                   f"{', '.join(orders[1])})"]  # fmt: skip
     if changed:
         raise InputError(
             f"the sweep {sweep.name} was begun with other settings: {'; '.join(changed)}. Continue "

@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from minillm.errors import InputError, TrainingError
+from minillm.sweeps.claims import LostTrial
 from minillm.sweeps.run import Pruned, Running, run_seed
 from minillm.sweeps.settings import SECONDS
 from minillm.sweeps.space import suggest
@@ -17,14 +19,21 @@ def run_trial(running: Running) -> None:
 
     Raises:
         StopWorker: a signal has stopped the trial, which another worker may continue.
-        LostTrial: another worker has taken the trial.
+        LostTrial: another worker has taken the trial, or has ended it.
     """
+    try:
+        _run_and_tell(running)
+    except UpdateFinishedTrialError as error:
+        raise LostTrial from error
+
+
+def _run_and_tell(running: Running) -> None:
     trial = running.trial
     values = suggest(running.sweep.space, trial)
     try:
         summaries = [run_seed(running, values, seed) for seed in running.sweep.config.seeds]
         scores = [mean_score(name, summaries) for name in running.sweep.config.objectives]
-        running.study.tell(trial, scores)
+        running.study.tell(trial, scores, skip_if_finished=True)
     except Pruned as reason:
         trial.set_user_attr(REASON, str(reason))
         running.study.tell(trial, state=TrialState.PRUNED)

@@ -6,7 +6,7 @@ Any number of workers do so at once. Each takes the trials of dead workers first
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -44,7 +44,7 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
 
     Raises:
         Stopped: a signal has stopped this worker. Its trial has a checkpoint.
-        TrainingError: more trials have failed than the budget allows.
+        TrainingError: as many trials in a row have failed as `sweep.failures` says.
     """
     study.sampler = make_sampler(sweep)
     study.pruner = make_pruner(sweep.config, training)
@@ -52,9 +52,12 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
     trainer = make_trainer(sweep.config.launcher, sweep.name)
     with stop_signals() as received:
         try:
+            errors: list[str] = []  # of the failed trials in a row
             while trial := claim_trial(sweep, study, claims, received):
-                run_and_free(Running(sweep, study, trial, claims, trainer,
-                                     is_stopping=lambda: bool(received)))  # fmt: skip
+                error = run_and_free(Running(sweep, study, trial, claims, trainer,
+                                             is_stopping=lambda: bool(received)))  # fmt: skip
+                errors = [*errors, error] if error else []
+                check_failures(sweep, errors)
         except StopWorker:
             raise Stopped(
                 f"{received[0].name}: this worker has stopped. The same command continues the "
@@ -70,11 +73,9 @@ def claim_trial(
 
     Raises:
         StopWorker: a signal was received while the worker waited.
-        TrainingError: more trials have failed than the budget allows.
     """
     is_waiting = False
     while True:
-        check_failures(sweep, study)
         trial = next_trial(sweep, study, claims)
         if trial is not None or not count(trials_of(study)).running:
             return trial
@@ -87,8 +88,11 @@ def claim_trial(
         time.sleep(WAIT)
 
 
-def run_and_free(running: Running) -> None:
-    """Run a trial, and free its lock. A stopped trial is left to the next worker."""
+def run_and_free(running: Running) -> str | None:
+    """Run a trial, and free its lock; returns its error if it has failed.
+
+    A stopped trial is left to the next worker.
+    """
     number = running.trial.number
     text = ", ".join(f"{key}={value}" for key, value in running.trial.params.items())
     log.info("%s\ntrial %d: %s", progress_line(running.sweep, running.study), number, text)
@@ -100,12 +104,15 @@ def run_and_free(running: Running) -> None:
     except LostTrial:
         log.warning("trial %d was taken by another worker, because this worker has shown no sign "
                     "of life for too long.", number)  # fmt: skip
-        return
+        return None
     finally:
         running.claims.drop_lock()
     ended = running.claims.trial(number)
-    if ended.state == TrialState.FAIL:
-        log.warning("trial %d has failed: %s", number, ended.user_attrs[ERROR])
+    if ended.state != TrialState.FAIL:
+        return None
+    error = ended.user_attrs.get(ERROR, "unknown")
+    log.warning("trial %d has failed: %s", number, error)
+    return error
 
 
 def next_trial(sweep: Sweep, study: Study, claims: Claims) -> Trial | None:
@@ -141,19 +148,22 @@ def is_used_up(sweep: Sweep, study: Study) -> bool:
     )
 
 
-def check_failures(sweep: Sweep, study: Study) -> None:
-    """End the sweep if more trials have failed than its budget allows.
+def check_failures(sweep: Sweep, errors: Sequence[str]) -> None:
+    """End the worker if as many trials in a row have failed as `sweep.failures` says.
+
+    Args:
+        sweep: the settings of the sweep.
+        errors: of the failed trials since the last one that has not failed.
 
     Raises:
         TrainingError: the message has the last error.
     """
-    failed = [trial for trial in trials_of(study) if trial.state == TrialState.FAIL]
-    allowed = sweep.config.failures
-    if allowed is not None and len(failed) > allowed:
+    most = sweep.config.failures
+    if most is not None and len(errors) >= most:
         raise TrainingError(
-            f"{len(failed)} trials have failed, more than sweep.failures={allowed}. The last error "
-            f"is: {failed[-1].user_attrs.get(ERROR)}. Correct the cause, or raise sweep.failures. "
-            f"The same command then continues the sweep."
+            f"this worker has ended after {len(errors)} failed trials in a row "
+            f"(sweep.failures={most}). The last error is: {errors[-1]}. Correct the cause, or "
+            f"raise sweep.failures. The same command then continues the sweep with the next trial."
         )
 
 

@@ -56,7 +56,6 @@ def test_a_silent_worker_of_another_machine_loses_its_trial(study, on_machine):
 def test_a_silent_worker_keeps_its_trial_while_its_training_has_the_lock(study, on_machine):
     trial = study.ask()
     assert on_machine("a").take(trial)
-    on_machine("b")
     found(on_machine("b"))
     time.sleep(INTERVAL * (claims.PATIENCE + 1))
     (abandoned,) = on_machine("b").abandoned()
@@ -70,3 +69,14 @@ def test_a_released_trial_is_taken_at_once(study, on_machine):
     on_machine("a").drop_lock()
     (abandoned,) = on_machine("b").abandoned()
     assert on_machine("b").take(abandoned) and abandoned.number == trial.number
+
+
+def test_a_trial_that_ends_meanwhile_is_not_taken(study, on_machine):
+    trial = study.ask()
+    assert on_machine("a").take(trial)
+    on_machine("a").release(trial)
+    (abandoned,) = on_machine("b").abandoned()
+    study.tell(trial, 1.0)
+    on_machine("a").release(trial)
+    on_machine("a").drop_lock()
+    assert not on_machine("b").take(abandoned) and on_machine("b").lock is None

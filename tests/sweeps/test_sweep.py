@@ -41,9 +41,29 @@ def test_a_grid_is_tried_once_and_a_failed_trial_is_recorded(command, words, cap
     assert "training.batch_size (was not given, now 8)" in outcome.err
     outcome = command("train", "--multirun", *words, "training.lr=1e-3,2e-3", "output=grid")
     assert outcome.status == 2 and "space.training.lr (was {'choice': [0.001" in outcome.err
-    outcome = command("sweep", *words, "training.lr=0.6,0.7", "output=bad", "sweep.failures=0")
-    assert outcome.status == 3 and "more than sweep.failures=0" in outcome.err
+    outcome = command("sweep", *words, "training.lr=0.6,0.7", "output=bad", "sweep.failures=1")
+    assert outcome.status == 3 and "(sweep.failures=1)" in outcome.err
     assert states("bad") == [TrialState.FAIL]
+    outcome = command("sweep", *words, "training.lr=0.6,0.7", "output=bad", "sweep.failures=1")
+    assert outcome.status == 3 and states("bad") == [TrialState.FAIL] * 2  # the next trial
+
+
+def test_a_grid_keeps_its_order_and_its_study(command, words):
+    """Otherwise the number of a trial would belong to other values."""
+    rates, sizes = "training.lr=1e-3,1e-2", "training.batch_size=4,8"
+    given = ["sweep", *words, rates, sizes, "output=grid"]
+    assert command(*given, "sweep.trials=1").status == 0
+    outcome = command("sweep", *words, sizes, rates, "output=grid")
+    assert outcome.status == 2 and "the order of what varies (was space.training.lr" in outcome.err
+    outcome = command(*given, "sweep.sampler=random")
+    assert outcome.status == 2 and "sweep.sampler (was grid, now not grid)" in outcome.err
+    Path("grid").rename("moved")
+    assert command(*given[:-1], "output=moved", "sweep.trials=2").status == 0
+    assert states("moved") == [TrialState.COMPLETE] * 2
+    Path("moved/study.db").unlink()
+    for _ in range(2):
+        outcome = command(*given[:-1], "output=moved")
+        assert outcome.status == 2 and "is gone" in outcome.err
 
 
 def test_the_median_pruner_stops_the_worst_trials_and_seeds_are_averaged(command, words):
@@ -53,7 +73,7 @@ def test_the_median_pruner_stops_the_worst_trials_and_seeds_are_averaged(command
     study = load_study(Path("out"))
     pruned, complete = TrialState.PRUNED, TrialState.COMPLETE
     assert states("out") == [complete, pruned, pruned, pruned]
-    assert "at step 1 is too low for the pruner median" in study.trials[1].user_attrs["reason"]
+    assert "the pruner median has stopped the trial" in study.trials[1].user_attrs["reason"]
     assert study.best_value == 50 + 4 + 2  # the mean of the seeds
     assert starts() == ["seed-1", "seed-3", "seed-1", "seed-1", "seed-1"]
 
@@ -91,6 +111,9 @@ def test_a_stopped_trial_is_continued_first_and_hours_end_the_sweep(command, wor
         "training.lr=1e-3,0": "training.lr=0.0 is not allowed",
         "method=kd": "method=kd needs a teacher",
         "resume=auto": "a sweep always continues",
+        "sweep.seeds=[1,1]": "names a seed twice",
+        "sweep.launcher=nothing": "there is no program 'nothing'",
+        "sweep.launcher='": "cannot be read",
         "output=.": "do not belong to a sweep",
     }.items(),
 )
@@ -103,6 +126,8 @@ def test_wrong_sweeps_are_refused(command, words, wrong, part):
 def test_what_a_sweep_varies_cannot_be_set():
     with pytest.raises(InputError, match=r"the sweep varies training\.lr"):
         read_sweep(["sweep=embedded/lr", "training.lr=1"])
+    with pytest.raises(InputError, match="are always trained"):  # with `train --multirun`
+        read_sweep(["sweep=embedded/lr", "dry_run=true"])
 
 
 def test_a_training_that_is_always_killed_fails(command, words):
@@ -119,7 +144,7 @@ def test_the_report_of_a_sweep(command, words):
     given = [*words, rates, "output=out", "sweep.pruner=median"]
     assert command("sweep", *given, "sweep.trials=13").status == 0
     Path("out/trials/0/config.yaml").write_text(
-        "method: {file: out/trials/0.responses.jsonl}\ntraining: {lr: 0.01}\n"
+        "method: {file: out/shared/responses-1.jsonl}\ntraining: {lr: 0.01}\n"
         "output: out/trials/0\nresume: auto\n"
     )
     outcome = command("report", "sweep", "out", "--output", "report", "--page")
@@ -138,8 +163,10 @@ def test_the_report_of_a_sweep(command, words):
     assert Path("report/sweep.html").read_text().count("data:image/png") == 4
     two = ["sweep.objectives=[rougeL,seconds]", "output=two", "training.lr=1e-2,1e-3,2e-3"]
     assert command("sweep", *words, *two).status == 0
-    outcome = command("report", "sweep", "two", "--output", "report_two")
+    outcome = command("report", "sweep", "two", "--output", "report")
     assert outcome.status == 0 and "Best: 0, 1, 2." in outcome.out  # a smaller rate is "faster"
+    left = {path.name for path in Path("report").iterdir()}
+    assert not left & {"best.yaml", "importance.png", "sweep.html"}  # of the earlier report
     outcome = command("report", "sweep", "report", "--output", "other")
     assert outcome.status == 2 and "it has no sweep.json" in outcome.err
 

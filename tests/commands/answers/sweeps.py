@@ -29,7 +29,16 @@ CASES = [
     Case(
         "sweep sweep=embedded/lr resume=auto",
         "minillm: resume=auto is not allowed: a sweep always continues, its trials have the seeds "
-        "sweep.seeds=[1,2], and another output=FOLDER begins another sweep.",
+        "sweep.seeds=[1,2] and are always trained, and another output=FOLDER begins another sweep.",
+    ),
+    Case(
+        "sweep sweep=embedded/lr sweep.seeds=[1,1]",
+        "minillm: sweep.seeds=[1, 1] names a seed twice. Each run of a trial needs another seed.",
+    ),
+    Case(
+        "sweep sweep=embedded/lr sweep.launcher=bsh",
+        "minillm: sweep.launcher=bsh cannot be started: there is no program 'bsh'. Give a command, "
+        "such as 'bash scripts/launch.sh'.",
     ),
     Case(
         "sweep sweep=embedded/lr sweep.objectives=[rougeL,seconds]",
