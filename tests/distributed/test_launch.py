@@ -136,6 +136,19 @@ def test_there_is_one_process_for_each_visible_gpu(tmp_path, variables, message)
     assert process.returncode == 2 and message in process.stderr, process.stderr
 
 
+def test_a_signal_to_the_launcher_of_one_process_stops_the_training(launch, tmp_path):
+    process = launch("launch.sh", "training.steps=100000", "training.evaluate_every=100000",
+                     NPROC=1, BACKEND="cpu")  # fmt: skip
+    metrics = tmp_path / "out" / "metrics.jsonl"
+    deadline = time.monotonic() + 150
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 75 and (tmp_path / "out" / "checkpoints").exists(), said
+
+
 def test_one_process_says_what_is_wrong_without_a_traceback(launch):
     process = launch("launch.sh", "nonsense=1", NPROC=1)
     said, _ = process.communicate(timeout=100)
