@@ -4,7 +4,7 @@
 #   bash scripts/e2e/paper.sh PATH          PATH: the folder with trainset.csv and devset.csv
 #   bash scripts/e2e/paper.sh PATH JOB...   only these jobs, such as 32x1/kd-2
 # Jobs whose result exists are not repeated, and interrupted runs are resumed. JOBS=2 runs two jobs at
-# a time, each on one core. SEEDS="1 2 3", RUNS=FOLDER and RESULTS=FOLDER are variables, too.
+# a time, each on one core, with the program flock of util-linux. SEEDS="1 2 3", RUNS=FOLDER and RESULTS=FOLDER are variables, too.
 # DRY_RUN=1 prints the jobs that are left, and SMOKE=1 runs each job for two steps.
 set -euo pipefail
 script=$(realpath "$0")
@@ -69,10 +69,18 @@ work() { # JOB: train and score
         settings+=(runtime.seed="$seed" student.path="$RUNS/$start/best"
             teacher.path="$RUNS/$teacher/best")
         method "$name" "$seed"
-        train "$bed/$experiment" "$job" "${settings[@]}"
+        {
+            # The first run of SeqKD of a seed writes the file of responses, and the others read it.
+            if [ "$name" = seqkd ] && has_flock; then flock 9; fi
+            train "$bed/$experiment" "$job" "${settings[@]}"
+        } 9>"$RUNS/logs/$name-$seed.lock"
         ;;
     esac
     results "$job" "$teacher"
+}
+
+has_flock() {
+    command -v flock >/dev/null
 }
 
 method() { # NAME SEED: sets `experiment` and adds to `settings`
@@ -143,6 +151,10 @@ chosen() { # the jobs of the arguments, or all jobs
 if [ -n "${DRY_RUN:-}" ]; then
     chosen | left
     exit
+fi
+if [ "$JOBS" -gt 1 ] && ! has_flock; then
+    echo "JOBS=$JOBS needs the program flock of util-linux. Install it, or set JOBS=1." >&2
+    exit 2
 fi
 begin=$SECONDS
 say "$(chosen | left | wc -l | tr -d ' ') of $(chosen | wc -l | tr -d ' ') jobs are left"
