@@ -50,6 +50,8 @@ NOT_RUN = {
     "minillm evaluate runs/minillm data=sst2": "needs the Hub",
     "minillm evaluate runs/minillm data=boolq": "needs the Hub",
     "minillm prune models/smollm2": "takes minutes and needs SmolLM2",
+    "bash scripts/smollm2/data/dolly.sh": "needs SmolLM2",
+    "bash scripts/smollm2/all.sh": "takes hours and needs SmolLM2",
     "minillm judge": "needs a server; tests/judging runs it with one",
     "transformers serve": "serves until it is stopped",
     "minillm sweep": "takes minutes; tests/sweeps runs sweeps",
