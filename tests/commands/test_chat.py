@@ -5,6 +5,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -149,10 +150,15 @@ def test_sampling_refuses_numbers_out_of_range():
 def chat_in_a_terminal(*words: str):
     """Starts a session; yields its process and its terminal, which shows the first prompt."""
     terminal, other_end = os.openpty()
+
+    def enter_terminal():  # so that Ctrl-C sends its signal
+        os.login_tty(other_end)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
+
     process = subprocess.Popen(
         [sys.executable, "-m", "minillm", "chat", *words],
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "20"},
-        preexec_fn=lambda: os.login_tty(other_end),  # so that Ctrl-C sends its signal
+        preexec_fn=enter_terminal,
     )
     try:
         read_until(terminal, lambda text: text.endswith("> "))

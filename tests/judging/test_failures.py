@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,7 @@ def start(server: Loopback, *words: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "minillm", "judge", "runs/a", "judge.model=rule", *words],
         env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell may ignore it
     )  # fmt: skip
 
 
