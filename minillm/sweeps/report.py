@@ -111,8 +111,8 @@ def objectives_of(study: Study) -> dict[str, bool]:
 def importance_of(study: Study, objectives: Mapping[str, bool]) -> dict[str, dict[str, float]]:
     """The share of each setting in reaching a good score, by PED-ANOVA (arXiv 2304.10255).
 
-    Good are the best tenth of the complete trials, but at least `ENOUGH`. Without twice as many
-    complete trials, there is no importance.
+    The best tenth of the complete trials counts as good, but at least `ENOUGH` trials. The
+    importance is empty if fewer than twice as many trials are complete.
     """
     complete = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
     if len(complete) < 2 * ENOUGH:
