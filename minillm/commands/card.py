@@ -56,8 +56,8 @@ def make_card(
         config: the settings of the run that trained the model, or of the command.
         path: the folder or Hub name of the model.
         results: the folder of its results.
-        model: as it is exported.
-        name: of the folder or repository of the export.
+        model: the model as it is exported.
+        name: the name of the folder or repository of the export.
         license_name: None if no licence is stated.
         knows_template: whether the settings have the template of the prompts of the training.
     """

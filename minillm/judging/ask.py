@@ -47,7 +47,7 @@ class Asking:
     Attributes:
         settings, access: how and where to ask.
         cache: all answers.
-        verdicts: of the questions that need no further request.
+        verdicts: the verdicts on the questions that need no further request.
         usage: of all requests that this command has sent. Those without an answer have estimates,
             because the server may charge for them.
     """

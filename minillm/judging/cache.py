@@ -32,8 +32,8 @@ class Answer:
     Attributes:
         key: the checksum of the request.
         answer: the text; empty if the judge wrote nothing.
-        input_tokens, output_tokens: as the server counts them, or None.
-        model: as the server names it; empty if it names none.
+        input_tokens, output_tokens: the counts of the server, or None.
+        model: the name that the server gives; empty if it gives none.
         date: when it was answered, in UTC.
     """
 

@@ -73,7 +73,7 @@ def check_limits(usage: Usage, settings: JudgeConfig, what: str) -> None:
     """Refuse a usage above the limits.
 
     Args:
-        usage: of the whole command.
+        usage: the usage of the whole command.
         settings: limits and prices.
         what: the usage in words, for the message, such as `all questions need`.
 

@@ -23,10 +23,10 @@ class Job:
     """A result to judge: its pairs with references, and with the responses of another model.
 
     Attributes:
-        responses: of the result.
-        pairs: with references.
+        responses: the responses of the result.
+        pairs: pairs of a response and a reference.
         against: the responses of the other model, or None.
-        pairs_against: with the responses of the other model; empty without it.
+        pairs_against: pairs of a response and that of the other model; empty without it.
     """
 
     responses: Responses

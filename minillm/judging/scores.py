@@ -57,7 +57,7 @@ def judge_metric(
     Args:
         passes: the pairs of each sampling seed, for the first inputs.
         names: the seeds, as texts.
-        verdicts: of all questions.
+        verdicts: the verdicts on all questions.
         greedy: the pairs of greedy decoding, if they were judged.
         inputs: number of inputs of the result. Inputs that were not judged have the weight 0.
 

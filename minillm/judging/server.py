@@ -164,7 +164,7 @@ def read_reply(text: str, key: str, access: Access) -> Answer:
 
     Args:
         text: the body.
-        key: of the answer in the cache.
+        key: the key of the answer in the cache.
         access: the key of the server, which is left out.
 
     Raises:

@@ -83,7 +83,7 @@ class Sweep:
         name: the name of the study, which is that of the folder.
         folder: the folder of the sweep.
         config: the settings of the sweep.
-        space: what varies.
+        space: the settings that vary.
         fixed: the settings of every trial, by key.
     """
 

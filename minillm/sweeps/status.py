@@ -21,7 +21,7 @@ class Counts:
     Attributes:
         begun: all trials.
         complete, running, pruned, failed: their states.
-        hours: of all trials together.
+        hours: the hours of all trials together.
     """
 
     begun: int

@@ -39,7 +39,7 @@ def work(sweep: Sweep, study: Study, training: TrainingConfig) -> None:
 
     Args:
         sweep: the settings of the sweep.
-        study: as `open_study` returns it.
+        study: the study that `open_study` returns.
         training: the loop of the first trial.
 
     Raises:
@@ -153,7 +153,7 @@ def check_failures(sweep: Sweep, errors: Sequence[str]) -> None:
 
     Args:
         sweep: the settings of the sweep.
-        errors: of the failed trials since the last one that has not failed.
+        errors: the errors of the failed trials since the last trial that has not failed.
 
     Raises:
         TrainingError: the message has the last error.

@@ -22,7 +22,7 @@ class Part:
     """A table or a figure of the page.
 
     Attributes:
-        name: of its link, such as `table1`.
+        name: the name of its link, such as `table1`.
         title: plain text.
         text: Markdown: a table with its legend, or the caption of a figure. HTML is shown as text.
         png: the figure; None for a table.
@@ -45,8 +45,8 @@ def html_page(
 
     Args:
         title: heading, plain text.
-        tables: in their order.
-        figures: in their order.
+        tables: the tables in their order.
+        figures: the figures in their order.
         provenance: how the results were made, in Markdown.
         samples: see `collect_samples`; without samples, the page has no sample browser.
     """

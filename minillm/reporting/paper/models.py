@@ -39,7 +39,7 @@ class Model:
     Attributes:
         family: such as `GPT-2`.
         size: such as `120M`.
-        method: as the paper names it.
+        method: the name that the paper gives.
         changes: the settings that differ from those of the paper, in words.
         alpha: weight of the teacher in the mixture; None for methods without a mixture.
         teacher_size: size of its teacher; None if there is none, or no result of it.

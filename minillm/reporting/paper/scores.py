@@ -129,7 +129,7 @@ def equal_diversity_values(students: Sequence[Scored]) -> dict[Model, dict[str, 
     """ROUGE-L of each student at a diversity that all of them have.
 
     Args:
-        students: of one size, on one data set.
+        students: students of one size, on one data set.
 
     Returns:
         Empty values for all of them if fewer than two have a frontier, if their frontiers have

@@ -170,7 +170,8 @@ def table_2(scored: Sequence[Scored], figures: Figures) -> Table | None:
          "is better). Accuracy: share of right labels (%)",
          "Both read no sampled response, so greedy decoding and equal diversity do not apply",
          "95% interval: bootstrap over inputs", REPORTED,
-         "The prompts of the paper are not known, so compare models rather than with the paper"]
+         "The prompts of the paper are not known: compare models with each other, not with the "
+         "paper"]
     )  # fmt: skip
     return Table("table2", "Table 2: calibration", caption, columns, rows)
 
