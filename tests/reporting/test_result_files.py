@@ -99,7 +99,9 @@ def test_the_stored_reports_have_the_same_numbers(report):
     metrics = [METRICS["rougeL"]]
     tables = [markdown_table(groups, metrics), differences_table(groups, metrics, reference)]
     if "## Quality and diversity" in stored:
-        tables.append(frontier_text(groups, metrics[0], reference, None))
+        compared = rows(stored.split("at equal diversity")[1])[1:]  # after the header
+        diversities = list(dict.fromkeys(float(row[2]) for row in compared))
+        tables.append(frontier_text(groups, metrics[0], reference, diversities))
     assert rows("\n".join(tables)) == rows(stored)
 
 
