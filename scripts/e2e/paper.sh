@@ -19,7 +19,7 @@ shift
 SIZES="32x1 48x2 64x2"
 METHODS="sft kd seqkd minillm minillm_average_reward"
 ABLATIONS="no_length_normalization no_teacher_mixing no_single_step" # of minillm, as in table 4
-ALPHAS="0 0.1 0.4 0.6 1" # minillm has 0.2
+ALPHAS="0.1 0.4 0.6 1" # minillm has 0.2, and no_teacher_mixing has 0
 SMALL=small_teacher
 MEASURES=rougeL,exact_match,distinct_4,length,unfinished,empty,reverse_kl,lm_loss
 smoke=() few=()
