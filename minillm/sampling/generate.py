@@ -35,10 +35,11 @@ def generate(
     batch_size: int,
     seed: int,
     indices: Sequence[int] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[int], Rollout]]:
     """Yield `(indices of prompts, their responses)` batch by batch, long prompts first.
 
-    The random numbers of a prompt depend only on the seed and the index of the prompt. So a
+    The random numbers of a prompt depend only on the seed and the number of the prompt. So a
     response does not depend on the batch size, on `indices` (None: all prompts) or on the processes
     that decode the other prompts. An exception is rounding in another batch that changes a draw.
 
@@ -49,15 +50,18 @@ def generate(
         batch_size: rows that are decoded at once, and rows of a batch of results.
         seed: seed of the random numbers.
         indices: the prompts that get a response; None for all prompts.
+        numbers: a number from 0 to 2**64 - 1 for each prompt, which determines its random numbers;
+            None for its index.
     """
     chosen = range(len(prompts)) if indices is None else indices
     for positions in length_batches([prompts[i] for i in chosen], WINDOW * batch_size):
-        numbers = [chosen[i] for i in positions]
-        window = PromptBatch.pad([prompts[i] for i in numbers], model.pad_id).to(model.device)
-        uniform = uniforms_by_number(seed, numbers, decoding.max_length)
+        some = [chosen[i] for i in positions]
+        window = PromptBatch.pad([prompts[i] for i in some], model.pad_id).to(model.device)
+        keys = some if numbers is None else [numbers[i] for i in some]
+        uniform = uniforms_by_number(seed, keys, decoding.max_length)
         rollout = sample(model, window, decoding, batch_size=batch_size, uniform=uniform)
-        for rows in torch.arange(len(numbers)).split(batch_size):
-            yield [numbers[i] for i in rows.tolist()], rollout.select(rows)
+        for rows in torch.arange(len(some)).split(batch_size):
+            yield [some[i] for i in rows.tolist()], rollout.select(rows)
 
 
 def uniforms_by_number(seed: int, numbers: Sequence[int], length: int) -> torch.Tensor:

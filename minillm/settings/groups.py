@@ -15,9 +15,11 @@ GROUP_NAMES = {
     "models": "model",
     "runtimes": "runtime",
     "sweeps": "sweep",
+    "system2": "system2",
 }
-# Folders of configs/ that hold no settings of a run: files for `accelerate launch`, and sweeps.
-OTHER_FOLDERS = ("accelerate", "sweep")
+# Folders of configs/ that hold no settings of a run: files for `accelerate launch`, and settings of
+# `minillm sweep` and `minillm system2`.
+OTHER_FOLDERS = ("accelerate", "sweep", "system2")
 
 
 def configs_folder() -> Path:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from minillm.config import SEED
-from minillm.errors import InputError, first_line, unknown_file, unknown_name
+from minillm.errors import InputError, first_line, unknown_name
 from minillm.evaluation.selection import validation_metrics
 from minillm.folders import expand_home
-from minillm.settings.groups import CONFIGS, SETTINGS_SUFFIXES, groups, sweeps
+from minillm.settings.groups import SETTINGS_SUFFIXES, groups
+from minillm.settings.named_file import read_named_file
 from minillm.settings.overrides import parse_override
 from minillm.settings.rules import check_rules, setting
 from minillm.settings.types import setting_type
@@ -138,7 +138,7 @@ def read_sweep(words: Sequence[str]) -> Sweep:
             name = value
         else:
             (own if key.startswith("sweep.") else others).append(text)
-    content = _read_file(name) if name else {"sampler": "grid", "pruner": "none"}
+    content = read_named_file("sweep", name) if name else {"sampler": "grid", "pruner": "none"}
     config = _typed(content, own)
     fixed, output = _fixed(config), None
     for text in others:
@@ -188,25 +188,6 @@ def _plain_value(value: Any) -> Any:
     if isinstance(value, list | dict):
         return word("", value).removeprefix("=")
     return getattr(value, "text", value)  # a quoted text
-
-
-def _read_file(name: str) -> dict[str, Any]:
-    """The content of a file of configs/sweep, or of a file that a path names."""
-    path = Path(expand_home(name))
-    if not name.endswith(SETTINGS_SUFFIXES):
-        path = CONFIGS / "sweep" / f"{name}.yaml"
-        if name not in sweeps():
-            raise unknown_file("sweep", name, sweeps())
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            f"sweep={name} cannot be read: {first_line(error)}. Give a file of `minillm list "
-            f"sweeps`, or ./FILE.yaml."
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings of a sweep, such as space: {{...}}.")
-    return content
 
 
 def _typed(content: dict[str, Any], words: Sequence[str]) -> SweepConfig:

@@ -17,6 +17,8 @@ Calls = Generator[list[str], list[str], str]
 Program = Callable[[Question], Calls]
 
 ANSWER = "Answer:"  # what a model writes before the answer if it writes more than the answer
+# The answer has a line of its own, so that it has the same tokens as an answer without steps.
+THEN = f'Then write "{ANSWER}" and the answer on the next line.'
 MAX_CRITERIA = 5  # of branch-solve-merge
 
 
@@ -47,7 +49,7 @@ def pair(question: Question) -> str:
 def chain_of_thought(question: Question) -> Calls:
     """The model writes its steps before the answer."""
     (text,) = yield [
-        f'{asked(question)}\nThink step by step. Then write "{ANSWER}" and the answer.'
+        f"{asked(question)}\nThink step by step. {THEN}"
     ]
     return text
 
@@ -55,8 +57,7 @@ def chain_of_thought(question: Question) -> Calls:
 def rephrase(question: Question) -> Calls:
     """Rephrase and respond in one call."""
     (text,) = yield [
-        f'{asked(question)}\nFirst state the question again with more detail. Then write "{ANSWER}" '
-        f"and the answer."
+        f"{asked(question)}\nFirst state the question again with more detail. {THEN}"
     ]
     return text
 

@@ -1,0 +1,90 @@
+"""Extractors: named functions that find the answer in a text, or None if there is none.
+
+If the text has a line with `Answer:`, only what follows the last one is read. The functions return
+the answer in the form in which a model is trained to give it. `normalised` is for comparisons.
+"""
+
+import re
+from collections.abc import Callable
+
+from minillm.system2.programs import ANSWER
+
+Extractor = Callable[[str], str | None]
+
+
+def answer_start(text: str) -> int:
+    """The index in `text` at which the answer starts: after the last marker and white space."""
+    start = text.rfind(ANSWER)
+    if start < 0:
+        return 0
+    rest = text[start + len(ANSWER) :]
+    return len(text) - len(rest.lstrip())
+
+
+def answer_part(text: str) -> str:
+    """The text after the last marker, or the whole text without a marker."""
+    return text[answer_start(text) :].strip()
+
+
+def text(response: str) -> str | None:
+    """The first line of the answer, without quotes and a full stop."""
+    lines = answer_part(response).splitlines()
+    return (lines[0].strip().strip("\"'*").removesuffix(".").strip() or None) if lines else None
+
+
+def letters(response: str) -> str | None:
+    """The last word of letters in the first line, in small letters."""
+    words = re.findall(r"[^\W\d_]+", text(response) or "")
+    return words[-1].lower() if words else None
+
+
+def yes_no(response: str) -> str | None:
+    """`yes` or `no`; None for a text with both or none of them."""
+    found = {word.lower() for word in re.findall(r"\b(?:yes|no)\b", answer_part(response), re.I)}
+    return found.pop() if len(found) == 1 else None
+
+
+def choice(response: str) -> str | None:
+    """`A`, `B` or `tie`; None for a text with several or none of them.
+
+    The article in `a better answer` is no choice.
+    """
+    found = set(re.findall(r"\b(?:A|B)\b|\b[Tt]ie\b", answer_part(response)))
+    found = {word if word in "AB" else "tie" for word in found}
+    return found.pop() if len(found) == 1 else None
+
+
+def number(response: str) -> str | None:
+    """The last number of the answer, without thousands separators and zeros after the point.
+
+    GSM8K writes `#### 18` at the end of its solutions, which are read correctly, too.
+    """
+    found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", answer_part(response))
+    if not found:
+        return None
+    digits = found[-1].replace(",", "")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+EXTRACTORS: dict[str, Extractor] = {
+    "text": text,
+    "letters": letters,
+    "yes_no": yes_no,
+    "choice": choice,
+    "number": number,
+}
+
+
+def normalised(answer: str) -> str:
+    """The form in which answers are compared: no case, punctuation, articles or double spaces.
+
+    This is the normalisation of TriviaQA and SQuAD (Rajpurkar et al. 2016, section 6.1).
+    """
+    words = re.sub(r"[^\w\s.-]", "", answer.casefold()).split()
+    return " ".join(word for word in words if word not in ("a", "an", "the")) or answer.casefold()
+
+
+def is_right(answer: str | None, accepted: tuple[str, ...], extractor: Extractor) -> bool:
+    """Whether an answer equals one of the accepted answers, which may be whole solutions."""
+    known = {normalised(extractor(text) or text) for text in accepted}
+    return answer is not None and normalised(answer) in known
