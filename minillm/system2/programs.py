@@ -48,17 +48,13 @@ def pair(question: Question) -> str:
 
 def chain_of_thought(question: Question) -> Calls:
     """The model writes its steps before the answer."""
-    (text,) = yield [
-        f"{asked(question)}\nThink step by step. {THEN}"
-    ]
+    (text,) = yield [f"{asked(question)}\nThink step by step. {THEN}"]
     return text
 
 
 def rephrase(question: Question) -> Calls:
     """Rephrase and respond in one call."""
-    (text,) = yield [
-        f"{asked(question)}\nFirst state the question again with more detail. {THEN}"
-    ]
+    (text,) = yield [f"{asked(question)}\nFirst state the question again with more detail. {THEN}"]
     return text
 
 
