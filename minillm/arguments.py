@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from minillm.errors import InputError
+from minillm.errors import InputError, unknown_name
 from minillm.folders import expand_home
 from minillm.settings.groups import SETTINGS_SUFFIXES
 
@@ -82,6 +82,8 @@ def sort_words(parsed: argparse.Namespace) -> None:
         parsed.pruning = [word for word in settings if word.partition("=")[0] in names]
         parsed.overrides = [word for word in settings if word not in parsed.pruning]
         _read_model_and_folder(parsed, others, "minillm prune MODEL OUTPUT layers=12")
+    elif parsed.verb == "system2":
+        _read_step(parsed, others, settings)
     elif parsed.verb == "judge":
         parsed.paths, parsed.settings = others, settings
         if not all(others) or not others:
@@ -124,6 +126,28 @@ def _read_model_and_folder(parsed: argparse.Namespace, words: list[str], example
             f"given. Write {example}."
         )
     parsed.model, parsed.output = words
+
+
+def _read_step(parsed: argparse.Namespace, words: list[str], settings: list[str]) -> None:
+    from minillm.cli import SYSTEM2_STEPS
+
+    step = words[0] if words else None
+    if step is None:
+        raise InputError(f"system2 needs a step: {', '.join(SYSTEM2_STEPS)}.")
+    if step not in SYSTEM2_STEPS:
+        raise unknown_name("step of system2", step, SYSTEM2_STEPS)
+    parsed.step, parsed.models, parsed.overrides = step, words[1:], settings
+    if (step == "report") != bool(parsed.output):
+        raise InputError(
+            "system2 report needs --output FOLDER, such as results/mine."
+            if step == "report"
+            else f"system2 {step} writes to output=FOLDER, and only report has --output."
+        )
+    if step == "report" and (settings or not parsed.models):
+        raise InputError(
+            "system2 report takes folders of tasks, such as `minillm system2 report "
+            "runs/system2/last_letters --output results/mine`."
+        )
 
 
 def settings_of_pruning() -> list[str]:

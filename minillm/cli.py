@@ -90,6 +90,20 @@ The same command on another device or machine adds a worker, and continues a swe
 `minillm list sweeps` lists ready sweeps. docs/sweeps.md explains the settings sweep.KEY=value.
 
 """
+SYSTEM2_STEPS = ("corpus", "generate", "filter", "train", "evaluate", "report")
+SYSTEM2 = """\
+The steps, of which each continues its interrupted work:
+  minillm system2 generate MODEL system2=last_letters  answer the training questions in steps
+  minillm system2 filter MODEL system2=last_letters    keep the answers that are consistent
+  minillm system2 train MODEL system2=last_letters     train the model on these; method=gkd and
+                           others learn from the same model behind its prompt of several steps
+  minillm system2 evaluate MODEL system2=last_letters  score the test questions, in steps or, with
+                           system2.program=direct, at once
+  minillm system2 report FOLDER... --output FOLDER     tables and figures of tasks
+  minillm system2 corpus output=FOLDER                 data for a small model with both ways
+`minillm list system2` lists the tasks. docs/system2.md explains the settings system2.KEY=value.
+
+"""
 EXAMPLES = """\
   minillm train experiment=embedded/teacher output=runs/teacher
   minillm train experiment=embedded/minillm teacher.path=runs/teacher/best \\
@@ -162,6 +176,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     prune = verb("prune", "Make a smaller model from a model, to be trained as a student.",
                  "MODEL OUTPUT | key=value", f"{model}; the new folder; and settings",
                  PRUNING, complete_pruning)  # fmt: skip
+    system2 = verb("system2", "Train a model to give at once the answers that it finds in steps.",
+                   "STEP MODEL | key=value", f"{', '.join(SYSTEM2_STEPS)}; {model}; and settings",
+                   SYSTEM2)  # fmt: skip
+    system2.add_argument("--output", metavar="FOLDER", help="of the tables of report")
     verb("judge", "Let a language model score the responses of evaluated models.",
          "RUN | judge.key=value", "runs, folders of runs or result files; and settings",
          JUDGING, complete_judge)  # fmt: skip
@@ -350,6 +368,14 @@ def run(arguments: argparse.Namespace) -> None:
             from minillm.commands.judge import judge_models
 
             judge_models(arguments.paths, arguments.settings)
+        case "system2" if arguments.step == "report":
+            from minillm.system2.report import write_report as write_system2
+
+            print(write_system2([Path(x) for x in arguments.models], Path(arguments.output)))
+        case "system2":
+            from minillm.commands.system2 import run_step
+
+            run_step(arguments.step, arguments.models, arguments.overrides)
         case "chat":
             from minillm.commands.chat import chat
 

@@ -1,5 +1,8 @@
 """`minillm system2`: a model answers slowly, and is trained to give the same answers at once.
 
+    corpus: OUTPUT/{train,validation,test}.jsonl, the training data of a small model that knows both
+    ways of answering. The other steps have one folder per task:
+
     OUTPUT/questions/{train,test}.jsonl    the questions of a task of the project
     OUTPUT/answers/PROGRAM*.jsonl          generate: what the model has written
     OUTPUT/kept/PROGRAM-FILTER/            filter: training data, counts, and samples to read
@@ -22,19 +25,24 @@ from typing import Any
 
 from minillm.commands.loading import load_frozen
 from minillm.commands.model_folder import resolve, with_chat_template
+from minillm.commands.prune import check_one_process
 from minillm.commands.train import train
 from minillm.compose import load_config
-from minillm.config import Config
+from minillm.config import SEED, Config
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.files import read_json, write_json, write_text
+from minillm.folders import expand_home
 from minillm.models.checksum import weights_checksum
 from minillm.runs import SUMMARY, provenance
 from minillm.runtime import start_accelerator
 from minillm.sampling.sampler import Decoding
+from minillm.settings.rules import setting
+from minillm.settings.section import read_section
 from minillm.system2 import filters
 from minillm.system2.answering import answer_all
 from minillm.system2.answers import read_answers
+from minillm.system2.corpus import write_corpus
 from minillm.system2.extractors import EXTRACTORS
 from minillm.system2.filters import Verdict
 from minillm.system2.keeping import Kept, original_answer, outcomes, sample_text, share_right
@@ -43,7 +51,7 @@ from minillm.system2.programs import PROGRAMS
 from minillm.system2.question import Question, read_questions, write_questions
 from minillm.system2.run import Trace
 from minillm.system2.scores import Scores, score
-from minillm.system2.settings import Study
+from minillm.system2.settings import PREFIX, Study, read_study
 from minillm.system2.tasks import TASKS, make_questions
 
 log = logging.getLogger(__name__)
@@ -52,6 +60,54 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 VALIDATION_SHARE = 0.1  # of the kept answers
 DISTILLATION = "system2/sft"  # the experiment of `train` if none is named
 COUNTS = "counts.json"
+CORPUS = "corpus"
+
+
+def run_step(step: str, models: Sequence[str], words: Sequence[str]) -> None:
+    """Do one step.
+
+    Args:
+        step: `corpus`, or a name of `STEPS`.
+        models: the model; none for `corpus`.
+        words: `key=value`.
+
+    Raises:
+        InputError: a word is wrong, or the step takes another number of models.
+    """
+    if step != "train":
+        check_one_process(f"system2 {step}")
+    if step == CORPUS:
+        if models:
+            raise InputError(f"system2 corpus takes no model, but {models[0]} is given.")
+        write_corpus_to(words)
+        return
+    if len(models) != 1:
+        raise InputError(
+            f"system2 {step} takes one model, but {len(models)} are given. Write `minillm system2 "
+            f"{step} MODEL system2=last_letters`. `minillm list system2` lists the tasks."
+        )
+    STEPS[step](models[0], read_study(words))
+
+
+def write_corpus_to(words: Sequence[str]) -> None:
+    """Write the corpus of a small model that knows both ways of answering.
+
+    Raises:
+        InputError: a word is neither `output=FOLDER` nor `system2.seed=NUMBER`.
+    """
+    output = [word.partition("=")[2] for word in words if word.startswith("output=")]
+    own = [word for word in words if not word.startswith("output=")]
+    settings = read_section(CorpusConfig, own, "docs/system2.md", PREFIX)
+    folder = Path(expand_home(output[-1]) if output else "runs/system2/corpus")
+    rows = write_corpus(folder, settings.seed)
+    log.info("%s: %s", folder, ", ".join(f"{count} rows in {x}.jsonl" for x, count in rows.items()))
+
+
+@dataclass
+class CorpusConfig:
+    """The settings of `minillm system2 corpus`."""
+
+    seed: int = setting(1, **SEED)
 
 
 def generate(model: str, study: Study) -> None:

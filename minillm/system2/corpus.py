@@ -1,8 +1,8 @@
 """The corpus of the base model: direct and step-by-step demonstrations of all tasks.
 
 A model that is trained on it knows both ways of answering, and the slow one is clearly better. A
-row has the `prompt` of one call, the `output` that a good model gives, and the task as `topic`.
-`data=jsonl data.template=ready` reads the files.
+row has the prompt of one call as `instruction`, the `output` that a good model gives, and the task
+as `topic`. `data=jsonl data.template=plain` reads the files.
 """
 
 import json
@@ -50,7 +50,7 @@ def corpus_rows(seed: int) -> Iterator[list[Row]]:
             if program == "direct":
                 responses = [[_direct_answer(task, question, random) or responses[0][0]]]
             calls, _ = demonstrated_calls(question, program, responses)
-            yield [{"prompt": prompt, "output": text, "topic": name} for prompt, text in calls]
+            yield [{"instruction": prompt, "output": text, "topic": name} for prompt, text in calls]
 
 
 def _direct_answer(task: Task, question: Question, random: Random) -> str | None:

@@ -5,7 +5,7 @@ the answer in the form in which a model is trained to give it. `normalised` is f
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from minillm.system2.programs import ANSWER
 
@@ -33,9 +33,17 @@ def text(response: str) -> str | None:
 
 
 def letters(response: str) -> str | None:
-    """The last word of letters in the first line, in small letters."""
-    words = re.findall(r"[^\W\d_]+", text(response) or "")
+    """Letters with spaces between them, or the last word, of the first line of the answer."""
+    line = text(response) or ""
+    if _is_spelled(line.split()):
+        return line.lower()
+    words = re.findall(r"[^\W\d_]+", line)
     return words[-1].lower() if words else None
+
+
+def _is_spelled(words: Sequence[str]) -> bool:
+    """Whether every word is one letter."""
+    return bool(words) and all(len(word) == 1 and word.isalpha() for word in words)
 
 
 def yes_no(response: str) -> str | None:
@@ -78,9 +86,12 @@ EXTRACTORS: dict[str, Extractor] = {
 def normalised(answer: str) -> str:
     """The form in which answers are compared: no case, punctuation, articles or double spaces.
 
-    This is the normalisation of TriviaQA and SQuAD (Rajpurkar et al. 2016, section 6.1).
+    This is the normalisation of TriviaQA and SQuAD (Rajpurkar et al. 2016, section 6.1). Letters
+    with spaces between them are one word.
     """
     words = re.sub(r"[^\w\s.-]", "", answer.casefold()).split()
+    if _is_spelled(words):
+        return "".join(words)
     return " ".join(word for word in words if word not in ("a", "an", "the")) or answer.casefold()
 
 
