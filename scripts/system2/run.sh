@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# System 2 distillation (arXiv 2407.06023) of a small model on five tasks: the model answers slowly,
+# its answers are filtered, and the same model learns to give them at once.
+# Estimate: 60 minutes on 2 cores.
+#   bash scripts/system2/run.sh            a base model is trained, then all tasks
+#   bash scripts/system2/run.sh TASK...    only these tasks, such as coin_flip
+# Finished steps are not repeated, and interrupted steps continue. MODEL=FOLDER uses another model
+# instead of the base model. JOBS=2 runs two tasks at a time, each on one core. RUNS=FOLDER,
+# RESULTS=FOLDER, QUESTIONS=2000 and METHODS="sft gkd minillm" are variables, too.
+# SMOKE=1 makes every step very small.
+set -euo pipefail
+script=$(realpath "$0")
+source "$(dirname "$0")/../install.sh"
+export RUNS=${RUNS:-runs/system2} RESULTS=${RESULTS:-results/system2} OMP_NUM_THREADS=1
+export MODEL=${MODEL:-$RUNS/base}
+JOBS=${JOBS:-2}
+QUESTIONS=${QUESTIONS:-2000}
+METHODS=${METHODS:-sft gkd minillm}
+source scripts/phases.sh
+
+training=() sizes=("system2.train_questions=$QUESTIONS")
+if [ -n "${SMOKE:-}" ]; then
+    training=(training.steps=2 training.warmup_steps=0 training.evaluate_every=2
+        training.validation_inputs=4)
+    sizes=(system2.train_questions=24 system2.test_questions=8 system2.samples=2
+        system2.filter=none)
+fi
+
+step() { # STEP TASK [OVERRIDE...]: a step of a task
+    local step=$1 task=$2 model=$MODEL
+    shift 2
+    minillm system2 "$step" "$model" "system2=$task" "output=$RUNS/$task" "${sizes[@]}" "$@"
+}
+
+test_model() { # MODEL NAME TASK [OVERRIDE...]: score a model on the test questions
+    MODEL=$1 step evaluate "$3" "system2.name=$2" "${@:4}"
+}
+
+distil() { # TASK NAME METHOD [OVERRIDE...]: train on kept answers, and score the result
+    local task=$1 name=$2 method=$3
+    shift 3
+    step train "$task" "system2.name=$name" "experiment=system2/$method" \
+        ${training[@]+"${training[@]}"} "$@"
+    test_model "$RUNS/$task/models/$name" "$name" "$task" system2.program=direct
+}
+
+work() { # TASK: all steps
+    local task=$1 method
+    test_model "$MODEL" system1 "$task" system2.program=direct
+    test_model "$MODEL" system2 "$task"
+    step generate "$task"
+    step filter "$task"
+    for method in $METHODS; do distil "$task" "$method" "$method"; done
+    step filter "$task" system2.filter=none
+    distil "$task" sft_unfiltered sft system2.filter=none
+    # System 1's own answers, filtered by their majority.
+    step generate "$task" system2.program=direct system2.filter=majority
+    if step filter "$task" system2.program=direct system2.filter=majority system2.least_share=0; then
+        distil "$task" sft_own_answers sft system2.program=direct system2.filter=majority
+    fi
+}
+
+if [ "${1:-}" = --work ]; then # one task, started below
+    log=$RUNS/logs/$2.log
+    mkdir -p "$RUNS/logs"
+    echo "$2: started, output in $log"
+    trap 'tail -n 3 "$log" >&2; echo "$2: failed, see $log" >&2' EXIT
+    work "$2" >>"$log" 2>&1
+    trap - EXIT
+    echo "$2: finished"
+    exit
+fi
+
+begin=$SECONDS
+if [ "$MODEL" = "$RUNS/base" ]; then
+    say "Base model"
+    if [ ! -f "$RUNS/corpus/test.jsonl" ]; then
+        minillm system2 corpus "output=$RUNS/corpus"
+    fi
+    train system2/base base "data.path=$RUNS/corpus" ${training[@]+"${training[@]}"}
+fi
+tasks=("$@")
+if [ $# -eq 0 ]; then
+    tasks=(last_letters coin_flip biased_facts pair_judging sums)
+fi
+say "Tasks"
+printf '%s\n' "${tasks[@]}" | xargs -P "$JOBS" -I '{}' bash "$script" --work '{}'
+say "Report"
+minillm system2 report "${tasks[@]/#/$RUNS/}" --output "$RESULTS"
+echo "Time of this call: $((SECONDS - begin)) s"
