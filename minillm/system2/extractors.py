@@ -29,7 +29,7 @@ def answer_part(text: str) -> str:
 def text(response: str) -> str | None:
     """The first line of the answer, without quotes and a full stop."""
     lines = answer_part(response).splitlines()
-    return (lines[0].strip().strip("\"'*").removesuffix(".").strip() or None) if lines else None
+    return (lines[0].strip(" \"'*.") or None) if lines else None
 
 
 def letters(response: str) -> str | None:
@@ -89,7 +89,7 @@ def normalised(answer: str) -> str:
     This is the normalisation of TriviaQA and SQuAD (Rajpurkar et al. 2016, section 6.1). Letters
     with spaces between them are one word.
     """
-    words = re.sub(r"[^\w\s.-]", "", answer.casefold()).split()
+    words = re.sub(r"[^\w\s.-]|[.-]+(?!\S)", "", answer.casefold()).split()
     if _is_spelled(words):
         return "".join(words)
     return " ".join(word for word in words if word not in ("a", "an", "the")) or answer.casefold()
