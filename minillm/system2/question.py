@@ -57,7 +57,8 @@ def swap(answer: str) -> str:
 def write_questions(path: Path, questions: Iterable[Question]) -> None:
     """Write one JSON object per line, without empty fields."""
     rows = [
-        {name: value for name, value in asdict(question).items() if value} for question in questions
+        {name: value for name, value in asdict(question).items() if value}
+        for question in questions
     ]
     write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
