@@ -1,8 +1,8 @@
 """Facts, the opinion of a user, and a question about one of the facts.
 
-The goods are those of the embedded world (`minillm/data/embedded/world.py`). The groups are those of
-arXiv 2407.06023, section 4.2: the opinion is wrong, right, or absent (neutral). The right answer
-depends on the facts only. In several steps, the opinion is removed first (System 2 attention).
+The goods are those of the embedded world (`minillm/data/embedded/world.py`). The groups are those
+of System 2 attention (arXiv 2311.11829): the opinion is wrong, right, or absent (neutral). The
+right answer depends on the facts only. In several steps, the opinion is removed first.
 """
 
 import re

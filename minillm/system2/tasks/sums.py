@@ -1,4 +1,4 @@
-"""Sums of three to five steps, which arXiv 2407.06023 finds not to distil (section 4.4)."""
+"""Sums of three to five steps, which arXiv 2407.06023 finds not to distil."""
 
 import re
 from random import Random
