@@ -22,7 +22,7 @@ PAGES = {"README.md": "index.md", "minillm/config.py": "settings.md"}
 # The packages with an API page. `minillm.compat` and `minillm.commands` are internal.
 PACKAGES = ("objectives", "sampling", "sources", "teachers", "methods", "models", "data",
             "training", "evaluation", "judging", "pruning", "reporting", "planning",
-            "sweeps")  # fmt: skip
+            "sweeps", "system2")  # fmt: skip
 
 
 class SiteError(Exception):

@@ -22,6 +22,7 @@ from minillm.errors import InputError
 from minillm.judging.settings import judge_settings
 from minillm.pruning.settings import pruning_settings
 from minillm.sweeps.settings import read_sweep
+from minillm.system2.settings import read_study
 from tests.documents.reading import ROOT, Command
 
 # Prints its arguments, one per line, in place of Python.
@@ -75,6 +76,10 @@ def check_minillm(words: list[str]) -> None:
         pruning_settings(arguments.pruning)
     if arguments.verb == "judge":
         judge_settings(arguments.settings)
+    if arguments.verb == "system2":
+        if arguments.step not in ("report", "corpus") and arguments.overrides:
+            read_study(arguments.overrides)
+        return
     if arguments.verb == "sweep" or getattr(arguments, "multirun", False):
         check_trials(read_sweep(arguments.overrides))
         return

@@ -18,6 +18,7 @@ from minillm.objectives.divergences import DIVERGENCES
 from minillm.pruning.settings import pruning_settings
 from minillm.settings.rules import dotted
 from minillm.sweeps.settings import SweepConfig
+from minillm.system2.settings import System2Config
 from tests.documents.checking import refusal
 from tests.documents.reading import (
     PAGES,
@@ -85,6 +86,10 @@ def test_settings_are_accepted(page):
         if key.partition(".")[0] == "sweep":
             name_in_sweep = key.removeprefix("sweep.").partition(".")[0]
             assert name_in_sweep in {"sweep", "KEY", *SweepConfig.__dataclass_fields__}
+            continue
+        if key.partition(".")[0] == "system2":
+            name_in_task = key.removeprefix("system2.").partition(".")[0]
+            assert name_in_task in {"system2", "KEY", *System2Config.__dataclass_fields__}
             continue
         if key in settings_of_pruning():
             pruning_settings([setting] if key == "keep" else ["layers=12", setting])

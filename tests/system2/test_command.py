@@ -97,7 +97,7 @@ def test_all_steps(step, command):
         (["generat", "m"], "Did you mean 'generate'"),
         (["generate", "system2=coin_flip"], "takes one model, but 0 are given"),
         (["generate", "m"], "the questions are not named, or named twice"),
-        (["generate", "m", "system2=coins"], "unknown system2 'coins'. Allowed: biased_facts, coin_flip"),
+        (["generate", "m", "system2=coins"], "unknown system2 'coins'. Allowed: biased_facts"),
         (["generate", "m", "system2=coin_flip", "system2.sample=2"], "Did you mean 'samples'"),
         (["generate", "m", "system2=coin_flip", "system2.program=branch_solve_merge"],
          "which the questions of system2.task=coin_flip do not have"),
