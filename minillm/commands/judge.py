@@ -17,15 +17,16 @@ from minillm.errors import InputError, ServerError, Stopped
 from minillm.evaluation.result import FORMAT, to_text
 from minillm.files import check_writable, write_results
 from minillm.judging.ask import Asking, Verdict
-from minillm.judging.cache import Cache
-from minillm.judging.limits import BYTES_PER_TOKEN, Usage, check_limits
 from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
 from minillm.judging.responses import Responses, check_unchanged, read_responses
-from minillm.judging.server import import_openai
-from minillm.judging.settings import judge_settings, read_access, with_model
+from minillm.judging.settings import judge_settings, with_model
 from minillm.judging.table import scores_table
 from minillm.reporting.results import locate_results
+from minillm.servers.access import read_access
+from minillm.servers.cache import Cache
+from minillm.servers.limits import BYTES_PER_TOKEN, Usage, check_limits
+from minillm.servers.server import import_openai
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from minillm.config import JudgeConfig
 from minillm.errors import InputError, ServerError
-from minillm.judging.cache import Answer, Cache, key_of
-from minillm.judging.limits import Usage, check_limits, estimate, used
 from minillm.judging.questions import Question, Scores, read_scores
-from minillm.judging.server import Refused, Server, request_of
-from minillm.judging.settings import Access
 from minillm.progress import Progress, shown
+from minillm.servers.access import Access
+from minillm.servers.cache import Answer, Cache, key_of
+from minillm.servers.limits import Usage, check_limits, estimate, used
+from minillm.servers.server import Refused, Server, request_of
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from minillm.config import JudgeConfig
 from minillm.errors import InputError
-from minillm.judging.cache import Answer
+from minillm.servers.cache import Answer
 
 # The tokenizer of the judge is not known. English has about four bytes per token.
 BYTES_PER_TOKEN = 4

@@ -15,8 +15,8 @@ from typing import Any
 
 from minillm.config import JudgeConfig
 from minillm.errors import InputError, ServerError, first_line
-from minillm.judging.cache import Answer
-from minillm.judging.settings import OPENAI, Access
+from minillm.servers.access import OPENAI, Access
+from minillm.servers.cache import Answer
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm.errors import InputError, first_line
-from minillm.judging.settings import OPENAI
+from minillm.servers.access import OPENAI
 
 log = logging.getLogger(__name__)
 
