@@ -48,7 +48,7 @@ def judge_models(paths: Sequence[str], words: Sequence[str]) -> None:
     access = read_access()
     import_openai()
     jobs = plan_jobs(paths, settings)
-    cache = Cache(Path(settings.cache))
+    cache = Cache(Path(settings.cache), settings.section)
     try:
         asking = Asking(settings, access, cache)
         ask(asking, [question for job in jobs for question in job.questions])

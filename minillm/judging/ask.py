@@ -72,8 +72,15 @@ class Asking:
         return estimate((self.request(question, 0) for question in questions), self.settings)
 
     def request(self, question: Question, attempt: int) -> dict[str, Any]:
-        """The body of a request."""
-        return request_of(question.text(attempt), self.settings, self.access, attempt)
+        """The body of a request.
+
+        Each attempt has another seed, so that a question that is asked again may get another
+        answer.
+        """
+        settings = self.settings
+        seed = None if settings.seed is None else settings.seed + attempt
+        text = question.text(attempt)
+        return request_of(text, settings, self.access, settings.temperature, seed)
 
     def _key(self, request: Mapping[str, Any], attempt: int) -> str:
         return key_of(request, attempt, self.access.address)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from minillm.config import JudgeConfig
 from minillm.errors import InputError
+from minillm.servers.limits import check_prices
 from minillm.settings.section import read_section
 
 PREFIX = "judge."
@@ -19,15 +20,7 @@ def judge_settings(words: Sequence[str]) -> JudgeConfig:
         InputError: a value is not allowed, or settings contradict each other.
     """
     settings = read_section(JudgeConfig, words, "docs/judge.md", PREFIX)
-    if (settings.price_input is None) != (settings.price_output is None):
-        raise InputError(
-            "judge.price_input and judge.price_output are used only together. Give both, or none."
-        )
-    if settings.max_cost is not None and settings.price_input is None:
-        raise InputError(
-            f"judge.max_cost={settings.max_cost:g} needs prices. Add judge.price_input=NUMBER and "
-            f"judge.price_output=NUMBER, the prices of one million tokens."
-        )
+    check_prices(settings)
     return settings
 
 
