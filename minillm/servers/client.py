@@ -50,6 +50,20 @@ class Client:
     def _key(self, request: Mapping[str, Any], sample: int | str) -> str:
         return key_of(request, sample, self.access.address)
 
+    def check_limits(self, requests: Iterable[Mapping[str, Any]], what: str) -> None:
+        """Refuse requests with which the command would exceed a limit.
+
+        Args:
+            requests: their bodies.
+            what: the start of the message.
+
+        Raises:
+            InputError: the message says which limit to raise.
+        """
+        usage = estimate(requests, self.settings)
+        usage.add(self.usage)
+        check_limits(usage, self.settings, what)
+
     def each(
         self,
         questions: Sequence[Question],

@@ -55,9 +55,14 @@ def estimate(requests: Iterable[Mapping[str, Any]], settings: ServerConfig) -> U
     usage = Usage()
     for request in requests:
         tokens = -(-len(request["messages"][0]["content"].encode()) // BYTES_PER_TOKEN)
-        lengths = [request[name] for name in LENGTHS if isinstance(request.get(name), int)]
-        usage.add(Usage(1, tokens, max(lengths, default=settings.max_tokens)))
+        usage.add(Usage(1, tokens, greatest_length(request, settings)))
     return usage
+
+
+def greatest_length(request: Mapping[str, Any], settings: ServerConfig) -> int:
+    """The greatest number of tokens of an answer. `settings.body` may name another than they do."""
+    lengths = [request[name] for name in LENGTHS if isinstance(request.get(name), int)]
+    return max(lengths, default=settings.max_tokens)
 
 
 def used(answer: Answer, expected: Usage) -> Usage:
