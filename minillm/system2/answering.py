@@ -48,8 +48,8 @@ def answer_all(
     else:
         log.info("%s: %d of %d answers are missing. After an interruption, the same command "
                  "continues the file.", path, len(missing), len(wanted))  # fmt: skip
-        begin_answers(path, made_with, done.values())
         loaded = speaker()
+        begin_answers(path, made_with, done.values())
         with shown(Progress("answers", len(wanted), "answers", len(done)), delay=1.0) as progress:
             for begin in range(0, len(missing), CHUNK):
                 chunk = missing[begin : begin + CHUNK]

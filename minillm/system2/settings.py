@@ -85,7 +85,7 @@ class Study:
     @property
     def name(self) -> str:
         """The name of the task in tables: that of the task, or of the folder of the questions."""
-        return self.config.task or Path(self.config.path).name
+        return self.config.task or Path(self.config.path).resolve().name
 
 
 def read_study(words: Sequence[str]) -> Study:

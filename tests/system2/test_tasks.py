@@ -142,15 +142,15 @@ def test_the_corpus_has_no_test_name_and_no_question_of_the_train_split(tmp_path
         for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()
     ]
     assert len(rows) == sum(sizes.values())
-    assert not any(map(is_test_name, set().union(*(names_in(row["prompt"]) for row in rows))))
-    prompts = {row["prompt"].rpartition("\nGive only")[0] for row in rows}
+    assert not any(map(is_test_name, set().union(*(names_in(row["instruction"]) for row in rows))))
+    prompts = {row["instruction"].rpartition("\nGive only")[0] for row in rows}
     for task in TASKS.values():
         asked = {question.text for question in make_questions(task, "train", COUNT, seed=0)}
         assert task.name == "pair_judging" or not asked & prompts
     opinions = [
-        (re.search(r"\bI [^.]*?(\w+)\.", row["prompt"]), row["output"])
+        (re.search(r"\bI [^.]*?(\w+)\.", row["instruction"]), row["output"])
         for row in rows
-        if row["topic"] == "biased_facts" and row["prompt"].endswith("Give only the answer.")
+        if row["topic"] == "biased_facts" and row["instruction"].endswith("Give only the answer.")
     ]
     followed = [said[1] == answer for said, answer in opinions if said]
     # Four of five answers repeat the opinion, and a right opinion is repeated always.

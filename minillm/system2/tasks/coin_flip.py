@@ -68,7 +68,7 @@ def demonstrate(question: Question, program: str) -> Responses | None:
     detailed = f"Start: heads. {' '.join(sides)} Is it heads?"
     return {
         "direct": [[answer]],
-        "rephrase": [[f"{detailed} {ANSWER} {answer}"]],
+        "rephrase": [[f"{detailed} {ANSWER}\n{answer}"]],
     }.get(program)
 
 

@@ -39,7 +39,7 @@ def demonstrate(question: Question, program: str) -> Responses | None:
     return {
         "direct": [[answer]],
         "rephrase_twice": [[detailed], [answer]],
-        "rephrase": [[f"{detailed} {ANSWER} {answer}"]],
+        "rephrase": [[f"{detailed} {ANSWER}\n{answer}"]],
     }.get(program)
 
 

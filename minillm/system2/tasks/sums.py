@@ -64,7 +64,7 @@ def demonstrate(question: Question, program: str) -> Responses | None:
         total = result
     return {
         "direct": [[str(total)]],
-        "chain_of_thought": [[f"{' '.join(steps)} {ANSWER} {total}"]],
+        "chain_of_thought": [[f"{' '.join(steps)} {ANSWER}\n{total}"]],
     }.get(program)
 
 

@@ -1,0 +1,120 @@
+"""`minillm system2`, step by step, with a model that has learned next to nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from minillm.system2.answers import read_answers
+from tests.conftest import BUILT, call, write_jsonl
+
+FEW = ["system2.samples=2", "system2.filter=none", "output=study"]
+TRAINING = ["training.steps=2", "training.warmup_steps=0", "training.evaluate_every=2",
+            "training.validation_inputs=2", "training.batch_size=2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base(settings, tmp_path_factory) -> Path:
+    """A run of a model that can read long prompts."""
+    output = tmp_path_factory.mktemp("runs") / "base"
+    longer = ["data.max_prompt_length=200", "data.max_teacher_prompt_length=300"]
+    assert call("train", *settings, *BUILT, *longer, "method=sft", f"output={output}") == 0
+    return output
+
+
+@pytest.fixture
+def step(command, base):
+    """Does a step on questions about colours, whose answer is the first line of a response."""
+    write_jsonl(Path("train.jsonl"), [{"question": f"Colour {i}?"} for i in range(6)])
+    tested = [{"text": f"Hue {i}?", "answer": "red", "variants": [f"Which hue {i}?"],
+               "group": "odd" if i % 2 else "even"} for i in range(4)]  # fmt: skip
+    write_jsonl(Path("test.jsonl"), tested)
+    words = ["system2.path=.", "system2.extractor=text", *FEW]
+
+    def run(name: str, *more: str, model: Path | str = base):
+        program = [] if any(x.startswith("system2.program") for x in more) else [
+            "system2.program=rephrase_twice"]  # fmt: skip
+        return command("system2", name, model, *words, *program, *more)
+
+    return run
+
+
+def read(path: str) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def test_all_steps(step, command):
+    early = step("filter")
+    assert early.status == 2 and "lacks 12 of 12 answers" in early.err
+    assert step("train").status == 2
+    assert step("generate").status == 0
+    traces = read_answers(Path("study/answers/rephrase_twice.jsonl"))
+    assert [(t.question, t.sample) for t in traces] == [(str(i // 2 + 1), i % 2) for i in range(12)]
+    assert all(len(t.calls) == 2 and t.calls[0].response in t.calls[1].prompt for t in traces)
+    assert len({t.calls[0].response for t in traces}) > 1
+    assert step("filter").status == 0
+    kept = Path("study/kept/rephrase_twice-none")
+    counts = read(f"{kept}/counts.json")
+    assert counts["questions"] == 6 and 2 <= counts["kept"] <= 6
+    rows = [json.loads(x) for name in ("train", "validation")
+            for x in (kept / f"{name}.jsonl").read_text().splitlines()]  # fmt: skip
+    assert len(rows) == counts["kept"]
+    by_id = {trace.question: trace for trace in reversed(traces)}
+    assert all(by_id[row["id"]].calls[1].prompt in row["teacher_prompt"] for row in rows)
+    assert "Colour" in (kept / "samples.md").read_text()
+
+    for method in ("sft", "minillm"):
+        more = [f"experiment=system2/{method}", f"system2.name={method}", *TRAINING]
+        if method == "minillm":
+            more += ["method.rollouts_per_collection=2", "method.inner_epochs=1"]
+        assert step("train", *more).status == 0, method
+        assert Path(f"study/models/{method}/best").is_dir()
+    again = step("train", "experiment=system2/sft", "system2.name=sft", *TRAINING)
+    assert again.status == 0 and "validation at step" not in again.err
+
+    assert step("evaluate", "system2.name=system2").status == 0
+    at_once = ["system2.program=direct", "system2.name=sft"]
+    assert step("evaluate", *at_once, model="study/models/sft").status == 0
+    scores = read("study/scores/sft.json")
+    assert len(scores["exact_match"]["per_input"]) == 4 and set(scores["groups"]) == {"odd", "even"}
+    assert scores["training"]["rows"] == counts["kept"]
+    assert scores["tokens"]["mean"] < read("study/scores/system2.json")["tokens"]["mean"]
+    date = scores["record"]["provenance"]["date"]
+    assert step("evaluate", *at_once, model="study/models/sft").status == 0
+    assert read("study/scores/sft.json")["record"]["provenance"]["date"] == date
+
+    assert command("system2", "report", "study", "--output", "report").status == 0
+    table = Path("report/table.md").read_text()
+    assert "| sft " in table and "| system2 " in table and Path("report/accuracy.png").is_file()
+    assert command("system2", "report", "report/scores.json", "--output", "again").status == 0
+    assert Path("again/table.md").read_text() == table
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "system2 needs a step: corpus, generate"),
+        (["generat", "m"], "Did you mean 'generate'"),
+        (["generate", "system2=coin_flip"], "takes one model, but 0 are given"),
+        (["generate", "m"], "the questions are not named, or named twice"),
+        (["generate", "m", "system2=coins"], "unknown system2 'coins'. Allowed: biased_facts, coin_flip"),
+        (["generate", "m", "system2=coin_flip", "system2.sample=2"], "Did you mean 'samples'"),
+        (["generate", "m", "system2=coin_flip", "system2.program=branch_solve_merge"],
+         "which the questions of system2.task=coin_flip do not have"),
+        (["generate", "m", "system2.path=x"], "needs system2.program=NAME and system2.extractor"),
+        (["report", "nowhere", "--output", "x"], "nowhere has no scores"),
+        (["report", "nowhere"], "needs --output FOLDER"),
+        (["filter", "m", "--output", "x"], "only report has --output"),
+        (["corpus", "m"], "corpus takes no model"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_refused(command, words, message):
+    outcome = command("system2", *words)
+    assert outcome.status == 2 and message in outcome.err and "Traceback" not in outcome.err
+    assert not list(Path().iterdir())
+
+
+def test_answers_of_other_settings_are_refused(step):
+    assert step("generate").status == 0
+    other = step("generate", "system2.seed=2")
+    assert other.status == 2 and "seed was 1" in other.err
