@@ -60,7 +60,7 @@ def estimate(requests: Iterable[Mapping[str, Any]], settings: ServerConfig) -> U
 
 
 def greatest_length(request: Mapping[str, Any], settings: ServerConfig) -> int:
-    """The greatest number of tokens of an answer. `settings.body` may name another than they do."""
+    """The greatest number of tokens of an answer, as the request names it."""
     lengths = [request[name] for name in LENGTHS if isinstance(request.get(name), int)]
     return max(lengths, default=settings.max_tokens)
 
