@@ -101,6 +101,8 @@ The steps, of which each continues its interrupted work:
                            system2.program=direct, at once
   minillm system2 report FOLDER... --output FOLDER     tables and figures of tasks
   minillm system2 corpus output=FOLDER                 data for a small model with both ways
+With system2.server.model=NAME, a server with the API of OpenAI answers in generate and evaluate.
+Its address and its key are in the environment variables OPENAI_BASE_URL and OPENAI_API_KEY.
 `minillm list system2` lists the tasks. docs/system2.md explains the settings system2.KEY=value.
 
 """

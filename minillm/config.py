@@ -451,14 +451,46 @@ class PruningConfig:
 
 
 @dataclass
-class JudgeConfig:
-    """How `minillm judge` asks a language model for scores. Only this command has these settings.
+class ServerConfig:
+    """How a language model behind a server with the API of OpenAI is asked.
 
-    They are written with the section `judge`, such as `judge.model=gpt-4o`. The address and the key
-    of the server are in the environment variables OPENAI_BASE_URL and OPENAI_API_KEY.
+    `JudgeConfig` and the settings `system2.server` extend these. The address and the key of the
+    server are in the environment variables OPENAI_BASE_URL and OPENAI_API_KEY.
     """
 
-    model: str | None = None  # as the server names it; null: the variable MINILLM_JUDGE_MODEL
+    # For messages, and no settings: the section, and the setting with which less is asked.
+    section = "server"
+    asks_less = ""
+
+    model: str | None = None  # as the server names it
+    max_tokens: int = setting(512, at_least=1)  # of an answer, with the reasoning of a model
+    body: dict[str, Any] = setting({})  # further parameters of the request
+    # How often a request is sent again after a failure of the server, and the seconds after which a
+    # request has failed.
+    retries: int = setting(6, at_least=0)
+    timeout: float = setting(120.0, above=0)
+    concurrency: int = setting(8, at_least=1)  # requests at once
+    # Limits of a command, checked before questions are asked and before each of them; null: none.
+    max_calls: int | None = setting(2000, at_least=0)
+    max_cost: float | None = setting(None, at_least=0)
+    # Prices of one million tokens, in any currency, for the cost.
+    price_input: float | None = setting(None, at_least=0)
+    price_output: float | None = setting(None, at_least=0)
+    cache: str = "runs/server_cache.jsonl"  # the file of all answers, of any number of runs
+
+
+@dataclass
+class JudgeConfig(ServerConfig):
+    """How `minillm judge` asks a language model for scores. Only this command has these settings.
+
+    They are written with the section `judge`, such as `judge.model=gpt-4o`. If `model` is null, the
+    environment variable MINILLM_JUDGE_MODEL names it. The cache is a file of its own.
+    """
+
+    section = "judge"
+    asks_less = "judge.limit=INPUTS"
+
+    cache: str = "runs/judge_cache.jsonl"
     # Whose responses are judged: those of these sampling seeds (null: of the first seed of the
     # result), and those of greedy decoding.
     seeds: list[int] | None = setting(None, **SEED, not_empty=True)
@@ -469,21 +501,7 @@ class JudgeConfig:
     # Sampling of the answers. A parameter that is null is not sent, for servers that refuse it.
     temperature: float | None = setting(0.0, at_least=0)
     seed: int | None = setting(1, **SEED)
-    max_tokens: int = setting(512, at_least=1)  # of an answer, with the reasoning of a model
-    body: dict[str, Any] = setting({})  # further parameters of the request
     repeats: int = setting(2, at_least=0)  # how often a question is asked again after a bad answer
-    # How often a request is sent again after a failure of the server, and the seconds after which a
-    # request has failed.
-    retries: int = setting(6, at_least=0)
-    timeout: float = setting(120.0, above=0)
-    concurrency: int = setting(8, at_least=1)  # requests at once
-    # Limits of a command, checked before the first request and before each question; null: none.
-    max_calls: int | None = setting(2000, at_least=0)
-    max_cost: float | None = setting(None, at_least=0)
-    # Prices of one million tokens, in any currency, for the cost.
-    price_input: float | None = setting(None, at_least=0)
-    price_output: float | None = setting(None, at_least=0)
-    cache: str = "runs/judge_cache.jsonl"  # the file of all answers, of any number of runs
     overwrite: bool = False  # whether the scores of another judge in a result are replaced
 
 

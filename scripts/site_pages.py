@@ -21,7 +21,7 @@ LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 PAGES = {"README.md": "index.md", "minillm/config.py": "settings.md"}
 # The packages with an API page. `minillm.compat` and `minillm.commands` are internal.
 PACKAGES = ("objectives", "sampling", "sources", "teachers", "methods", "models", "data",
-            "training", "evaluation", "judging", "pruning", "reporting", "planning",
+            "training", "evaluation", "servers", "judging", "pruning", "reporting", "planning",
             "sweeps", "system2")  # fmt: skip
 
 

@@ -7,25 +7,26 @@ runs/judge_cache.jsonl            all answers of judges, so that nothing is aske
 
 import json
 import logging
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minillm.config import JudgeConfig
-from minillm.errors import InputError, ServerError, Stopped
+from minillm.errors import InputError
 from minillm.evaluation.result import FORMAT, to_text
 from minillm.files import check_writable, write_results
 from minillm.judging.ask import Asking, Verdict
-from minillm.judging.cache import Cache
-from minillm.judging.limits import BYTES_PER_TOKEN, Usage, check_limits
 from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
 from minillm.judging.responses import Responses, check_unchanged, read_responses
-from minillm.judging.server import import_openai
-from minillm.judging.settings import judge_settings, read_access, with_model
+from minillm.judging.settings import judge_settings, with_model
 from minillm.judging.table import scores_table
 from minillm.reporting.results import locate_results
+from minillm.servers.access import read_access
+from minillm.servers.cache import Cache
+from minillm.servers.client import Client
+from minillm.servers.limits import BYTES_PER_TOKEN, Usage, check_limits
+from minillm.servers.server import import_openai
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ def judge_models(paths: Sequence[str], words: Sequence[str]) -> None:
     access = read_access()
     import_openai()
     jobs = plan_jobs(paths, settings)
-    cache = Cache(Path(settings.cache))
+    cache = Cache(Path(settings.cache), settings.section)
     try:
-        asking = Asking(settings, access, cache)
+        asking = Asking(settings, Client(settings, access, cache))
         ask(asking, [question for job in jobs for question in job.questions])
         with cache.exclusive():
             for job in jobs:  # another command may have written since `plan_jobs`
@@ -160,18 +161,16 @@ def ask(asking: Asking, questions: Sequence[Question]) -> None:
         return
     try:
         asking.ask(unanswered)
-    except KeyboardInterrupt:
-        raise Stopped(f"interrupted. {_kept(asking)}", signal.SIGINT) from None
-    except (InputError, ServerError) as error:
-        raise type(error)(f"{str(error).rstrip('.')}. {_kept(asking)}") from error
     finally:
-        log.info("used: about %s", asking.usage.text(settings))
+        log.info("used: about %s", asking.client.usage.text(settings))
 
 
 def estimate_text(asking: Asking, unanswered: int, expected: Usage) -> str:
     """What the command will ask, and about what this uses."""
     settings, answered = asking.settings, len(asking.verdicts)
-    text = f"{settings.model} at {asking.access.address}: {answered + unanswered:,} questions"
+    text = (
+        f"{settings.model} at {asking.client.access.address}: {answered + unanswered:,} questions"
+    )
     if not unanswered:
         return f"{text}, all answered in {settings.cache}"
     return (
@@ -179,11 +178,6 @@ def estimate_text(asking: Asking, unanswered: int, expected: Usage) -> str:
         f"{expected.text(settings)} ({BYTES_PER_TOKEN} bytes per token), and more after malformed "
         f"answers"
     )
-
-
-def _kept(asking: Asking) -> str:
-    count = len(asking.cache.answers)
-    return f"{asking.settings.cache} has {count} answers, and the same command continues."
 
 
 def write(job: Job, content: Mapping[str, Any], verdicts: Mapping[Question, Verdict]) -> None:

@@ -23,9 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minillm.commands.loading import load_frozen
 from minillm.commands.model_folder import resolve, with_chat_template
 from minillm.commands.prune import check_one_process
+from minillm.commands.speakers import speaker_of
 from minillm.commands.train import train
 from minillm.compose import load_config
 from minillm.config import SEED, Config
@@ -35,8 +35,6 @@ from minillm.files import read_json, write_json, write_text
 from minillm.folders import expand_home
 from minillm.models.checksum import weights_checksum
 from minillm.runs import SUMMARY, provenance
-from minillm.runtime import start_accelerator
-from minillm.sampling.sampler import Decoding
 from minillm.settings.rules import setting
 from minillm.settings.section import read_section
 from minillm.system2 import filters
@@ -46,11 +44,12 @@ from minillm.system2.corpus import write_corpus
 from minillm.system2.extractors import EXTRACTORS
 from minillm.system2.filters import Verdict
 from minillm.system2.keeping import Kept, original_answer, outcomes, sample_text, share_right
-from minillm.system2.local import LocalSpeaker, rendered
+from minillm.system2.local import rendered
 from minillm.system2.programs import PROGRAMS
 from minillm.system2.question import Question, read_questions, write_questions
 from minillm.system2.run import Trace
 from minillm.system2.scores import Scores, score
+from minillm.system2.server import ServerSpeaker
 from minillm.system2.settings import PREFIX, Study, read_study
 from minillm.system2.tasks import TASKS, make_questions
 
@@ -118,13 +117,14 @@ def generate(model: str, study: Study) -> None:
     """
     config = model_settings(model, study)
     questions = load_questions(study, TRAIN)
-    answers = Answers(study, config, partial(make_speaker, study, config, study.config.temperature))
-    traces = answers.of(questions, study.config.program)
-    if study.config.filter == "consistency":
-        changed = [other for question in questions for other in question.changed()]
-        answers.of(changed, study.config.program, "changed")
-    elif study.config.filter == "universal":
-        answers.choices(questions, traces)
+    with speaker_of(study, config, study.config.temperature) as load:
+        answers = Answers(study, config, load)
+        traces = answers.of(questions, study.config.program)
+        if study.config.filter == "consistency":
+            changed = [other for question in questions for other in question.changed()]
+            answers.of(changed, study.config.program, "changed")
+        elif study.config.filter == "universal":
+            answers.choices(questions, traces)
 
 
 def keep(model: str, study: Study) -> None:
@@ -227,11 +227,11 @@ def evaluate(model: str, study: Study) -> None:
     """
     config = model_settings(model, study)
     questions = load_questions(study, TEST)
-    name = study.config.name or f"{Path(model).name}-{study.config.program}"
+    server = study.config.server.model
+    name = study.config.name or f"{Path(server or model).name}-{study.config.program}"
     path = study.folder / "scores" / f"{name}.json"
-    answers = Answers(study, config, partial(make_speaker, study, config, 0.0))
     everything = [*questions, *(other for question in questions for other in question.changed())]
-    made_with = answers.made_with(everything, study.config.program, samples=1)
+    made_with = answers_made_with(study, config, everything, study.config.program, samples=1)
     made_with |= {"temperature": 0.0, "extractor": study.config.extractor}
     known = read_json(path)
     if known and known["record"]["made_with"] == made_with:
@@ -239,10 +239,17 @@ def evaluate(model: str, study: Study) -> None:
         return
     responses = path.with_suffix(".responses.jsonl")
     responses.unlink(missing_ok=True)  # the time of all answers is measured
-    speaker = answers.load()
-    start = time.perf_counter()
     program = PROGRAMS[study.config.program]
-    traces = answer_all(responses, made_with, everything, 1, program, lambda: speaker)
+    with speaker_of(study, config, 0.0) as load:
+        speaker = load()
+        start = time.perf_counter()
+        traces = answer_all(responses, made_with, everything, 1, program, load)
+        seconds = (time.perf_counter() - start) / len(everything)
+    record = {"made_with": made_with, "provenance": provenance()}
+    if isinstance(speaker, ServerSpeaker):
+        record["server"] = speaker.record()
+        if speaker.cached:
+            seconds = None  # most of the time of a cached answer was spent by an earlier command
     scores = score(
         questions,
         traces,
@@ -250,9 +257,9 @@ def evaluate(model: str, study: Study) -> None:
         name=name,
         task=study.name,
         program=study.config.program,
-        seconds=(time.perf_counter() - start) / len(everything),
-        training=trained(config),
-        record={"made_with": made_with, "provenance": provenance()},
+        seconds=seconds,
+        training=None if server else trained(config),
+        record=record,
     )
     write_json(path, scores.to_json())
     log.info("%s", summary(scores))
@@ -267,7 +274,7 @@ class Answers:
 
     Attributes:
         study, config: the settings of System 2 and of the model.
-        load: loads the model; None if all answers must be there.
+        load: loads what answers; None if all answers must be there.
     """
 
     study: Study
@@ -278,14 +285,16 @@ class Answers:
         """All samples of all questions."""
         samples = self.study.config.samples
         path = self.file(program, part)
-        made_with = self.made_with(questions, program, samples)
+        made_with = answers_made_with(self.study, self.config, questions, program, samples)
         return self._all(path, made_with, questions, samples, PROGRAMS[program])
 
     def choices(self, questions: Sequence[Question], traces: Sequence[Trace]) -> dict[str, str]:
         """For each question, what the model says about its own responses."""
         texts = {key: [t.text for t in some] for key, some in by_question(traces).items()}
         path = self.file(self.study.config.program, "universal")
-        made_with = self.made_with(questions, f"{self.study.config.program} universal", 1)
+        made_with = answers_made_with(
+            self.study, self.config, questions, f"{self.study.config.program} universal", 1
+        )
         chosen = self._all(
             path, made_with, questions, 1, lambda x: filters.universal(x, texts[x.id])
         )
@@ -306,21 +315,39 @@ class Answers:
         """The file of the answers of a program to the training questions."""
         return self.study.folder / "answers" / f"{'-'.join(filter(None, (program, part)))}.jsonl"
 
-    def made_with(self, questions: Sequence[Question], program: str, samples: int) -> dict:
-        """The settings that determine answers."""
-        text = json.dumps([asdict(question) for question in questions])
-        student, data, own = self.config.student, self.config.data, self.study.config
+
+def answers_made_with(
+    study: Study, config: Config, questions: Sequence[Question], program: str, samples: int
+) -> dict[str, Any]:
+    """The settings that determine answers."""
+    text = json.dumps([asdict(question) for question in questions])
+    own = study.config
+    return {
+        **speaker_made_with(study, config),
+        "questions": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "program": program,
+        "samples": samples,
+        "temperature": own.temperature,
+        "seed": own.seed,
+    }
+
+
+def speaker_made_with(study: Study, config: Config) -> dict[str, Any]:
+    """The settings of the model that answers, or of the server.
+
+    With a server, those of the model are null, so that neither reads the answers of the other.
+    """
+    student, data, server = config.student, config.data, study.config.server
+    if server.model is None:
         return {
             "weights": weights_checksum(student.path, student.revision),
-            "questions": hashlib.sha256(text.encode()).hexdigest()[:16],
-            "program": program,
-            "samples": samples,
-            "temperature": own.temperature,
-            "seed": own.seed,
             "template": data.template,
             "max_prompt_length": data.max_prompt_length,
             "max_response_length": data.max_response_length,
         }
+    asked = {"model": server.model, "max_tokens": server.max_tokens, "body": server.body}
+    names = ("weights", "template", "max_prompt_length", "max_response_length")
+    return {"server": asked, **dict.fromkeys(names)}
 
 
 def judge(
@@ -371,16 +398,6 @@ def model_settings(model: str, study: Study) -> Config:
     """The settings of a model, which has the template of its training or its chat template."""
     config, path, _ = resolve(model, ["teacher.path=null", *study.words])
     return with_chat_template(config, path, study.words)
-
-
-def make_speaker(study: Study, config: Config, temperature: float) -> LocalSpeaker:
-    """Load the model."""
-    start_accelerator(config)
-    model = load_frozen(config, config.student)
-    decoding = Decoding(config.data.max_response_length, temperature)
-    return LocalSpeaker(
-        model, config.data, decoding, config.evaluation.batch_size, study.config.seed
-    )
 
 
 def load_questions(study: Study, split: str) -> list[Question]:

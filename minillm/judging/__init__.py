@@ -1,1 +1,1 @@
-"""Scores of a language model that reads responses: its questions, its answers, and their cache."""
+"""Scores of a language model that reads responses: its questions, its answers, statistics."""

@@ -1,23 +1,17 @@
-"""Asks all questions: several at once, each only once, and again after an answer without scores."""
+"""Asks all questions of a judge, and again after an answer without scores."""
 
-import asyncio
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minillm.config import JudgeConfig
-from minillm.errors import InputError, ServerError
-from minillm.judging.cache import Answer, Cache, key_of
-from minillm.judging.limits import Usage, check_limits, estimate, used
+from minillm.errors import InputError
 from minillm.judging.questions import Question, Scores, read_scores
-from minillm.judging.server import Refused, Server, request_of
-from minillm.judging.settings import Access
-from minillm.progress import Progress, shown
-
-log = logging.getLogger(__name__)
-
-POLL = 0.2  # seconds between two looks at the cache while another process asks the same question
+from minillm.progress import Progress
+from minillm.servers.cache import Answer
+from minillm.servers.client import Client
+from minillm.servers.limits import Usage, estimate
+from minillm.servers.server import Refused, Server, request_of
 
 
 @dataclass(frozen=True)
@@ -45,18 +39,14 @@ class Asking:
     """The questions of one command.
 
     Attributes:
-        settings, access: how and where to ask.
-        cache: all answers.
+        settings: how to ask.
+        client: the server, and all answers of servers.
         verdicts: the verdicts on the questions that need no further request.
-        usage: of all requests that this command has sent. Those without an answer have estimates,
-            because the server may charge for them.
     """
 
     settings: JudgeConfig
-    access: Access
-    cache: Cache
+    client: Client
     verdicts: dict[Question, Verdict] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
 
     def open_questions(self, questions: Iterable[Question]) -> list[Question]:
         """The distinct questions that the cache does not answer. The others get their verdict."""
@@ -72,17 +62,21 @@ class Asking:
         return estimate((self.request(question, 0) for question in questions), self.settings)
 
     def request(self, question: Question, attempt: int) -> dict[str, Any]:
-        """The body of a request."""
-        return request_of(question.text(attempt), self.settings, self.access, attempt)
+        """The body of a request.
 
-    def _key(self, request: Mapping[str, Any], attempt: int) -> str:
-        return key_of(request, attempt, self.access.address)
+        Each attempt has another seed, so that a question that is asked again may get another
+        answer.
+        """
+        settings = self.settings
+        seed = None if settings.seed is None else settings.seed + attempt
+        text = question.text(attempt)
+        return request_of(text, settings, self.client.access, settings.temperature, seed)
 
     def _known(self, question: Question) -> Verdict | None:
         """The verdict from the cache alone; None if another request is needed."""
         answers: list[Answer] = []
         for attempt in range(self.settings.repeats + 1):
-            answer = self.cache.answers.get(self._key(self.request(question, attempt), attempt))
+            answer = self.client.known(self.request(question, attempt), attempt)
             if answer is None:
                 return None
             answers.append(answer)
@@ -94,36 +88,23 @@ class Asking:
     def ask(self, questions: Sequence[Question]) -> None:
         """Ask questions until each has its verdict.
 
-        Each answer is in the cache as soon as it is received, so that Ctrl-C loses none of them.
-
         Raises:
             InputError: the server refuses the key, the model or the first question, or a limit is
                 reached.
             ServerError: the server does not answer.
+            Stopped: Ctrl-C was pressed.
         """
-        asyncio.run(self._ask(questions))
+        is_first_ever = not self.verdicts
 
-    async def _ask(self, questions: Sequence[Question]) -> None:
-        server = Server.open(self.access, self.settings)
+        async def ask(server: Server, question: Question) -> None:
+            self.verdicts[question] = await self._verdict(server, question)
+
+        def check_first() -> None:
+            if is_first_ever:
+                self._check_first(questions[0])
+
         progress = Progress("judge", len(questions), "questions")
-        failures: list[Exception] = []
-        waiting = iter(questions)
-        try:
-            with shown(progress):
-                # The first question alone finds a wrong key, model or parameter by one request.
-                is_first_ever = not self.verdicts
-                await self._work(server, [next(waiting)], progress, failures)
-                if is_first_ever and not failures:
-                    self._check_first(questions[0])
-                if not failures:
-                    workers = range(self.settings.concurrency)
-                    await asyncio.gather(
-                        *(self._work(server, waiting, progress, failures) for _ in workers)
-                    )
-        finally:
-            await server.client.close()
-        if failures:
-            raise failures[0]
+        self.client.each(questions, ask, progress, check_first)
 
     def _check_first(self, question: Question) -> None:
         """Refuse a judge that refuses the first of all questions."""
@@ -134,72 +115,15 @@ class Asking:
                 f"judge.temperature=null, judge.seed=null or judge.max_tokens."
             )
 
-    async def _work(
-        self,
-        server: Server,
-        waiting: Iterable[Question],
-        progress: Progress,
-        failures: list[Exception],
-    ) -> None:
-        """Ask the questions that no other worker has taken, until a worker fails.
-
-        The other workers finish their question, because its answer is paid for.
-        """
-        for question in waiting:
-            if failures:
-                return
-            try:
-                self.verdicts[question] = await self._verdict(server, question)
-            except (InputError, ServerError) as error:
-                failures.append(error)
-                return
-            progress.advance()
-
     async def _verdict(self, server: Server, question: Question) -> Verdict:
         answers: list[Answer] = []
         for attempt in range(self.settings.repeats + 1):
             try:
-                answers.append(await self._answer(server, question, attempt))
+                request = self.request(question, attempt)
+                answers.append(await self.client.answer(server, request, attempt))
             except Refused as refusal:
                 return Verdict(None, tuple(answers), str(refusal))
             scores = read_scores(answers[-1].answer)
             if scores:
                 return Verdict(scores, tuple(answers))
         return Verdict(None, tuple(answers))
-
-    async def _answer(self, server: Server, question: Question, attempt: int) -> Answer:
-        """The answer in the cache, of another process, or of the server."""
-        request = self.request(question, attempt)
-        key = self._key(request, attempt)
-        while key not in self.cache.answers:
-            if not self.cache.claim(key):
-                await asyncio.sleep(POLL)
-                self.cache.refresh()
-                continue
-            try:
-                self.cache.refresh()  # another process may just have asked
-                if key not in self.cache.answers:
-                    self.cache.add(await self._paid(server, request, key))
-            finally:
-                self.cache.release(key)
-        return self.cache.answers[key]
-
-    async def _paid(self, server: Server, request: Mapping[str, Any], key: str) -> Answer:
-        """The answer of the server, within the limits."""
-        expected = estimate([request], self.settings)
-
-        def failed(may_be_charged: bool) -> None:
-            self.usage.add(expected if may_be_charged else Usage(1))
-
-        self.usage.add(expected)  # stays if Ctrl-C interrupts the request
-        try:
-            check_limits(
-                self.usage, self.settings, "with the questions that were asked again, about"
-            )
-            answer = await server.answer(request, key, failed)
-        except (Refused, InputError, ServerError):
-            self.usage.add(expected, -1)  # `failed` has counted what was sent
-            raise
-        self.usage.add(expected, -1)
-        self.usage.add(used(answer, expected))
-        return answer

@@ -14,8 +14,8 @@ from minillm.judging.ask import Verdict
 from minillm.judging.questions import PROMPT_VERSION, Pair, Question
 from minillm.judging.responses import GREEDY, Pass, Responses
 from minillm.judging.scores import judge_metric, score_array, score_summary, win_summary
-from minillm.judging.settings import Access
 from minillm.runs import provenance
+from minillm.servers.access import Access
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def _row(scores: Scores, named: dict[str, Scores]) -> list[str]:
         difference(scores, named.get(SYSTEM2)),
         f"{scores.consistency.mean:.1f}" if scores.consistency else NOTHING,
         f"{scores.tokens.mean:.1f}",
-        f"{scores.seconds:.4f}",
+        NOTHING if scores.seconds is None else f"{scores.seconds:.4f}",
         str(training.get("rows", NOTHING)),
     ]
 
@@ -152,7 +152,8 @@ def csv_text(scores: Sequence[Scores]) -> str:
             each.task, each.name, each.program, len(match.per_input), round(match.mean, 4),
             round(match.ci_low, 4), round(match.ci_high, 4),
             round(each.consistency.mean, 4) if each.consistency else "",
-            round(each.tokens.mean, 4), round(each.seconds, 6), round(each.unanswered, 4),
+            round(each.tokens.mean, 4), "" if each.seconds is None else round(each.seconds, 6),
+            round(each.unanswered, 4),
             (each.training or {}).get("rows", ""),
         ])  # fmt: skip
     return text.getvalue()

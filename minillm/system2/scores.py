@@ -44,7 +44,8 @@ class Scores:
         consistency: share of questions, 0 to 100, whose answer stays the same in all of its changed
             forms; None if no question has changed forms.
         tokens: generated tokens per answer, intermediate ones included.
-        seconds: per answer, in batches.
+        seconds: per answer, in batches or by several requests at once; None if a cache of answers
+            of a server was used.
         unanswered: share of responses in which no answer was found, 0 to 100.
         groups: the exact match of each group of questions.
         training: of a distilled model: rows, method and seconds.
@@ -57,7 +58,7 @@ class Scores:
     exact_match: Score
     consistency: Score | None
     tokens: Score
-    seconds: float
+    seconds: float | None
     unanswered: float
     groups: dict[str, Score] = field(default_factory=dict)
     training: dict[str, Any] | None = None

@@ -12,18 +12,30 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from minillm.config import SEED
+from minillm.config import SEED, ServerConfig
 from minillm.errors import InputError, first_line, unknown_name
 from minillm.folders import expand_home
+from minillm.servers.limits import check_prices
 from minillm.settings.named_file import read_named_file
 from minillm.settings.overrides import parse_override
-from minillm.settings.rules import check_rules, setting
+from minillm.settings.rules import check_rules, flatten, setting, settings_of
 from minillm.system2.extractors import EXTRACTORS
 from minillm.system2.filters import FILTERS
 from minillm.system2.programs import JUDGES, PROGRAMS
 from minillm.system2.tasks import TASKS
 
 PREFIX = "system2."
+
+
+@dataclass
+class System2ServerConfig(ServerConfig):
+    """A server that answers in place of MODEL. If `model` is null, MODEL answers."""
+
+    section = "system2.server"
+    asks_less = "system2.train_questions=N, system2.test_questions=N or system2.samples=N"
+
+    max_calls: int | None = setting(20000, at_least=0)
+    cache: str = "runs/system2_cache.jsonl"
 
 
 @dataclass
@@ -48,6 +60,7 @@ class System2Config:
     filter: str = setting("majority", choices=FILTERS)
     least_share: float = setting(0.5, at_least=0, at_most=1)
     seed: int = setting(1, **SEED)  # of questions and responses
+    server: System2ServerConfig = setting(System2ServerConfig())
     name: str | None = None  # of a trained or evaluated model in tables; null: what it is
 
     def find(self, response: str) -> str | None:
@@ -96,14 +109,14 @@ def read_study(words: Sequence[str]) -> Study:
 
 
 def _typed(content: dict, words: Sequence[str]) -> System2Config:
-    known = System2Config.__dataclass_fields__
-    entries = [(key, value, f"{key}: {value}") for key, value in content.items()]
+    known = [each.key for each in settings_of(System2Config())]
+    entries = [(key, value, f"{key}: {value}") for key, value in flatten(content).items()]
     for text in words:
         override = parse_override(text, {})
         entries.append((override.key.removeprefix(PREFIX), override.value, text))
     config = OmegaConf.structured(System2Config)
     for key, value, text in entries:
-        if key not in known:
+        if not any(f"{key}.".startswith(f"{name}.") for name in known):
             raise unknown_name("setting of system2", key, known)
         try:
             OmegaConf.update(config, key, value)
@@ -113,6 +126,7 @@ def _typed(content: dict, words: Sequence[str]) -> System2Config:
             ) from error
     typed = OmegaConf.to_object(config)
     check_rules(typed, PREFIX)
+    check_prices(typed.server)
     return _complete(typed)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minillm.judging import server as server_module
+from minillm.servers import server as server_module
 from tests.conftest import call
 from tests.judging.loopback import Loopback
 from tests.judging.runs import KEY

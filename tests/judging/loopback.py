@@ -1,4 +1,4 @@
-"""A server with the API of OpenAI on loopback, which judges by a rule, and fails as it is told."""
+"""A server with the API of OpenAI on loopback, which answers by a rule, and fails as it is told."""
 
 import json
 import re
@@ -33,6 +33,7 @@ class Loopback:
         answer: the judge's answer to a question.
         fails: what happens to the request with a number, from 0, for a question; "" for an answer.
         seconds: how long an answer takes.
+        usage: the numbers of tokens that the server gives, or None.
         requests: the bodies of all requests.
         times: when they were received, in seconds.
         keys: the headers `Authorization` of all requests.
@@ -42,6 +43,9 @@ class Loopback:
     answer: Callable[[str], str] = by_rule
     fails: Callable[[int, str], str] = lambda number, question: ""
     seconds: float = 0.0
+    usage: dict | None = field(
+        default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 10}
+    )
     requests: list[dict] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -99,7 +103,7 @@ class Loopback:
             {
                 "model": "rule-2026",
                 "choices": [{"message": {"role": "assistant", "content": answer}}],
-                "usage": {"prompt_tokens": 100, "completion_tokens": 10},
+                "usage": self.usage,
             }
         )
         echo = handler.headers["Authorization"]  # as some servers repeat the key in a message

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from minillm.judging.cache import key_of
-from minillm.judging.settings import OPENAI
+from minillm.servers.access import OPENAI
+from minillm.servers.cache import key_of
 from tests.judging.loopback import Loopback, by_rule, score_of
 from tests.judging.runs import (
     INPUTS,

@@ -1,4 +1,4 @@
-"""All answers of judges in one file, so that nothing is asked twice.
+"""All answers of servers in one file, so that nothing is asked twice.
 
 A line of the file is a json object: `key`, a checksum of the request; `answer`, the text; the
 numbers of tokens `input_tokens` and `output_tokens`, or null; `model`, as the server names it; and
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm.errors import InputError, first_line
-from minillm.judging.settings import OPENAI
+from minillm.servers.access import OPENAI
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Answer:
 
     Attributes:
         key: the checksum of the request.
-        answer: the text; empty if the judge wrote nothing.
+        answer: the text; empty if the model wrote nothing.
         input_tokens, output_tokens: the counts of the server, or None.
         model: the name that the server gives; empty if it gives none.
         date: when it was answered, in UTC.
@@ -45,13 +45,13 @@ class Answer:
     date: str
 
 
-def key_of(request: Mapping[str, Any], attempt: int, address: str) -> str:
+def key_of(request: Mapping[str, Any], sample: int | str, address: str) -> str:
     """The checksum of a request: model, messages, parameters, and the address of the server.
 
-    Servers other than OpenAI's may have different models with the same name. `attempt` tells apart
+    Servers other than OpenAI's may have different models with the same name. `sample` tells apart
     equal requests, of which each shall get an answer of its own.
     """
-    parts = [attempt, request] if address == OPENAI else [attempt, request, address]
+    parts = [sample, request] if address == OPENAI else [sample, request, address]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -59,8 +59,8 @@ def key_of(request: Mapping[str, Any], attempt: int, address: str) -> str:
 class Cache:
     """The answers in a file, and locks on the questions that this process asks."""
 
-    def __init__(self, file: Path) -> None:
-        """Open the file, which need not exist.
+    def __init__(self, file: Path, section: str) -> None:
+        """Open the file, which need not exist and is the setting `cache` of the section.
 
         Raises:
             InputError: the file cannot be written.
@@ -76,8 +76,8 @@ class Cache:
             self._locks = os.open(file.with_name(f".{file.name}.lock"), flags, 0o644)
         except OSError as error:
             raise InputError(
-                f"judge.cache={file} cannot be written: {first_line(error)}. Give another "
-                f"judge.cache=FILE."
+                f"{section}.cache={file} cannot be written: {first_line(error)}. Give another "
+                f"{section}.cache=FILE."
             ) from error
         self._position = 0  # up to which the file was read
         self._line = 1  # the number of the line at this position

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from minillm.config import JudgeConfig
+from minillm.config import ServerConfig
 from minillm.errors import InputError, ServerError, first_line
-from minillm.judging.cache import Answer
-from minillm.judging.settings import OPENAI, Access
+from minillm.servers.access import OPENAI, Access
+from minillm.servers.cache import Answer
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class BadReply(Exception):
 
 
 def import_openai() -> Any:
-    """The package openai, which is imported here because only the judge needs it.
+    """The package openai, which is imported here because only questions to servers need it.
 
     Raises:
         InputError: it is not installed.
@@ -43,24 +43,25 @@ def import_openai() -> Any:
         import openai
     except ImportError as error:
         raise InputError(
-            f"minillm judge needs the package openai, which cannot be imported: "
+            f"a server is asked with the package openai, which cannot be imported: "
             f"{first_line(error)}. Install it: pip install -e '.[judge]'."
         ) from error
     return openai
 
 
 def request_of(
-    text: str, settings: JudgeConfig, access: Access, attempt: int = 0
+    text: str,
+    settings: ServerConfig,
+    access: Access,
+    temperature: float | None,
+    seed: int | None,
 ) -> dict[str, Any]:
-    """The body of a request. Parameters of `judge.body` have priority.
-
-    Each attempt has another seed, so that a question that is asked again may get another answer.
-    """
+    """The body of a request. Parameters that are None are not sent, and `body` has priority."""
     # OpenAI's newer models refuse `max_tokens`. Other servers may not know the newer name.
     length = "max_completion_tokens" if access.address == OPENAI else "max_tokens"
     parameters = {
-        "temperature": settings.temperature,
-        "seed": None if settings.seed is None else settings.seed + attempt,
+        "temperature": temperature,
+        "seed": seed,
         length: settings.max_tokens,
     }
     return {
@@ -78,22 +79,21 @@ class Server:
     Attributes:
         client: an `openai.AsyncOpenAI`.
         access: address and key.
-        retries: how often a request is sent again after a failure of the server.
-        timeout: seconds after which a request has failed.
+        settings: the model, the number of retries, and the seconds after which a request has
+            failed.
     """
 
     client: Any
     access: Access
-    retries: int
-    timeout: float
+    settings: ServerConfig
 
     @staticmethod
-    def open(access: Access, settings: JudgeConfig) -> "Server":
+    def open(access: Access, settings: ServerConfig) -> "Server":
         """A server that nothing was sent to yet. `client.close()` ends the connections."""
         client = import_openai().AsyncOpenAI(
             base_url=access.address, api_key=access.key, max_retries=0, timeout=settings.timeout
         )
-        return Server(client, access, settings.retries, settings.timeout)
+        return Server(client, access, settings)
 
     async def answer(
         self, request: Mapping[str, Any], key: str, failed: Callable[[bool], None]
@@ -111,10 +111,10 @@ class Server:
         openai = import_openai()
         failures = (openai.APIConnectionError, openai.APIStatusError, TimeoutError, BadReply)
         send = self.client.chat.completions.with_raw_response.create
-        for attempt in range(self.retries + 1):
+        for attempt in range(self.settings.retries + 1):
             try:
                 # The client's timeout restarts with each byte.
-                async with asyncio.timeout(self.timeout):
+                async with asyncio.timeout(self.settings.timeout):
                     reply = await send(
                         model=request["model"], messages=request["messages"], extra_body=request
                     )
@@ -125,17 +125,19 @@ class Server:
                 failed(status is None)
                 self._check_may_repeat(status, failure)
                 wait = seconds_to_wait(error, attempt)
-            if attempt < self.retries:
+            if attempt < self.settings.retries:
                 log.info("%s. The request is sent again in %.1f s.", failure, wait)
                 await asyncio.sleep(wait)
-        raise ServerError(f"{failure}, in {self.retries + 1} requests")
+        raise ServerError(f"{failure}, in {self.settings.retries + 1} requests")
 
     def _check_may_repeat(self, status: int | None, failure: str) -> None:
         """Refuse a failure that the same request would have again."""
         if status in REFUSED:
             raise Refused(failure)
         if status is not None and status < 500 and status not in (408, 409, 429):
-            raise InputError(f"{failure}. Correct the address, the key or judge.model.")
+            raise InputError(
+                f"{failure}. Correct the address, the key or {self.settings.section}.model."
+            )
 
     def _described(self, error: Exception) -> str:
         """What happened, in one line without the key."""
@@ -145,7 +147,10 @@ class Server:
         elif isinstance(error, BadReply):
             text = f"the reply is not the answer of a chat: {error}"
         elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-            text = f"no answer within judge.timeout={self.timeout:g} seconds"
+            text = (
+                f"no answer within {self.settings.section}.timeout={self.settings.timeout:g} "
+                f"seconds"
+            )
         else:
             text = f"no connection ({first_line(error.__cause__ or error)})"
         return f"{self.access.address}: {_one_line(self.access.without_key(text))}"
