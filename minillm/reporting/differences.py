@@ -40,7 +40,7 @@ def compare(
             compare_values(first, second, metric, SAMPLED,
                            *(group.per_input(metric.name) for group in (first, second))),
             compare_values(first, second, metric, GREEDY,
-                           *(_greedy_values(group, metric) for group in (first, second))),
+                           *(greedy_values(group, metric) for group in (first, second))),
         )
     ]  # fmt: skip
     return with_correction(comparisons)
@@ -108,7 +108,8 @@ def compare_values(
     )  # fmt: skip
 
 
-def _greedy_values(group: Group, metric: Metric) -> Values | None:
+def greedy_values(group: Group, metric: Metric) -> Values | None:
+    """The values of greedy decoding, without weights; None if a run lacks them."""
     values = group.greedy_per_input(metric.name)
     return None if values is None else (values, None)
 
