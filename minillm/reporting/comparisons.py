@@ -63,10 +63,14 @@ def p_legend(source: str, comparisons: int) -> str:
         comparisons: their number in the table.
     """
     of_all = f", corrected for all {comparisons} comparisons of this table (Holm)"
-    return (
+    text = (
         f"{P_HEADER}: two-sided p-value of the difference, from {source}"
         f"{of_all if comparisons > 1 else ''}. It does not include the randomness of the training."
     )
+    smallest = comparisons * (1 if source == P_TEST else 2) / (1 + TEST_RESAMPLES)
+    if smallest < 0.001:  # a cell does not show it
+        return text
+    return f"{text} {TEST_RESAMPLES:,} resamples give no value below {p_text(smallest)}."
 
 
 def difference_cells(comparison: Comparison | None) -> list[str]:
