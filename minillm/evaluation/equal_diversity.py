@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minillm.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, resample
+from minillm.evaluation.significance import TEST_RESAMPLES, bootstrap_p
+from minillm.evaluation.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    Interval,
+    counts_of,
+    interval_of,
+    resample,
+    weighted_means,
+)
 
 # A difference needs a number from at least this share of the resamples.
 ENOUGH = 0.95
@@ -45,8 +54,8 @@ class Curve:
         if weights is None:
             weights = np.ones_like(self.quality)
         return (
-            _means(self.diversity, self.diversity_weights, counts),
-            _means(self.quality, weights, counts),
+            weighted_means(self.diversity, self.diversity_weights, counts),
+            weighted_means(self.quality, weights, counts),
         )
 
     def range(self, with_greedy: bool = True) -> tuple[float, float]:
@@ -126,12 +135,23 @@ def differences_at(
     Raises:
         ValueError: the curves have different numbers of inputs.
     """
-    at = np.asarray(at, dtype=np.float64)
-
-    def difference(counts: np.ndarray) -> np.ndarray:
-        return interpolate(*first.means(counts), at) - interpolate(*baseline.means(counts), at)
-
+    difference = _difference(first, baseline, at)
     return _intervals(difference, first, baseline, seed, resamples, confidence)
+
+
+def difference_p_values(first: Curve, baseline: Curve, at: np.ndarray) -> list[float | None]:
+    """Two-sided p-values of the differences of `differences_at`, by `bootstrap_p`.
+
+    A test that exchanges the two models is not used: models that differ in diversity at every
+    temperature cannot be exchanged, also if they have the same quality at each diversity.
+    Only resamples with a difference at a diversity are used; None if there are none. The arguments
+    and errors are those of `differences_at`.
+    """
+    difference = _difference(first, baseline, at)
+    inputs = _common_inputs(first, baseline)
+    resampled = resample(lambda drawn: difference(counts_of(drawn)), inputs, 0, TEST_RESAMPLES)
+    finite = [column[np.isfinite(column)] for column in resampled.T]  # of each diversity
+    return [bootstrap_p(column) if len(column) else None for column in finite]
 
 
 def quality_at(curve: Curve, diversity: float) -> Interval | None:
@@ -237,6 +257,16 @@ def _point_at(curve: Curve, temperature: float) -> int:
     return int(indices[0])
 
 
+def _difference(
+    first: Curve, baseline: Curve, at: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from counts `[R, N]` to the differences `[R, D]` at the diversities `[D]`."""
+    at = np.asarray(at, dtype=np.float64)
+    return lambda counts: (
+        interpolate(*first.means(counts), at) - interpolate(*baseline.means(counts), at)
+    )
+
+
 def _intervals(
     values: Callable[[np.ndarray], np.ndarray],
     first: Curve,
@@ -246,35 +276,24 @@ def _intervals(
     confidence: float,
 ) -> list[Interval | None]:
     """Intervals of `values`, which maps counts of the inputs `[R, N]` to numbers `[R, D]`."""
-    inputs = first.quality.shape[1]
-    if baseline.quality.shape[1] != inputs:
-        raise ValueError(
-            f"curves of {inputs} and {baseline.quality.shape[1]} inputs cannot be paired; give "
-            f"curves of the same inputs"
-        )
+    inputs = _common_inputs(first, baseline)
     means = values(np.ones((1, inputs)))[0]  # [D]
-    resampled = resample(lambda drawn: values(_counts(drawn)), inputs, seed, resamples)  # [R, D]
-    tail = (1 - confidence) / 2
+    resampled = resample(lambda drawn: values(counts_of(drawn)), inputs, seed, resamples)  # [R, D]
     intervals: list[Interval | None] = []
     for mean, column in zip(means, resampled.T, strict=True):
         inside = column[np.isfinite(column)]
         if not np.isfinite(mean) or len(inside) < ENOUGH * resamples:
             intervals.append(None)
             continue
-        low, high = np.quantile(inside, [tail, 1 - tail])
-        intervals.append(Interval(float(mean), float(low), float(high)))
+        intervals.append(interval_of(float(mean), inside, confidence))
     return intervals
 
 
-def _counts(drawn: np.ndarray) -> np.ndarray:
-    """How often each input occurs in each row of the drawn indices `[R, N]`, `[R, N]`."""
-    rows, inputs = drawn.shape
-    flat = drawn + np.arange(rows)[:, None] * inputs
-    return np.bincount(flat.ravel(), minlength=drawn.size).reshape(rows, inputs).astype(np.float64)
-
-
-def _means(values: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weighted means `[R, P]` of the values `[P, N]`; nan where all weights are 0."""
-    totals = counts @ weights.T
-    sums = counts @ (weights * values).T
-    return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)
+def _common_inputs(first: Curve, baseline: Curve) -> int:
+    inputs = first.quality.shape[1]
+    if baseline.quality.shape[1] != inputs:
+        raise ValueError(
+            f"curves of {inputs} and {baseline.quality.shape[1]} inputs cannot be paired; give "
+            f"curves of the same inputs"
+        )
+    return inputs

@@ -16,9 +16,9 @@ In a result file, a frontier is an object:
             weights               name of the value that weighs the inputs; null for equal weights
 
 The names of the values are those of metrics, and those of `MEASURES`. Only the values in
-`WITH_INPUTS` can be compared, because a paired interval needs the values of the inputs. Older files
-have values of inputs of other names; they are not read. This file imports neither torch nor
-transformers, because a report needs neither.
+`WITH_INPUTS` have intervals and can be compared, because both need the values of the inputs. Older
+files have values of inputs of other names, which are not read, and may lack those of self-BLEU.
+This file imports neither torch nor transformers, because a report needs neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,8 +38,8 @@ ENTROPY = "entropy"
 FORWARD_KL = "forward_kl"
 REVERSE_KL = "reverse_kl"
 LENGTH = "length"
-# The values whose numbers of each input are in a file: diversity, qualities, and their weights.
-WITH_INPUTS = (DIVERSITY, NGRAMS, "rougeL", REVERSE_KL, LENGTH)
+# The values whose numbers of each input are in a file: diversities, qualities, and their weights.
+WITH_INPUTS = (DIVERSITY, NGRAMS, "rougeL", REVERSE_KL, LENGTH, SELF_BLEU)
 _DIGITS = 3  # of the values of inputs in a file: intervals need no more, and files stay small
 
 

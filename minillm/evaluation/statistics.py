@@ -109,7 +109,7 @@ def bootstrap_interval(
             seed,
             resamples,
         )
-    return _interval(mean, resampled, confidence)
+    return interval_of(mean, resampled, confidence)
 
 
 def paired_bootstrap(
@@ -139,13 +139,9 @@ def paired_bootstrap(
     Raises:
         ValueError: if the scores have different lengths, other shapes, are empty or not finite.
     """
-    scores, weights = _check(scores, weights, dimensions=1)
-    baseline, baseline_weights = _check(baseline, baseline_weights, dimensions=1)
-    if len(scores) != len(baseline):
-        raise ValueError(
-            f"{len(scores)} scores cannot be paired with {len(baseline)}; "
-            "give the scores of two models for the same inputs"
-        )
+    scores, weights, baseline, baseline_weights = check_pair(
+        scores, baseline, weights, baseline_weights
+    )
     if weights is None and baseline_weights is None:
         return bootstrap_interval(
             (scores - baseline)[None], seed=seed, resamples=resamples, confidence=confidence
@@ -159,7 +155,7 @@ def paired_bootstrap(
         return means[0] - means[1]
 
     resampled = resample(difference, len(scores), seed, resamples)
-    return _interval(float(difference(slice(None))), resampled, confidence)
+    return interval_of(float(difference(slice(None))), resampled, confidence)
 
 
 def resample(
@@ -175,10 +171,73 @@ def resample(
     return np.concatenate(means)
 
 
-def _interval(mean: float, resampled: np.ndarray, confidence: float) -> Interval:
+def counts_of(drawn: np.ndarray) -> np.ndarray:
+    """How often each input occurs in each row of the drawn indices `[R, N]`: float64 `[R, N]`."""
+    rows, inputs = drawn.shape
+    flat = drawn + np.arange(rows)[:, None] * inputs
+    return np.bincount(flat.ravel(), minlength=drawn.size).reshape(rows, inputs).astype(np.float64)
+
+
+def weighted_means(values: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weighted means `[R, K]` of K lists of values in R resamples; nan where all weights are 0.
+
+    Args:
+        values, weights: `[K, N]`.
+        counts: how often each input occurs in each resample, `[R, N]`.
+    """
+    totals = counts @ weights.T
+    sums = counts @ (weights * values).T
+    return np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)
+
+
+def bootstrap_intervals(values: np.ndarray, weights: np.ndarray) -> list[Interval | None]:
+    """95% bootstrap intervals of the weighted means of K lists of values of the same N inputs.
+
+    The resamples are those of `bootstrap_interval`, and all lists share them.
+
+    Args:
+        values, weights: `[K, N]`.
+
+    Returns:
+        One interval per list; None if all weights of the list are 0.
+    """
+    inputs = values.shape[1]
+    means = weighted_means(values, weights, np.ones((1, inputs)))[0]  # [K]
+    resampled = resample(
+        lambda drawn: weighted_means(values, weights, counts_of(drawn)), inputs, 0, RESAMPLES
+    )  # [R, K]
+    return [
+        interval_of(float(mean), column[np.isfinite(column)]) if np.isfinite(mean) else None
+        for mean, column in zip(means, resampled.T, strict=True)
+    ]
+
+
+def interval_of(mean: float, resampled: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """The percentile interval of the resampled means [R]."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
+
+
+def check_pair(
+    scores: np.ndarray,
+    baseline: np.ndarray,
+    weights: np.ndarray | None,
+    baseline_weights: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]:
+    """Scores, weights, baseline and its weights as float64, [N] each.
+
+    Raises:
+        ValueError: if the scores have different lengths, other shapes, are empty or not finite.
+    """
+    scores, weights = _check(scores, weights, dimensions=1)
+    baseline, baseline_weights = _check(baseline, baseline_weights, dimensions=1)
+    if len(scores) != len(baseline):
+        raise ValueError(
+            f"{len(scores)} scores cannot be paired with {len(baseline)}; "
+            "give the scores of two models for the same inputs"
+        )
+    return scores, weights, baseline, baseline_weights
 
 
 def _check(

@@ -2,60 +2,73 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minillm.evaluation.metrics import Metric
-from minillm.evaluation.statistics import Interval, paired_bootstrap
-from minillm.reporting.groups import TEACHER, Group
-from minillm.reporting.markdown import NOTHING, escape, in_words, table
+from minillm.evaluation.significance import permutation_p
+from minillm.evaluation.statistics import paired_bootstrap
+from minillm.reporting.comparisons import (
+    GREEDY,
+    P_HEADER,
+    P_TEST,
+    SAMPLED,
+    Comparison,
+    difference_cells,
+    p_legend,
+    with_correction,
+)
+from minillm.reporting.groups import TEACHER, Group, unique
+from minillm.reporting.markdown import escape, in_words, table
+
+Values = tuple[np.ndarray, np.ndarray | None]  # of the inputs [N], with their weights [N] or None
 
 
-def differences_table(
+def compare(
     groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None
-) -> str | None:
-    """The reference minus every other method on the same inputs; None if there is no other method.
+) -> list[Comparison]:
+    """The reference minus every other method on the same inputs, sampled and greedy.
 
     If the reference has several models, each model is compared with the methods of the same model
-    and with the teacher.
+    and with the teacher. Methods without values of the same inputs have a comparison without a
+    difference.
     """
-    pairs = pairs_of(groups, reference)
-    if not pairs:
+    comparisons = [
+        comparison
+        for first, second in pairs_of(groups, reference)
+        for metric in metrics
+        for comparison in (
+            compare_values(first, second, metric, SAMPLED,
+                           *(group.per_input(metric.name) for group in (first, second))),
+            compare_values(first, second, metric, GREEDY,
+                           *(greedy_values(group, metric) for group in (first, second))),
+        )
+    ]  # fmt: skip
+    return with_correction(comparisons)
+
+
+def differences_table(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> str | None:
+    """The comparisons of `compare` in these metrics; None if there is no other method."""
+    if not comparisons:
         return None
-    names = [f"{first.label} minus {second.label}" for first, second in pairs]
-    differences = [[_difference(*pair, metric) for metric in metrics] for pair in pairs]
-    greedy = [[_greedy_difference(*pair, metric) for metric in metrics] for pair in pairs]
-    decoded = [i for i, column in enumerate(zip(*greedy, strict=True)) if any(column)]
-    rows = [
-        [first.data, name, *map(_difference_cell, row, metrics)]
-        + [_difference_cell(greedy_row[i], metrics[i]) for i in decoded]
-        for (first, _), name, row, greedy_row in zip(pairs, names, differences, greedy, strict=True)
-        if any(row)
-    ]
-    legend = [
-        f"Difference in {in_words(metric.label for metric in metrics)} with the 95% paired "
-        "bootstrap interval over inputs; the score of each input is averaged over sampling seeds "
-        "and training runs."
-    ]
-    if decoded:
-        legend.append("Greedy: the same of greedy decoding.")
-    legend += [f"A lower {m.label} is better." for m in metrics if m.higher_is_better is False]
-    for metric, column in zip(metrics, zip(*differences, strict=True), strict=True):
-        missing = [
-            f"{name} ({first.data})"
-            for (first, _), name, difference in zip(pairs, names, column, strict=True)
-            if difference is None
-        ]
-        if missing:
-            pairs_missing = "all" if len(missing) == len(pairs) else ", ".join(missing)
-            legend.append(
-                f"Not compared in {metric.label}, because the results lack values of the same "
-                f"inputs: {pairs_missing}."
-            )
-    text = escape(" ".join(legend))
+    cells = {(_pair(each), each.metric.name, each.responses): each for each in comparisons}
+    pairs = {_pair(each): each for each in comparisons}
+    compared = {(each.metric.name, each.responses) for each in comparisons if each.difference}
+    columns = [(metric, SAMPLED) for metric in metrics]
+    columns += [(metric, GREEDY) for metric in metrics if (metric.name, GREEDY) in compared]
+    rows = []
+    for pair, any_of_pair in pairs.items():
+        row = [cells[pair, metric.name, responses] for metric, responses in columns]
+        if any(each.difference for each in row):
+            texts = [text for each in row for text in difference_cells(each)]
+            rows.append([any_of_pair.first.data, any_of_pair.name, *texts])
+    text = escape(" ".join(_legend(comparisons, metrics)))
     if not rows:
         return text
-    columns = [metric.label for metric in metrics] if len(metrics) > 1 else ["difference"]
-    greedy_columns = [f"{name}, greedy" if len(metrics) > 1 else "greedy" for name in columns]
-    columns += [greedy_columns[i] for i in decoded]
-    return f"{table(['data', 'methods', *columns], rows, texts=2)}\n\n{text}"
+    header = [
+        label for metric, responses in columns
+        for label in (_label(metric, responses, len(metrics)), P_HEADER)
+    ]  # fmt: skip
+    return f"{table(['data', 'methods', *header], rows, texts=2)}\n\n{text}"
 
 
 def pairs_of(groups: Sequence[Group], reference: str | None) -> list[tuple[Group, Group]]:
@@ -73,27 +86,66 @@ def pairs_of(groups: Sequence[Group], reference: str | None) -> list[tuple[Group
     return pairs
 
 
-def _difference(first: Group, second: Group, metric: Metric) -> Interval | None:
-    """None if a group lacks the values of its inputs, or has values of other inputs."""
-    values = [group.per_input(metric.name) for group in (first, second)]
-    if any(value is None for value in values):
-        return None
-    (scores, weights), (baseline, baseline_weights) = values
-    if len(scores) != len(baseline):
-        return None
-    return paired_bootstrap(scores, baseline, weights, baseline_weights)
+def compare_values(
+    first: Group,
+    second: Group,
+    metric: Metric,
+    responses: str,
+    values: Values | None,
+    baseline: Values | None,
+) -> Comparison:
+    """A comparison by the values of the inputs, without the correction of its p-value.
+
+    It has no difference if a group lacks the values of its inputs, or has values of other inputs.
+    """
+    if values is None or baseline is None or len(values[0]) != len(baseline[0]):
+        return Comparison(first, second, metric, responses, None, None)
+    (scores, weights), (others, other_weights) = values, baseline
+    return Comparison(
+        first, second, metric, responses,
+        paired_bootstrap(scores, others, weights, other_weights),
+        permutation_p(scores, others, weights, other_weights),
+    )  # fmt: skip
 
 
-def _greedy_difference(first: Group, second: Group, metric: Metric) -> Interval | None:
-    """None if a group lacks the values of greedy decoding, or has values of other inputs."""
-    scores, baseline = (group.greedy_per_input(metric.name) for group in (first, second))
-    if scores is None or baseline is None or len(scores) != len(baseline):
-        return None
-    return paired_bootstrap(scores, baseline)
+def greedy_values(group: Group, metric: Metric) -> Values | None:
+    """The values of greedy decoding, without weights; None if a run lacks them."""
+    values = group.greedy_per_input(metric.name)
+    return None if values is None else (values, None)
 
 
-def _difference_cell(difference: Interval | None, metric: Metric) -> str:
-    if difference is None:
-        return NOTHING
-    form = f"+{metric.form}"
-    return f"{difference.mean:{form}} [{difference.low:{form}}, {difference.high:{form}}]"
+def _legend(comparisons: Sequence[Comparison], metrics: Sequence[Metric]) -> list[str]:
+    legend = [
+        f"Difference in {in_words(metric.label for metric in metrics)} with the 95% paired "
+        "bootstrap interval over inputs; the score of each input is averaged over sampling seeds "
+        "and training runs."
+    ]
+    compared = [each for each in comparisons if each.difference]
+    if any(each.responses == GREEDY for each in compared):
+        legend.append("Greedy: the same of greedy decoding.")
+    legend += [f"A lower {m.label} is better." for m in metrics if m.higher_is_better is False]
+    if compared:
+        legend.append(p_legend(P_TEST, len(compared)))
+    for metric in metrics:
+        sampled = [each for each in comparisons
+                   if each.metric == metric and each.responses == SAMPLED]  # fmt: skip
+        missing = unique(f"{each.name} ({each.first.data})" for each in sampled
+                         if each.difference is None)  # fmt: skip
+        if missing:
+            pairs_missing = "all" if len(missing) == len(sampled) else ", ".join(missing)
+            legend.append(
+                f"Not compared in {metric.label}, because the results lack values of the same "
+                f"inputs: {pairs_missing}."
+            )
+    return legend
+
+
+def _pair(comparison: Comparison) -> tuple[str, str]:
+    return comparison.first.data, comparison.name
+
+
+def _label(metric: Metric, responses: str, metrics: int) -> str:
+    """The heading of a column; a single metric needs no name."""
+    if metrics == 1:
+        return "difference" if responses == SAMPLED else "greedy"
+    return metric.label if responses == SAMPLED else f"{metric.label}, greedy"

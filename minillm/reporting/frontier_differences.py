@@ -9,6 +9,7 @@ from minillm.evaluation.equal_diversity import (
     Curve,
     Sharpening,
     beside_greedy,
+    difference_p_values,
     differences_at,
     is_beside_greedy,
     sharpening,
@@ -16,7 +17,16 @@ from minillm.evaluation.equal_diversity import (
 )
 from minillm.evaluation.frontier import WITH_INPUTS
 from minillm.evaluation.metrics import METRICS, Metric
-from minillm.evaluation.statistics import Interval
+from minillm.reporting.comparisons import (
+    AT_DIVERSITY,
+    P_BOOTSTRAP,
+    P_HEADER,
+    Comparison,
+    difference_cells,
+    interval_text,
+    p_legend,
+    with_correction,
+)
 from minillm.reporting.differences import pairs_of
 from minillm.reporting.frontiers import common_range, curve_of, points_of, round_values, samples_of
 from minillm.reporting.groups import Group
@@ -31,8 +41,10 @@ def differences_text(
     metric: Metric,
     reference: str | None,
     diversities: Sequence[float] | None,
-) -> list[str]:
+) -> tuple[list[str], list[Comparison]]:
     """The parts of the text: heading, table, legend, sentences; or why there is no comparison.
+
+    The comparisons of the table are returned, too.
 
     Args and errors: as in `frontier_text`.
     """
@@ -47,15 +59,20 @@ def differences_text(
             f"words or more. {' '.join(parts)}".rstrip()
         )
     if not pairs:
-        return parts
-    rows = _difference_rows(pairs, metric, diversities)
-    header = ["data", "methods", "diversity", f"{metric.label}, difference", "temperatures"]
+        return parts, []
+    comparisons, temperatures = _compare(pairs, metric, diversities)
+    header = ["data", "methods", "diversity", f"{metric.label}, difference", P_HEADER,
+              "temperatures"]  # fmt: skip
+    rows = [
+        [each.first.data, each.name, f"{each.diversity:g}", *difference_cells(each), of_both]
+        for each, of_both in zip(comparisons, temperatures, strict=True)
+    ]
     parts += [f"## {reference} against the others at equal diversity"]
     if rows:
         parts += [table(header, rows, texts=2)]
     parts += [_differences_legend(metric, rows)]
     texts = _sharpening_texts(pairs, metric)
-    return parts + (["\n".join(f"- {text}" for text in texts)] if texts else [])
+    return parts + (["\n".join(f"- {text}" for text in texts)] if texts else []), comparisons
 
 
 def _not_compared(
@@ -98,28 +115,28 @@ def _comparable(
     return pairs
 
 
-def _difference_rows(
+def _compare(
     pairs: Sequence[tuple[Pair, Curve, Curve]], metric: Metric, chosen: Sequence[float] | None
-) -> list[list[str]]:
-    """One row per pair and diversity."""
-    rows, ranges = [], []
+) -> tuple[list[Comparison], list[str]]:
+    """One comparison per pair and diversity, and the temperatures of both methods there."""
+    comparisons, texts, ranges = [], [], []
     for (first, second), *curves in pairs:
         same_data = [pair for pair in pairs if pair[0][0].data == first.data]
         diversities = chosen or _diversities(same_data, [((first, second), *curves)])
         ranges.append((first, second, common_range(curves, with_greedy=True)))
-        intervals = differences_at(*curves, diversities)
         temperatures = np.stack([temperatures_at(curve, diversities) for curve in curves], axis=1)
         wide = np.any([beside_greedy(curve, diversities) for curve in curves], axis=0)
-        rows += [
-            [first.data, _name(first, second), f"{diversity:g}", _interval(interval, metric),
-             f"{of_both[0]:.2f} and {of_both[1]:.2f}{_WIDE if is_wide else ''}"]
-            for diversity, interval, of_both, is_wide in zip(diversities, intervals, temperatures,
-                                                             wide, strict=True)
-            if interval
-        ]  # fmt: skip
+        for diversity, interval, p, of_both, is_wide in zip(
+            diversities, differences_at(*curves, diversities),
+            difference_p_values(*curves, diversities), temperatures, wide, strict=True,
+        ):  # fmt: skip
+            if interval:
+                comparisons.append(Comparison(first, second, metric, AT_DIVERSITY, interval, p,
+                                              diversity=diversity))  # fmt: skip
+                texts.append(f"{of_both[0]:.2f} and {of_both[1]:.2f}{_WIDE if is_wide else ''}")
     if chosen:
-        _check_each_is_compared(chosen, rows, ranges)
-    return rows
+        _check_each_is_compared(chosen, comparisons, ranges)
+    return with_correction(comparisons), texts
 
 
 def _diversities(*choices: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
@@ -139,12 +156,12 @@ def _diversities(*choices: Sequence[tuple[Pair, Curve, Curve]]) -> list[float]:
 
 def _check_each_is_compared(
     chosen: Sequence[float],
-    rows: Sequence[Sequence[str]],
+    comparisons: Sequence[Comparison],
     ranges: Sequence[tuple[Group, Group, tuple[float, float] | None]],
 ) -> None:
     """Refuse a diversity at which no pair is compared."""
     for diversity in chosen:
-        if not any(row[2] == f"{diversity:g}" for row in rows):
+        if not any(each.diversity == diversity for each in comparisons):
             allowed = "; ".join(
                 f"{_name(first, second)} ({first.data}): "
                 + (f"from {common[0]:.3f} to {common[1]:.3f}" if common else "no common diversity")
@@ -173,6 +190,7 @@ def _differences_legend(metric: Metric, rows: Sequence[Sequence[str]]) -> str:
         )
     if metric.higher_is_better is False:
         text += f" A lower {metric.label} is better."
+    text += f" {p_legend(P_BOOTSTRAP, len(rows))}"
     if any(row[-1].endswith(_WIDE) for row in rows):
         text += (
             f" {_WIDE} A method is between greedy decoding and its lowest temperature, where a "
@@ -238,24 +256,19 @@ def _in_sentences(
 
     Only a lower temperature of the second method is called sharpening.
     """
-    change = _interval(split.sharpening, metric)
+    change = interval_text(split.sharpening, metric)
     changes = f"{change} is sharpening: {metric.label} of {second.label} changes by this too"
     if split.temperature >= temperature:
         changes = f"{metric.label} of {second.label} changes by {change}"
     is_sharper = split.temperature < temperature
     return (
         f"at temperature {temperature:g}, the difference in {metric.label} is "
-        f"{_interval(split.at_equal_temperature, metric)}. {'Of this, ' if is_sharper else ''}"
+        f"{interval_text(split.at_equal_temperature, metric)}. {'Of this, ' if is_sharper else ''}"
         f"{changes} when its temperature goes from {temperature:g} to {split.temperature:.2f}, "
         f"where it has the diversity {split.diversity:.3f} of {first.label}; "
-        f"{_interval(split.at_equal_diversity, metric)} remains at equal diversity."
+        f"{interval_text(split.at_equal_diversity, metric)} remains at equal diversity."
     )
 
 
 def _name(first: Group, second: Group) -> str:
     return f"{first.label} minus {second.label}"
-
-
-def _interval(interval: Interval, metric: Metric) -> str:
-    form = f"+{metric.form}"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -9,7 +9,7 @@ import numpy as np
 from minillm.evaluation.equal_diversity import Curve
 from minillm.evaluation.frontier import DIVERSITY, NGRAMS, WITH_INPUTS, FrontierPoint
 from minillm.evaluation.result import Result
-from minillm.evaluation.statistics import weighted_mean
+from minillm.evaluation.statistics import Interval, bootstrap_intervals, weighted_mean
 from minillm.reporting.groups import Group
 
 # Temperature and top-p of a point; (0, 1) is greedy decoding.
@@ -26,6 +26,10 @@ class GroupPoint:
     temperature: float
     top_p: float
     values: dict[str, float]
+
+    @property
+    def position(self) -> Position:
+        return self.temperature, self.top_p
 
     @property
     def is_greedy(self) -> bool:
@@ -85,6 +89,30 @@ def points_of(group: Group) -> list[GroupPoint]:
         means = {name: _pooled_mean(of_runs, inputs, name) for name in names}
         points.append(GroupPoint(*position, means))
     return points
+
+
+def intervals_of(group: Group, names: Sequence[str]) -> dict[tuple[Position, str], Interval | None]:
+    """95% bootstrap intervals over inputs of values at the points, by position and name.
+
+    The values of an input are averaged over the training runs. A value has no interval if the
+    results have only its means, as older ones have of self-BLEU, or if the runs have other numbers
+    of inputs.
+    """
+    if len({result.inputs for result in group.results}) > 1:
+        return {}
+    keys = [
+        (point.position, name)
+        for point in points_of(group)
+        for name in names
+        if name in point.values and all(_has_inputs(result, name) for result in group.results)
+    ]
+    if not keys:
+        return {}
+    pairs = [_over_runs(group, *key) for key in keys]
+    intervals = bootstrap_intervals(
+        np.stack([values for values, _ in pairs]), np.stack([_or_ones(*pair) for pair in pairs])
+    )
+    return dict(zip(keys, intervals, strict=True))
 
 
 def curve_of(group: Group, name: str) -> Curve | None:
@@ -151,6 +179,12 @@ def _at(result: Result, position: Position) -> FrontierPoint:
     """The point of a result at a position."""
     points = result.frontier.points
     return next(point for point in points if (point.temperature, point.top_p) == position)
+
+
+def _has_inputs(result: Result, name: str) -> bool:
+    """Whether a result has the numbers of the inputs. A point with equal numbers has only one."""
+    values = [point.values.get(name) for point in result.frontier.points]
+    return name in WITH_INPUTS and any(value and value.per_input for value in values)
 
 
 def _is_on_curve(point: FrontierPoint, name: str) -> bool:

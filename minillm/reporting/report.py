@@ -2,9 +2,10 @@
 
     write_report([Path("runs")], Path("results/e2e"))
 
-writes table.md, table.csv, a figure of each chosen metric (rouge_l.png), training.png (if a run has
-a history), frontier.png (if a result has a frontier) and results.json. The other files are made
-from results.json alone, so a report can be made again without its runs:
+writes table.md, table.csv, differences.csv (if methods can be compared), a figure of each chosen
+metric (rouge_l.png), training.png (if a run has a history), frontier.png (if a result has a
+frontier) and results.json. The other files are made from results.json alone, so a report can be
+made again without its runs:
 `write_report([Path("results/e2e")], Path("results/e2e"))`.
 `page=True` adds report.html: all of it in one file, with the responses if the runs are there.
 """
@@ -21,12 +22,14 @@ from minillm.evaluation.metrics import METRICS, Metric, check_metrics
 from minillm.evaluation.result import ROUGE_L, Result
 from minillm.evaluation.selection import validation_metrics
 from minillm.files import check_writable, write_results
-from minillm.reporting.differences import differences_table
+from minillm.reporting.comparisons import Comparison, differences_csv
+from minillm.reporting.differences import compare, differences_table
 from minillm.reporting.figures import metric_figure, training_figure
 from minillm.reporting.frontier_figure import frontier_figure
 from minillm.reporting.frontier_tables import frontier_text
 from minillm.reporting.frontiers import points_of
 from minillm.reporting.groups import Group, group_results, unique, usual_reference
+from minillm.reporting.judges import win_rates_table
 from minillm.reporting.look import png_of
 from minillm.reporting.page.page import Part, html_page
 from minillm.reporting.page.samples import collect_samples, sources_of
@@ -37,6 +40,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "table.md"
 CSV = "table.csv"
+DIFFERENCES = "differences.csv"
 TRAINING_FIGURE = "training.png"
 FRONTIER_FIGURE = "frontier.png"
 PAGE = "report.html"
@@ -58,8 +62,8 @@ def write_report(
 ) -> str:
     """Write tables and figures of the results at `paths` into the folder `output`.
 
-    The files of an earlier report in the folder are replaced. Its figures and its page are deleted
-    if this report does not write them. Other files are not changed.
+    The files of an earlier report in the folder are replaced. Its figures, its differences and its
+    page are deleted if this report does not write them. Other files are not changed.
 
     Args:
         paths: result files, folders of runs, or earlier reports; see `load_results`.
@@ -74,7 +78,7 @@ def write_report(
         page: whether report.html is written.
 
     Returns:
-        The Markdown table of scores, with its legend and the table of differences.
+        The tables in Markdown: scores, differences, win rates of a judge, and frontiers.
 
     Raises:
         InputError: the results cannot be used, a name is unknown, no result has a metric, or
@@ -89,33 +93,48 @@ def write_report(
     reference = _reference(against, results, chosen[0])
     figure_files = [figure_file(metric) for metric in chosen]
     earlier = _earlier_figures(
-        output, [MERGED_NAME, TABLE, CSV, *figure_files, TRAINING_FIGURE, FRONTIER_FIGURE, PAGE]
+        output,
+        [
+            MERGED_NAME,
+            TABLE,
+            CSV,
+            DIFFERENCES,
+            *figure_files,
+            TRAINING_FIGURE,
+            FRONTIER_FIGURE,
+            PAGE,
+        ],
     )
     groups = group_results(results, reference)
     figures = dict(zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True))
     training = training_figure(groups, curve_metrics)
     if training:
         figures[TRAINING_FIGURE] = training
-    tables = _tables(groups, chosen, reference)
+    tables, comparisons = _tables(groups, chosen, reference)
     frontier_groups, quality = _frontiers(groups, chosen, diversities)
     if quality:
-        tables += "\n\n" + frontier_text(groups, quality, reference, diversities)
+        text, at_equal_diversity = frontier_text(groups, quality, reference, diversities)
+        tables, comparisons = f"{tables}\n\n{text}", [*comparisons, *at_equal_diversity]
         figures[FRONTIER_FIGURE] = png_of(frontier_figure(frontier_groups, quality))
     links = "".join(f"![{name.removesuffix('.png')}]({name})\n\n" for name in figures)
     title, origin = title or "Results", provenance(results)
     text = f"# {title}\n\n{tables}\n\n{links}## Provenance\n\n{origin}\n"
     texts = {MERGED_NAME: merged_text(results), TABLE: text, CSV: csv_table(results)}
+    if any(each.difference for each in comparisons):
+        texts[DIFFERENCES] = differences_csv(comparisons)
     if page:
         samples = collect_samples(sources_of(paths, results))
         shown = [_part(name.removesuffix(".png"), content) for name, content in figures.items()]
         texts[PAGE] = html_page(title, [Part("scores", "", tables)], shown, origin, samples)
     contents = {name: content.encode() for name, content in texts.items()} | figures
     write_results({output / name: content for name, content in contents.items()})
-    for name in {*earlier, PAGE} - set(contents):
+    for name in {*earlier, DIFFERENCES, PAGE} - set(contents):
         (output / name).unlink(missing_ok=True)
-    log.info("written to %s: %s (these tables), %s (one row per run), %s (all results; a report "
-             "can be made from this file), figures %s%s", output, TABLE, CSV, MERGED_NAME,
-             ", ".join(figures), f", {PAGE} (all in one page)" if page else "")  # fmt: skip
+    differences = f"{DIFFERENCES} (one row per comparison), " if DIFFERENCES in contents else ""
+    log.info("written to %s: %s (these tables), %s (one row per run), %s%s (all results; a report "
+             "can be made from this file), figures %s%s", output, TABLE, CSV, differences,
+             MERGED_NAME, ", ".join(figures),
+             f", {PAGE} (all in one page)" if page else "")  # fmt: skip
     return tables
 
 
@@ -174,13 +193,19 @@ def _reference(against: str | None, results: Sequence[Result], metric: Metric) -
     return against
 
 
-def _tables(groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None) -> str:
-    """The table of scores, and the table of differences if there are any."""
+def _tables(
+    groups: Sequence[Group], metrics: Sequence[Metric], reference: str | None
+) -> tuple[str, list[Comparison]]:
+    """The tables of scores, of differences and of win rates, if there are any; the differences."""
     parts = [markdown_table(groups, metrics)]
-    differences = differences_table(groups, metrics, reference)
+    comparisons = compare(groups, metrics, reference)
+    differences = differences_table(comparisons, metrics)
     if differences is not None:
         parts += [f"## {reference} against the others", differences]
-    return "\n\n".join(parts)
+    wins = win_rates_table(groups) if METRICS[JUDGE] in metrics else None
+    if wins is not None:
+        parts += ["## Win rates", wins]
+    return "\n\n".join(parts), comparisons
 
 
 def _frontiers(

@@ -5,7 +5,9 @@
 #   bash scripts/e2e/paper.sh PATH JOB...   only these jobs, such as 32x1/kd-2
 # Jobs whose result exists are not repeated, and interrupted runs are resumed. JOBS=2 runs two jobs at
 # a time, each on one core, with the program flock of util-linux. SEEDS="1 2 3", RUNS=FOLDER and RESULTS=FOLDER are variables, too.
-# DRY_RUN=1 prints the jobs that are left, and SMOKE=1 runs each job for two steps.
+# DRY_RUN=1 prints the jobs that are left, and SMOKE=1 runs each job for two steps. REPORT=1 runs no job: it
+# writes the report of the jobs that are finished, and names the others. Without it, the report is
+# written when all jobs are finished.
 set -euo pipefail
 script=$(realpath "$0")
 RUNS=${RUNS:-runs/e2e_paper}
@@ -133,6 +135,51 @@ phase() { # PATTERN: run the chosen jobs that match and have no result, JOBS at 
         xargs -P "$JOBS" -I '{}' bash "$script" "$path" --work '{}'
 }
 
+keep() { # FILE...: sets `files` to those that exist; fails if there are none
+    local file
+    files=()
+    for file in "$@"; do
+        if [ -f "$file" ]; then files+=("$file"); fi
+    done
+    [ ${#files[@]} -gt 0 ]
+}
+
+report() { # the tables and figures of all results that exist
+    local size name results missing options files
+    missing=$(list | left)
+    if [ -n "$missing" ]; then
+        echo "Not finished, so that the report lacks their results:"
+        sed 's/^/  /' <<<"$missing"
+    fi
+    if ! keep "$RUNS"/{teacher,$SMALL}/evaluation/e2e.json "$RUNS"/{*x*,$SMALL}/*/evaluation/e2e.json; then
+        echo "There are no results in $RUNS, so there is no report."
+        return
+    fi
+    minillm report paper "${files[@]}" --output "$RESULTS"
+    for size in $SIZES; do
+        results=("$RUNS/teacher/evaluation/e2e.json" "$RUNS/$size/init/evaluation/e2e.json")
+        for name in $METHODS; do results+=("$RUNS/$size/$name"-*/evaluation/e2e.json); done
+        if ! keep "$RUNS/$size"/*/evaluation/e2e.json; then continue; fi
+        options=(--output "$RESULTS/$size" --title "E2E NLG: students of $size")
+        if keep "$RUNS/$size"/minillm_average_reward-*/evaluation/e2e.json; then
+            options+=(--against minillm_average_reward)
+        fi
+        keep "${results[@]}" || continue
+        # Few or hardly trained students may not have these diversities. Then the report chooses others.
+        minillm report "${files[@]}" "${options[@]}" --diversity 0.82 0.9 ||
+            minillm report "${files[@]}" "${options[@]}"
+    done
+    if keep "$RUNS"/*/*/evaluation/e2e.last.json; then
+        minillm report "${files[@]}" --output "$RESULTS/ablation" \
+            --title "E2E NLG: the parts of MiniLLM, last checkpoints"
+    fi
+    if keep "$RUNS/$SMALL"/*/evaluation/e2e.json; then
+        keep "$RUNS/$SMALL"/evaluation/e2e.json "$RUNS/$SMALL"/*/evaluation/e2e.json
+        minillm report "${files[@]}" --output "$RESULTS/$SMALL" \
+            --title "E2E NLG: a smaller teacher for the students of 32x1"
+    fi
+}
+
 if [ "${1:-}" = --work ]; then # one job, started by `phase`
     job=$2
     log=$RUNS/logs/${job//\//-}.log
@@ -152,6 +199,11 @@ if [ -n "${DRY_RUN:-}" ]; then
     chosen | left
     exit
 fi
+if [ -n "${REPORT:-}" ]; then
+    say "Report"
+    report
+    exit
+fi
 if [ "$JOBS" -gt 1 ] && ! has_flock; then
     echo "JOBS=$JOBS needs the program flock of util-linux. Install it, or set JOBS=1." >&2
     exit 2
@@ -162,20 +214,7 @@ phase '^[^/]*$'  # teachers
 phase '/init$'
 phase '-[0-9]+$' # students
 echo "Time of this call: $((SECONDS - begin)) s"
-if [ "$(list | left | wc -l)" -gt 0 ]; then
-    exit
+if [ -z "$(list | left)" ]; then
+    say "Report"
+    report
 fi
-say "Report"
-scores=("$RUNS"/teacher/evaluation/e2e.json)
-minillm report paper "$RUNS"/{teacher,$SMALL}/evaluation/e2e.json \
-    "$RUNS"/{*x*,$SMALL}/*/evaluation/e2e.json --output "$RESULTS"
-for size in $SIZES; do
-    results=("${scores[@]}" "$RUNS/$size/init/evaluation/e2e.json")
-    for name in $METHODS; do results+=("$RUNS/$size/$name"-*/evaluation/e2e.json); done
-    minillm report "${results[@]}" --output "$RESULTS/$size" \
-        --title "E2E NLG: students of $size" --against minillm_average_reward --diversity 0.82 0.9
-done
-minillm report "$RUNS"/*/*/evaluation/e2e.last.json --output "$RESULTS/ablation" \
-    --title "E2E NLG: the parts of MiniLLM, last checkpoints"
-minillm report "$RUNS/$SMALL"/evaluation/e2e.json "$RUNS/$SMALL"/*/evaluation/e2e.json \
-    --output "$RESULTS/$SMALL" --title "E2E NLG: a smaller teacher for the students of 32x1"

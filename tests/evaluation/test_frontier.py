@@ -126,17 +126,17 @@ def test_values_in_a_file_are_short():
         point.array("entropy", 2)
 
 
-def test_only_values_that_can_be_compared_have_inputs(evaluation):
+def test_only_values_with_intervals_have_inputs(evaluation):
     full = evaluation.frontier.points[2]
     with_inputs = {name for name, value in full.values.items() if value.per_input}
-    assert with_inputs <= {"diversity", "ngrams", "rougeL", "reverse_kl", "length"}
+    assert with_inputs <= {"diversity", "ngrams", "rougeL", "reverse_kl", "length", "self_bleu"}
     assert "reverse_kl" in with_inputs and full.values["entropy"].weights == "length"
     older = json.loads(json.dumps(asdict(evaluation.frontier)))
     values = older["points"][2]["values"]
-    values["self_bleu"]["per_input"] = [0.1234] * len(TRAIN)
+    values["entropy"]["per_input"] = [0.1234] * len(TRAIN)
     values["rougeL"]["per_input"] = [12.3456] * len(TRAIN)
     read = read_frontier(older, len(TRAIN), "file").points[2].values
-    assert read["self_bleu"].per_input is None and read["rougeL"].per_input == [12.3] * len(TRAIN)
+    assert read["entropy"].per_input is None and read["rougeL"].per_input == [12.3] * len(TRAIN)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from PIL import Image
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result
-from minillm.reporting.differences import differences_table
-from minillm.reporting.frontier_tables import frontier_text
-from minillm.reporting.frontiers import curve_of, points_of, round_values
+from minillm.evaluation.statistics import bootstrap_interval
+from minillm.reporting import frontier_tables
+from minillm.reporting.differences import compare, differences_table
+from minillm.reporting.frontiers import curve_of, intervals_of, points_of, round_values
 from minillm.reporting.groups import Group, group_results
 from minillm.reporting.report import write_report
 from tests.reporting.test_report import cells
@@ -53,6 +54,10 @@ def grouped(*contents: dict) -> list[Group]:
     return group_results([Result.from_json(content, "here") for content in contents])
 
 
+def frontier_text(*arguments) -> str:
+    return frontier_tables.frontier_text(*arguments)[0]
+
+
 @pytest.fixture
 def groups(result) -> list[Group]:
     """At temperature 1, minillm has the diversity that sft has at temperature 0.75."""
@@ -71,13 +76,48 @@ def test_points_of_all_methods(groups):
     assert "Means over 2 responses to each prompt, at temperature 1 too. Diversity: sha" in points
 
 
+def test_points_have_intervals_of_the_values_with_inputs(result):
+    content = with_frontier(result("sft", 43), (0.6, 0.9), 130)
+    values = content["frontier"]["points"][2]["values"]
+    scores = np.random.default_rng(0).normal(40, 10, INPUTS)
+    shares = np.random.default_rng(1).uniform(0.8, 1, INPUTS)
+    counts = np.tile([20.0, 40.0], INPUTS // 2)
+    values["rougeL"] = value(scores.mean(), scores.tolist())
+    values["diversity"] = value(np.average(shares, weights=counts), shares.tolist(), "ngrams")
+    (group,) = grouped(content)
+    text = frontier_text([group], ROUGE_L, None, None)
+    (read,) = [each for each in group.results[0].frontier.points if each.temperature == 1
+               and each.top_p == 1]  # fmt: skip
+    quality = bootstrap_interval(read.array("rougeL", INPUTS)[None])
+    diversity = bootstrap_interval(read.array("diversity", INPUTS)[None], counts[None])
+    assert cells(text, "temperature 1")[3:7] == [
+        f"{values['diversity']['mean']:.3f} [{diversity.low:.3f}, {diversity.high:.3f}]",
+        f"{scores.mean():.1f} [{quality.low:.1f}, {quality.high:.1f}]", "25.0", "55.0",
+    ]  # fmt: skip
+    assert "95% bootstrap intervals over inputs of diversity and ROUGE-L;" in text
+    assert "No intervals of self-BLEU (in older results) and entropy, because" in text
+    assert "Those of length and reverse KL are left out" in text
+    values["self_bleu"] = value(55.0, np.linspace(50, 60, INPUTS).tolist())
+    (group,) = grouped(content)
+    assert cells(frontier_text([group], ROUGE_L, None, None), "temperature 1")[6].startswith(
+        "55.0 ["
+    )
+    other = with_frontier(result("sft", 43, training_seed=2), (0.6, 0.9), 130) | {"inputs": 39}
+    for each in other["frontier"]["points"]:
+        each["values"]["ngrams"] = value(30.0)
+    assert intervals_of(*grouped(content, other), ["rougeL"]) == {}  # not the same inputs
+
+
 def test_differences_at_equal_diversity(groups):
     text = frontier_text(groups, ROUGE_L, "minillm", None)
     rows = [line for line in text.splitlines() if "minillm minus sft " in line]
     assert [row.split("|")[3].strip() for row in rows] == ["0.62", "0.68", "0.72"]
     assert {row.split("|")[4].strip() for row in rows} == {"+2.0 [+2.0, +2.0]"}
+    # 2 of 10001 resamples, counted on both sides, times 3 comparisons.
+    assert {row.split("|")[5].strip() for row in rows} == {"<0.001"}
+    assert "from 10,000 resamples of the inputs, corrected for all 3 comparisons" in text
     text = frontier_text(groups, ROUGE_L, "minillm", [0.75])
-    assert cells(text, "0.75")[-2:] == ["+2.0 [+2.0, +2.0]", "1.00 and 0.75"]
+    assert cells(text, "0.75")[-3:] == ["+2.0 [+2.0, +2.0]", "<0.001", "1.00 and 0.75"]
 
 
 def test_sharpening_in_two_sentences(groups):
@@ -245,9 +285,11 @@ def test_greedy_differences_are_paired(result):
     for content, greedy in zip(contents, (50, 53), strict=True):
         scores = (np.arange(INPUTS) + greedy).tolist()
         content["metrics"]["rougeL"]["greedy_per_input"] = scores
-    table = differences_table(grouped(*contents), [ROUGE_L], "minillm")
-    assert cells(table, "greedy") == ["data", "methods", "difference", "greedy"]
-    assert cells(table, "minillm minus sft")[-1] == "+3.0 [+3.0, +3.0]"
+    comparisons = compare(grouped(*contents), [ROUGE_L], "minillm")
+    table = differences_table(comparisons, [ROUGE_L])
+    p = "p, corrected"
+    assert cells(table, "greedy") == ["data", "methods", "difference", p, "greedy", p]
+    assert cells(table, "minillm minus sft")[-2] == "+3.0 [+3.0, +3.0]"
     assert "Greedy: the same of greedy decoding." in table
 
 

@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result
-from minillm.reporting.differences import differences_table
+from minillm.reporting.comparisons import differences_csv
+from minillm.reporting.differences import compare, differences_table
 from minillm.reporting.groups import Group, group_results, usual_reference
+from minillm.reporting.judges import win_rates_table
 from minillm.reporting.look import COLORS, styles_of
 from minillm.reporting.report import write_report
 from minillm.reporting.results import load_results
@@ -22,11 +25,16 @@ from tests.evaluation.toy import Letters
 from tests.reporting.conftest import metric, spread
 
 ROUGE_L, REVERSE_KL, LENGTH = (METRICS[name] for name in ("rougeL", "reverse_kl", "length"))
-FILES = ["results.json", "rouge_l.png", "table.csv", "table.md", "training.png"]
+FILES = ["differences.csv", "results.json", "rouge_l.png", "table.csv", "table.md", "training.png"]
+ALONE = FILES[1:-1]  # of one method without a history
 
 
 def grouped(*contents: dict) -> list[Group]:
     return group_results([Result.from_json(content, "here") for content in contents])
+
+
+def differences(groups: list[Group], metrics: list, reference: str | None) -> str | None:
+    return differences_table(compare(groups, metrics, reference), metrics)
 
 
 def cells(table: str, method: str) -> list[str]:
@@ -47,7 +55,9 @@ def test_report_files_and_round_trip(runs, tmp_path):
     for name in ("rouge_l.png", "training.png"):
         assert Image.open(io.BytesIO(first[name])).width > 600
         assert len(first[name]) < 150_000
-    assert all(result["config"] == {"lr": 0.0000051234} for result in json.loads(first[FILES[0]]))
+    assert all(
+        result["config"] == {"lr": 0.0000051234} for result in json.loads(first["results.json"])
+    )
 
     again = tmp_path / "again"
     write_report([output / "results.json"], again, title="Both")
@@ -99,23 +109,66 @@ def test_markdown_of_metrics_in_their_directions(result):
 
 def test_differences_pair_the_same_inputs(result):
     results = [result("teacher", 52), result("sft", 43), result("minillm", 47)]
-    assert differences_table(grouped(*results[:1]), [ROUGE_L], "teacher") is None
-    assert differences_table(grouped(*results), [ROUGE_L], None) is None
+    assert differences(grouped(*results[:1]), [ROUGE_L], "teacher") is None
+    assert differences(grouped(*results), [ROUGE_L], None) is None
     results[0]["metrics"]["rougeL"]["per_input"].pop()
-    table = differences_table(grouped(*results), [ROUGE_L], "minillm")
+    table = differences(grouped(*results), [ROUGE_L], "minillm")
     # Fabricated scores differ by a constant, so pairing leaves no spread.
-    assert cells(table, "minillm minus sft")[-1] == "+4.0 [+4.0, +4.0]"
+    assert cells(table, "minillm minus sft")[-2] == "+4.0 [+4.0, +4.0]"
     assert "Not compared in ROUGE-L" in table and "inputs: minillm minus teacher (e2e)." in table
-    table = differences_table(grouped(*results), [REVERSE_KL], "sft")
-    assert cells(table, "sft minus minillm")[-1] == "+0.040 [+0.040, +0.040]"  # 20/43 - 20/47
+    table = differences(grouped(*results), [REVERSE_KL], "sft")
+    assert cells(table, "sft minus minillm")[-2] == "+0.040 [+0.040, +0.040]"  # 20/43 - 20/47
     assert "A lower reverse KL is better." in table
 
 
 def test_differences_weigh_the_inputs(result):
     sft, kd = result("sft", 43), result("kd", 40)
     sft["metrics"]["reverse_kl"]["per_input"] = [0.5, 0.9] * 20  # of 20 and 30 tokens
-    table = differences_table(grouped(sft, kd), [REVERSE_KL], "sft")
-    assert cells(table, "sft minus kd")[-1].startswith("+0.240 [+0.")  # 37 / 50 - 0.5
+    table = differences(grouped(sft, kd), [REVERSE_KL], "sft")
+    assert cells(table, "sft minus kd")[-2].startswith("+0.240 [+0.")  # 37 / 50 - 0.5
+
+
+def test_p_values_are_corrected_for_the_whole_table(result):
+    """Three inputs have 8 exchanges. Each difference is largest in 2 of them, so p is 0.25."""
+    results = [result(name, 40) for name in ("sft", "kd", "minillm")]
+    for content, scores in zip(results, ([1, 2, 3], [2, 1, 4], [6, 7, 9]), strict=True):
+        content["inputs"] = 3
+        content["metrics"] = {"rougeL": metric(4.0, np.array(scores, dtype=float), 1.0)}
+        content["metrics"]["rougeL"]["greedy_per_input"] = [float(scores[0])] * 3
+    comparisons = compare(grouped(*results), [ROUGE_L], "minillm")
+    assert [each.p for each in comparisons] == [0.25] * 4
+    assert [each.corrected for each in comparisons] == [1.0] * 4
+    table = differences_table(comparisons, [ROUGE_L])
+    header = ["data", "methods", "difference", "p, corrected", "greedy", "p, corrected"]
+    assert cells(table, "data") == header
+    assert cells(table, "minillm minus kd")[3] == "1.000"
+    assert "corrected for all 4 comparisons of this table (Holm)" in table
+    rows = list(csv.DictReader(io.StringIO(differences_csv(comparisons))))
+    assert [(row["minus"], row["responses"]) for row in rows] == [
+        ("sft", "sampled"), ("sft", "greedy"), ("kd", "sampled"), ("kd", "greedy")
+    ]  # fmt: skip
+    assert float(rows[2]["difference"]) == 5 and float(rows[2]["p"]) == 0.25
+
+
+def test_win_rates_of_a_judge(result, write, tmp_path):
+    """They are in the report with the scores of the judge, and without them they are not."""
+    judged, other = result("minillm", 47), result("kd", 40)
+    judged["metrics"]["judge"] = metric(80.0, np.full(40, 80.0), 1.0)
+    wins = {"method": "kd", "win_rate": 62.5, "ci_low": 55.0, "ci_high": 70.0, "wins": 50.0,
+            "ties": 25.0, "losses": 25.0, "missing": 1}  # fmt: skip
+    nothing = dict.fromkeys(wins) | {"method": "kd", "missing": 40}
+    judged["judge"] = {"model": "m", "prompt_version": 1, "seeds": [10], "inputs": 40,
+                       "against": {"../../kd/evaluation/e2e.json": wins}}  # fmt: skip
+    paths = [write("judged.json", judged), write("other.json", other)]
+    text = write_report(paths, tmp_path / "report").partition("## Win rates")[2]
+    assert cells(text, "minillm") == ["e2e", "minillm", "kd", "62.5 [55.0, 70.0]", "50.0", "25.0",
+                                      "25.0", "1"]  # fmt: skip
+    assert "## Win rates" not in write_report(paths, tmp_path / "report", metrics=["rougeL"])
+    judged["judge"]["against"]["../../kd-2/evaluation/e2e.json"] = nothing
+    text = win_rates_table(grouped(judged))
+    assert cells(text, "kd (../../kd/evaluation/e2e.json)")[3] == "62.5 [55.0, 70.0]"
+    assert cells(text, "kd (../../kd-2/evaluation/e2e.json)")[3:] == ["–"] * 4 + ["40"]
+    assert win_rates_table(grouped(other)) is None
 
 
 def test_the_usual_reference(result):
@@ -131,7 +184,9 @@ def test_old_and_new_results_mix(result, old_result, write, tmp_path):
     paths = [write("new.json", result("sft", 43)), write("old.json", old_result("kd", 40))]
     table = write_report(paths, tmp_path / "report", metrics=["rougeL", "exact_match"])
     assert cells(table, "kd")[4:7] == ["40.0 [38.8, 41.2]", "45.0", "–"]
-    assert cells(table, "sft minus kd") == ["e2e", "sft minus kd", "+3.0 [+3.0, +3.0]", "–"]
+    assert cells(table, "sft minus kd") == [
+        "e2e", "sft minus kd", "+3.0 [+3.0, +3.0]", "<0.001", "–", "–"
+    ]  # fmt: skip
     table = write_report(paths, tmp_path / "report", metrics=["length"])
     assert cells(table, "sft")[4] == "25.0 [24.8, 25.2]" and cells(table, "kd")[4] == "28.1"
     assert "lack values of the same inputs: all." in table
@@ -148,10 +203,10 @@ def test_a_new_metric_is_shown_everywhere(result, write, tmp_path, monkeypatch):
     output = tmp_path / "report"
     table = write_report(paths, output, metrics=["letterCount"])
     assert cells(table, "gkd")[4:6] == ["**20.00 [19.00, 21.00]**", "9.00"]
-    assert cells(table, "gkd minus sft")[-1] == "-10.00 [-10.00, -10.00]"  # gkd is the best student
+    assert cells(table, "gkd minus sft")[-2] == "-10.00 [-10.00, -10.00]"  # gkd is the best student
     assert "Letters: letters of a response, weighed by its tokens." in table
     assert sorted(f.name for f in output.iterdir()) == [
-        "letter_count.png", "results.json", "table.csv", "table.md", "training.png"
+        "differences.csv", "letter_count.png", *FILES[1:2], *FILES[3:]
     ]  # fmt: skip
     assert "![letter_count](letter_count.png)" in (output / "table.md").read_text()
     assert "letterCount_mean,letterCount_std" in (output / "table.csv").read_text()
@@ -202,7 +257,7 @@ def test_one_result_without_history(result, write, tmp_path):
     output.mkdir()
     (output / "notes.txt").write_text("mine")
     write_report([write("only.json", only)], output)
-    assert sorted(f.name for f in output.iterdir()) == ["notes.txt", *FILES[:-1]]
+    assert sorted(f.name for f in output.iterdir()) == ["notes.txt", *ALONE]
     assert "- commands: unknown" in (output / "table.md").read_text()
 
 
@@ -214,7 +269,7 @@ def test_only_the_files_of_a_report_are_replaced(result, runs, write, tmp_path):
     write_report([only], output)
     # exact_match.png and training.png showed runs that are no longer in the report.
     names = sorted(file.name for file in output.iterdir())
-    assert names == ["length.png", *FILES[:-1]]
+    assert names == ["length.png", *ALONE]
     (output / "results.json").unlink()
     with pytest.raises(InputError, match=r"holds table.md"):
         write_report([runs], output)

@@ -9,7 +9,8 @@ import pytest
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result, to_text
-from minillm.reporting.differences import differences_table
+from minillm.reporting.comparisons import differences_csv
+from minillm.reporting.differences import compare, differences_table
 from minillm.reporting.frontier_tables import frontier_text
 from minillm.reporting.groups import group_results
 from minillm.reporting.results import load_results, rounded
@@ -97,12 +98,16 @@ def test_the_stored_reports_have_the_same_numbers(report):
     reference = re.search("^## (.+) against the others$", stored, re.MULTILINE)[1].lower()
     groups = group_results(load_results([report]), reference)
     metrics = [METRICS["rougeL"]]
-    tables = [markdown_table(groups, metrics), differences_table(groups, metrics, reference)]
+    comparisons = compare(groups, metrics, reference)
+    tables = [markdown_table(groups, metrics), differences_table(comparisons, metrics)]
     if "## Quality and diversity" in stored:
         compared = rows(stored.split("at equal diversity")[1])[1:]  # after the header
         diversities = list(dict.fromkeys(float(row[2]) for row in compared))
-        tables.append(frontier_text(groups, metrics[0], reference, diversities))
+        text, at_equal_diversity = frontier_text(groups, metrics[0], reference, diversities)
+        tables.append(text)
+        comparisons += at_equal_diversity
     assert rows("\n".join(tables)) == rows(stored)
+    assert report.with_name("differences.csv").read_text() == differences_csv(comparisons)
 
 
 def test_results_are_rounded_and_configs_are_not(result):

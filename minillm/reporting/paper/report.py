@@ -20,7 +20,7 @@ from minillm.files import check_writable, write_results
 from minillm.reporting.look import png_of, svg_of
 from minillm.reporting.page.page import Part, html_page
 from minillm.reporting.page.samples import Source, collect_samples
-from minillm.reporting.paper import ablations, curves, lengths, sizes, tables
+from minillm.reporting.paper import ablations, curves, differences, lengths, sizes, tables
 from minillm.reporting.paper.chart import Chart
 from minillm.reporting.paper.frontiers import frontier_charts
 from minillm.reporting.paper.layout import Table, csv_of, latex_of, markdown_of
@@ -118,6 +118,7 @@ def make_tables(scored: Sequence[Scored], figures: Reported) -> list[Table]:
         tables.table_3(scored, figures["table3"]),
         ablations.table_4(scored, figures["table4"]),
         ablations.table_7(scored, figures["table7"]),
+        differences.differences(scored),
     )
     return [table for table in made if table]
 

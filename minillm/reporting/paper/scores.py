@@ -140,7 +140,7 @@ def equal_diversity_values(students: Sequence[Scored]) -> dict[Model, dict[str, 
     curves = {each.model: curve_of(each.group, ROUGE_L) for each in students}
     curves = {model: curve for model, curve in curves.items() if curve}
     samples = {samples_of(each.group) for each in students if each.model in curves}
-    diversity = _common_diversity([*curves.values()]) if len(curves) > 1 else None
+    diversity = common_diversity([*curves.values()]) if len(curves) > 1 else None
     if diversity is None or len(samples) > 1:
         return values
     for model, curve in curves.items():
@@ -176,7 +176,7 @@ def _resampled(values: np.ndarray, weights: np.ndarray | None, seed: int) -> np.
     return resample(mean, len(values), seed, RESAMPLES)
 
 
-def _common_diversity(curves: Sequence[Curve]) -> float | None:
+def common_diversity(curves: Sequence[Curve]) -> float | None:
     """A round diversity in the middle of the range that all curves have.
 
     The segments between greedy decoding and the lowest temperatures are used only if nothing else

@@ -22,7 +22,8 @@ from tests.reporting.paper.fabricated import result, write, write_runs
 
 ROOT = Path(__file__).parents[3]
 REPORTED = ROOT / "results" / "paper"
-TABLES = ["table1", "table1_overview", "table2", "table3", "table4", "table7"]
+TABLES = ["table1", "table1_overview", "table2", "table3", "table4", "table7",
+          "differences"]  # fmt: skip
 FIGURES = ["figure1", "figure5", "figure6", "figure7", "figure8", "figure16",
            "frontier_gpt_2_dolly"]  # fmt: skip
 PROBE = """<script>

@@ -10,8 +10,10 @@ import pytest
 from minillm.errors import InputError
 from minillm.evaluation.metrics import METRICS
 from minillm.evaluation.result import Result
+from minillm.evaluation.significance import holm, permutation_p
 from minillm.reporting.groups import group_results
 from minillm.reporting.paper.ablations import table_4, table_7
+from minillm.reporting.paper.differences import differences
 from minillm.reporting.paper.layout import Table, csv_of, latex_of, markdown_of
 from minillm.reporting.paper.models import Scored, scored_models
 from minillm.reporting.paper.reported import read_reported
@@ -82,6 +84,32 @@ def test_scores_of_different_judges_are_not_compared(change):
     with pytest.raises(InputError, match="--metric rougeL"):
         markdown_table(group_results(results), [METRICS["judge"]])
     assert markdown_table(group_results(results), [METRICS["rougeL"]])
+
+
+def test_differences_to_minillm_have_corrected_p_values():
+    """MiniLLM is compared with the students of its size and with the teacher."""
+    ours = result("GPT-2", "120M", "minillm", score=25.0)
+    kd, teacher = result("GPT-2", "120M", "kd", score=22.0), result("GPT-2", "1.5B", "teacher")
+    del kd["frontier"]
+    for content, greedy in ((ours, 9.0), (kd, 8.0)):
+        content["metrics"]["rougeL"]["greedy_per_input"] = [greedy, *range(59)]
+    others = [result("GPT-2", "340M", "kd"), result("GPT-2", "120M", "kd", "sst2")]
+    table = differences(scored(ours, kd, teacher, *others))
+    assert [row["methods"] for row in table.rows] == [
+        "MiniLLM minus 1.5B teacher", "MiniLLM minus KD"
+    ]  # fmt: skip
+    to_teacher, to_kd = table.rows
+    values = [np.array(each["metrics"]["rougeL"]["per_input"]) for each in (ours, kd)]
+    assert to_kd["difference"] == pytest.approx((values[0] - values[1]).mean())
+    assert to_kd["p"] == permutation_p(*values)
+    assert to_kd["greedy_difference"] == pytest.approx(1 / 60) and to_kd["greedy_p"] == 1.0
+    assert "equal_diversity_p" not in to_kd and "greedy_p" not in to_teacher
+    p_values = [to_teacher["p"], to_teacher["equal_diversity_p"], to_kd["p"], to_kd["greedy_p"]]
+    corrected = [to_teacher["p_corrected"], to_teacher["equal_diversity_p_corrected"],
+                 to_kd["p_corrected"], to_kd["greedy_p_corrected"]]  # fmt: skip
+    assert corrected == holm(p_values) != p_values
+    assert "corrected for all 4 comparisons of this table (Holm)" in table.caption
+    assert differences(scored(kd, teacher)) is None
 
 
 def test_equal_diversity_interpolates_each_student():
