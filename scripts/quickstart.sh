@@ -49,6 +49,18 @@ wait_for_background
 say "9. Report"
 minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm,minillm_average_reward} \
     --output "$RESULTS" --title "Quickstart: embedded data" --against minillm_average_reward
+say "10. SFT, KD and SeqKD end close to their start: the start has learned from the same gold responses,
+and a student of this size gains little from more such steps. The last validation of each run:"
+python - "$RUNS" <<'END'
+import json
+import sys
+from pathlib import Path
+
+for run in ("teacher", "init", "sft", "kd", "seqkd"):
+    summary = json.loads((Path(sys.argv[1]) / run / "summary.json").read_text())
+    last = summary["history"][-1]
+    print(f"{run:8} loss {last['loss']:.3f}, ROUGE-L at temperature 1 {last['rougeL']:.1f}")
+END
 echo
 echo "Time after the installation: $((SECONDS - begin)) s. Table and figures: $RESULTS."
 echo "Checkpoints (Hugging Face folders), logs and all responses: $RUNS/*."
