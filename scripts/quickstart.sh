@@ -51,7 +51,8 @@ minillm report "$RUNS"/{teacher,init,sft,kd,seqkd,minillm,minillm_average_reward
     --output "$RESULTS" --title "Quickstart: embedded data" --against minillm_average_reward
 say "10. SFT and KD end close to their start: the start has learned from the same gold responses, and a
 student of this size gains little from more such steps. SeqKD and MiniLLM make the student sharper, which
-raises ROUGE-L at temperature 1, and also the loss. The last validation of each run:"
+raises ROUGE-L at temperature 1, and also the loss. KD does so with method.teacher_temperature=0.5 and
+method.kd_ratio=1. The last validation of each run:"
 python - "$RUNS" <<'END'
 import json
 import sys
