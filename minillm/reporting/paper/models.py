@@ -155,7 +155,7 @@ def _models(items: Sequence[tuple[str, Result]]) -> list[Model]:
     for result, model in zip(results, plain, strict=True):
         path = _setting(_training(result), "teacher.path")
         identity = path and identity_of(path)
-        teacher = by_identity.get(identity)
+        teacher = by_identity.get(identity) if identity else None
         if teacher is not None:
             name = teacher.size if teacher.is_teacher else f"{teacher.size} {teacher.name}"
             other = () if identity in largest else (f"teacher {name}",)
