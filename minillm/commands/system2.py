@@ -12,7 +12,6 @@
 Each step continues its own interrupted work, and does nothing if its work is done.
 """
 
-import hashlib
 import json
 import logging
 import random
@@ -33,29 +32,31 @@ from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.files import read_json, write_json, write_text
 from minillm.folders import expand_home
-from minillm.models.checksum import weights_checksum
 from minillm.runs import SUMMARY, provenance
 from minillm.settings.rules import setting
 from minillm.settings.section import read_section
-from minillm.system2 import filters
 from minillm.system2.answering import answer_all
-from minillm.system2.answers import read_answers
 from minillm.system2.corpus import write_corpus
 from minillm.system2.extractors import EXTRACTORS
-from minillm.system2.filters import Verdict
-from minillm.system2.keeping import Kept, original_answer, outcomes, sample_text, share_right
+from minillm.system2.folder import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Answers,
+    answers_made_with,
+    by_question,
+    kept_folder,
+    load_questions,
+)
+from minillm.system2.keeping import Kept, outcomes, sample_text, share_right, verdicts_of
 from minillm.system2.local import rendered
 from minillm.system2.programs import PROGRAMS
-from minillm.system2.question import Question, read_questions, write_questions
-from minillm.system2.run import Trace
 from minillm.system2.scores import Scores, score
 from minillm.system2.server import ServerSpeaker
 from minillm.system2.settings import PREFIX, Study, read_study
-from minillm.system2.tasks import TASKS, make_questions
 
 log = logging.getLogger(__name__)
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
 VALIDATION_SHARE = 0.1  # of the kept answers
 DISTILLATION = "system2/sft"  # the experiment of `train` if none is named
 COUNTS = "counts.json"
@@ -137,7 +138,7 @@ def keep(model: str, study: Study) -> None:
     questions = load_questions(study, TRAIN)
     answers = Answers(study, config, None)
     traces = by_question(answers.of(questions, study.config.program))
-    verdicts = judge(study, answers, questions, traces)
+    verdicts = verdicts_of(answers, questions, traces)
     kept = [
         Kept(question, verdict.answer, traces[question.id][verdict.sample])
         for question in questions
@@ -156,7 +157,8 @@ def keep(model: str, study: Study) -> None:
     random.Random(study.config.seed).shuffle(kept)
     held_out = max(1, round(VALIDATION_SHARE * len(kept)))
     for split, rows in ((VALIDATION, kept[:held_out]), (TRAIN, kept[held_out:])):
-        write_rows(folder / f"{split}.jsonl", [row.row(read) for row in rows])
+        lines = [json.dumps(row.row(read), ensure_ascii=False) for row in rows]
+        write_text(folder / f"{split}.jsonl", "\n".join([*lines, ""]))
     write_text(folder / "samples.md", sample_text(kept, verdicts, questions, traces))
     find = EXTRACTORS[study.config.extractor]
     record = {
@@ -268,168 +270,10 @@ def evaluate(model: str, study: Study) -> None:
 STEPS = {"generate": generate, "filter": keep, "train": distil, "evaluate": evaluate}
 
 
-@dataclass
-class Answers:
-    """The answers of one model in the files of a study.
-
-    Attributes:
-        study, config: the settings of System 2 and of the model.
-        load: loads what answers; None if all answers must be there.
-    """
-
-    study: Study
-    config: Config
-    load: Any
-
-    def of(self, questions: Sequence[Question], program: str, part: str = "") -> list[Trace]:
-        """All samples of all questions."""
-        samples = self.study.config.samples
-        path = self.file(program, part)
-        made_with = answers_made_with(self.study, self.config, questions, program, samples)
-        return self._all(path, made_with, questions, samples, PROGRAMS[program])
-
-    def choices(self, questions: Sequence[Question], traces: Sequence[Trace]) -> dict[str, str]:
-        """For each question, what the model says about its own responses."""
-        texts = {key: [t.text for t in some] for key, some in by_question(traces).items()}
-        path = self.file(self.study.config.program, "universal")
-        made_with = answers_made_with(
-            self.study, self.config, questions, f"{self.study.config.program} universal", 1
-        )
-        chosen = self._all(
-            path, made_with, questions, 1, lambda x: filters.universal(x, texts[x.id])
-        )
-        return {trace.question: trace.text for trace in chosen}
-
-    def _all(self, path: Path, made_with, questions, samples, start) -> list[Trace]:
-        if self.load is None:
-            done = {(t.question, t.sample) for t in read_answers(path, made_with)}
-            missing = len(questions) * samples - len(done)
-            if missing:
-                raise InputError(
-                    f"{path} lacks {missing} of {len(questions) * samples} answers. Run `minillm "
-                    f"system2 generate` with the same settings first."
-                )
-        return answer_all(path, made_with, questions, samples, start, self.load)
-
-    def file(self, program: str, part: str = "") -> Path:
-        """The file of the answers of a program to the training questions."""
-        return self.study.folder / "answers" / f"{'-'.join(filter(None, (program, part)))}.jsonl"
-
-
-def answers_made_with(
-    study: Study, config: Config, questions: Sequence[Question], program: str, samples: int
-) -> dict[str, Any]:
-    """The settings that determine answers."""
-    text = json.dumps([asdict(question) for question in questions])
-    own = study.config
-    return {
-        **speaker_made_with(study, config),
-        "questions": hashlib.sha256(text.encode()).hexdigest()[:16],
-        "program": program,
-        "samples": samples,
-        "temperature": own.temperature,
-        "seed": own.seed,
-    }
-
-
-def speaker_made_with(study: Study, config: Config) -> dict[str, Any]:
-    """The settings of the model that answers, or of the server.
-
-    With a server, those of the model are null, so that neither reads the answers of the other.
-    """
-    student, data, server = config.student, config.data, study.config.server
-    if server.model is None:
-        return {
-            "weights": weights_checksum(student.path, student.revision),
-            "template": data.template,
-            "max_prompt_length": data.max_prompt_length,
-            "max_response_length": data.max_response_length,
-        }
-    asked = {"model": server.model, "max_tokens": server.max_tokens, "body": server.body}
-    names = ("weights", "template", "max_prompt_length", "max_response_length")
-    return {"server": asked, **dict.fromkeys(names)}
-
-
-def judge(
-    study: Study,
-    answers: Answers,
-    questions: Sequence[Question],
-    traces: dict[str, list[Trace]],
-) -> dict[str, Verdict]:
-    """The verdict of the filter on each question."""
-    own = study.config
-
-    def found(some: Sequence[Trace]) -> list[str | None]:
-        return [own.find(trace.text) for trace in some]
-
-    if own.filter == "none":
-        return {x.id: filters.first(found(traces[x.id])) for x in questions}
-    if own.filter == "universal":
-        every = [trace for some in traces.values() for trace in some]
-        choices = answers.choices(questions, every)
-        return {
-            x.id: filters.chosen_by_model(choices[x.id], found(traces[x.id])) for x in questions
-        }
-    verdicts = {x.id: filters.majority(found(traces[x.id]), own.least_share) for x in questions}
-    if own.filter == "consistency":
-        changed = [other for question in questions for other in question.changed()]
-        others = by_question(answers.of(changed, own.program, "changed"))
-        for question in questions:
-            mapped = [
-                filters.majority(
-                    [original_answer(x, question, other) for x in found(others[other.id])],
-                    own.least_share,
-                )
-                for other in question.changed()
-            ]
-            verdicts[question.id] = filters.consistent(verdicts[question.id], mapped)
-    return verdicts
-
-
-def by_question(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
-    """The traces of each question, in the order of their samples."""
-    grouped: dict[str, list[Trace]] = {}
-    for trace in traces:
-        grouped.setdefault(trace.question, []).append(trace)
-    return grouped
-
-
 def model_settings(model: str, study: Study) -> Config:
     """The settings of a model, which has the template of its training or its chat template."""
     config, path, _ = resolve(model, ["teacher.path=null", *study.words])
     return with_chat_template(config, path, study.words)
-
-
-def load_questions(study: Study, split: str) -> list[Question]:
-    """The questions of a split. Those of a task are written to the folder of the study.
-
-    Raises:
-        InputError: there are no questions, or the folder has questions of other settings.
-    """
-    own = study.config
-    count = own.train_questions if split == TRAIN else own.test_questions
-    if own.path is not None:
-        return read_questions(Path(own.path) / f"{split}.jsonl")[:count]
-    path = study.folder / "questions" / f"{split}.jsonl"
-    questions = make_questions(TASKS[own.task], split, count, own.seed)
-    if not path.exists():
-        write_questions(path, questions)
-    elif read_questions(path) != questions:
-        raise InputError(
-            f"{path} has other questions than system2.task={own.task}, system2.{split}_questions="
-            f"{count} and system2.seed={own.seed} make. Give another output=FOLDER."
-        )
-    return questions
-
-
-def kept_folder(study: Study) -> Path:
-    """The folder of the kept answers."""
-    return study.folder / "kept" / f"{study.config.program}-{study.config.filter}"
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a jsonl file."""
-    write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
 
 def trained(config: Config) -> dict[str, Any] | None:

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from minillm.system2 import filters
 from minillm.system2.extractors import Extractor, answer_start, is_right
 from minillm.system2.filters import KEPT, Verdict
+from minillm.system2.folder import Answers, by_question
 from minillm.system2.programs import at_once
 from minillm.system2.question import Question, swap
 from minillm.system2.run import Trace
@@ -42,6 +44,43 @@ class Kept:
             "output": self.answer,
             "teacher_prompt": read(last.prompt) + last.response[:start],
         }
+
+
+def verdicts_of(
+    answers: Answers, questions: Sequence[Question], traces: Mapping[str, Sequence[Trace]]
+) -> dict[str, Verdict]:
+    """The verdict of the filter on each question.
+
+    Raises:
+        InputError: answers that the filter needs, beside these traces, are missing.
+    """
+    own = answers.study.config
+
+    def found(some: Sequence[Trace]) -> list[str | None]:
+        return [own.find(trace.text) for trace in some]
+
+    if own.filter == "none":
+        return {x.id: filters.first(found(traces[x.id])) for x in questions}
+    if own.filter == "universal":
+        every = [trace for some in traces.values() for trace in some]
+        choices = answers.choices(questions, every)
+        return {
+            x.id: filters.chosen_by_model(choices[x.id], found(traces[x.id])) for x in questions
+        }
+    verdicts = {x.id: filters.majority(found(traces[x.id]), own.least_share) for x in questions}
+    if own.filter == "consistency":
+        changed = [other for question in questions for other in question.changed()]
+        others = by_question(answers.of(changed, own.program, "changed"))
+        for question in questions:
+            mapped = [
+                filters.majority(
+                    [original_answer(x, question, other) for x in found(others[other.id])],
+                    own.least_share,
+                )
+                for other in question.changed()
+            ]
+            verdicts[question.id] = filters.consistent(verdicts[question.id], mapped)
+    return verdicts
 
 
 def original_answer(answer: str | None, question: Question, changed: Question) -> str | None:

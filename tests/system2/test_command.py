@@ -90,30 +90,6 @@ def test_all_steps(step, command):
     assert Path("again/table.md").read_text() == table
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "system2 needs a step: corpus, generate"),
-        (["generat", "m"], "Did you mean 'generate'"),
-        (["generate", "system2=coin_flip"], "takes one model, but 0 are given"),
-        (["generate", "m"], "the questions are not named, or named twice"),
-        (["generate", "m", "system2=coins"], "unknown system2 'coins'. Allowed: biased_facts"),
-        (["generate", "m", "system2=coin_flip", "system2.sample=2"], "Did you mean 'samples'"),
-        (["generate", "m", "system2=coin_flip", "system2.program=branch_solve_merge"],
-         "which the questions of system2.task=coin_flip do not have"),
-        (["generate", "m", "system2.path=x"], "needs system2.program=NAME and system2.extractor"),
-        (["report", "nowhere", "--output", "x"], "nowhere has no scores"),
-        (["report", "nowhere"], "needs --output FOLDER"),
-        (["filter", "m", "--output", "x"], "only report has --output"),
-        (["corpus", "m"], "corpus takes no model"),
-    ],
-)  # fmt: skip
-def test_wrong_words_are_refused(command, words, message):
-    outcome = command("system2", *words)
-    assert outcome.status == 2 and message in outcome.err and "Traceback" not in outcome.err
-    assert not list(Path().iterdir())
-
-
 def test_answers_of_other_settings_are_refused(step):
     assert step("generate").status == 0
     other = step("generate", "system2.seed=2")

@@ -18,6 +18,7 @@ from tests.commands.answers import (
     results,
     settings,
     sweeps,
+    system2,
 )
 from tests.commands.answers.page import page
 from tests.commands.answers.world import listing, make_world
@@ -34,6 +35,7 @@ TABLES = {
     "Models": models.CASES,
     "Pruning": pruning.CASES,
     "Sweeps": sweeps.CASES,
+    "System 2": system2.CASES,
     "Adapters and 4-bit weights": lora.CASES,
     "Scores of a judge": judge.CASES,
     "In and out": in_and_out.CASES,
