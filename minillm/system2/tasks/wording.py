@@ -28,13 +28,13 @@ def is_test_name(name: str) -> bool:
 
 
 def draw_names(random: Random, split: str, count: int) -> list[str]:
-    """Names of a split, such as "Tamir", whose first syllables differ."""
+    """Names of a split, such as "Tamir", with different first letters."""
     names: dict[str, str] = {}
     while len(names) < count:
         syllables = [random.choice(CONSONANTS) + random.choice(VOWELS) for _ in range(2)]
         name = f"{''.join(syllables)}{random.choice(ENDINGS)}".capitalize()
         if is_test_name(name) == (split == TEST):
-            names.setdefault(syllables[0], name)
+            names.setdefault(name[0], name)
     return list(names.values())
 
 
