@@ -24,7 +24,7 @@ def question(random: Random, split: str) -> Question:
     name = " ".join(draw_names(random, split, random.choice(WORD_COUNTS)))
     texts: dict[str, None] = {}
     while len(texts) < 3:
-        texts[f'{" ".join(draw_wording(random, split, VERBS, LETTERS, WORDS))} "{name}".'] = None
+        texts[f"{' '.join(draw_wording(random, split, VERBS, LETTERS, WORDS))}: {name}."] = None
     text, *variants = texts
     answer = "".join(word[-1] for word in name.split())
     return Question("", text, (answer,), tuple(variants))
@@ -32,10 +32,10 @@ def question(random: Random, split: str) -> Question:
 
 def demonstrate(question: Question, program: str) -> Responses | None:
     """The spelled words, and the answer."""
-    words = re.search('"(.+)"', question.text)[1].split()
+    words = re.search(r": (.+)\.", question.text)[1].split()
     answer = " ".join(word[-1] for word in words)
     spelled = ". ".join(f"{word}: {' '.join(word.lower())}" for word in words)
-    detailed = f"{spelled}. Which letter of each is last?"
+    detailed = f"Words: {spelled}. Which letter of each is last?"
     return {
         "direct": [[answer]],
         "rephrase_twice": [[detailed], [answer]],

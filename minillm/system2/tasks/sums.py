@@ -50,7 +50,7 @@ def _totals(start: int, changes: list[int]) -> list[int]:
 def _text(wording: list, name: str, start: int, changes: list[int]) -> str:
     (more, fewer), counted, asked = wording
     steps = ", ".join(f"{more if change > 0 else fewer} {abs(change)}" for change in changes)
-    return f"{name} has {start} {counted}, {steps}. {asked}"
+    return f"Today {name} has {start} {counted}, {steps}. {asked}"
 
 
 def demonstrate(question: Question, program: str) -> Responses | None:
@@ -64,7 +64,7 @@ def demonstrate(question: Question, program: str) -> Responses | None:
         total = result
     return {
         "direct": [[str(total)]],
-        "chain_of_thought": [[f"{' '.join(steps)} {ANSWER} {total}"]],
+        "chain_of_thought": [[f"Steps: {' '.join(steps)} {ANSWER} {total}"]],
     }.get(program)
 
 
