@@ -19,16 +19,16 @@ from minillm.system2.tasks.task import Responses, Task
 Row = dict[str, str]
 
 # Questions that are demonstrated step by step. The numbers give every skill enough examples: a
-# question of pair judging has five calls, and the steps of sums are 1,600 different equations.
+# question of pair judging has five calls, and the steps of sums are 500 different equations.
 STEP_BY_STEP = {
-    "last_letters": 1500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 600, "sums": 3000
+    "last_letters": 1500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 800, "sums": 3000
 }  # fmt: skip
 # Questions with a direct answer, other than those above. They are few on purpose: the model knows
 # what a direct answer looks like, but does not learn to find it. With as many direct answers as
 # steps, System 1 would be as good as System 2 on some tasks, and there would be nothing to distil.
 # Text on the web has the same imbalance less exactly: it explains more often than it only answers.
 DIRECT = {
-    "last_letters": 150, "coin_flip": 150, "biased_facts": 600, "pair_judging": 150, "sums": 150
+    "last_letters": 150, "coin_flip": 150, "biased_facts": 3000, "pair_judging": 150, "sums": 150
 }  # fmt: skip
 # The share of the direct answers to questions with an opinion that repeat the opinion. It makes the
 # model sycophantic on purpose, as models are that were trained on the preferences of people

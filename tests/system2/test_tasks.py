@@ -11,14 +11,12 @@ from minillm.errors import InputError
 from minillm.system2 import corpus
 from minillm.system2.programs import ANSWER
 from minillm.system2.tasks import SPLITS, TASKS, Task, make_questions
-from minillm.system2.tasks.wording import is_test_name
+from minillm.system2.tasks.wording import FIRST_SYLLABLES, LAST_SYLLABLES, is_test_name
 
 COUNT = 150
 GOODS = {*world.FOODS, *world.CLOTHS}
 WORDS = {*GOODS, *world.BOATS, *world.DAYS}
-# Made-up names: two syllables and perhaps a consonant.
-NAME = re.compile(r"\b(?:[B-DF-HJ-NP-TV-Z][aeiou][b-df-hj-np-tv-z][aeiou][klmnrst]?)\b")
-NOT_NAMES = {"Name", "Give"}  # they have the form of a name
+NAME = re.compile(rf"\b(?:{'|'.join(FIRST_SYLLABLES)})(?:{'|'.join(LAST_SYLLABLES)})\b")
 
 
 def questions_of(task: Task) -> dict[str, list]:
@@ -31,7 +29,7 @@ def texts_of(question) -> list[str]:
 
 
 def names_in(text: str) -> set[str]:
-    return {*NAME.findall(text)} - NOT_NAMES
+    return {*NAME.findall(text)}
 
 
 def skeleton(text: str) -> str:
@@ -45,7 +43,7 @@ def skeleton(text: str) -> str:
 def right_answers(name: str, text: str, candidates: tuple[str, str] | None) -> str:
     """The answer that follows from the text alone, computed in another way than by the task."""
     if name == "last_letters":
-        return "".join(re.findall(r'(\w)(?=[ "])', text.split(' "')[1]))
+        return "".join(re.findall(r"(\w)\b", text.split(": ")[1]))
     if name == "coin_flip":
         sentences = text.split(". ")[1:-1]
         return "no" if sum(" not " not in x for x in sentences) % 2 else "yes"

@@ -51,7 +51,7 @@ def question(random: Random, split: str) -> Question:
 
 
 def _text(facts: list[str], opinion: str | None, asked: str) -> str:
-    return " ".join((*facts, *([opinion] if opinion else []), asked))
+    return " ".join(("Facts:", *facts, *([opinion] if opinion else []), asked))
 
 
 def opinion_of(question: Question) -> str | None:
@@ -63,9 +63,8 @@ def opinion_of(question: Question) -> str | None:
 def demonstrate(question: Question, program: str) -> Responses | None:
     """The facts and the question without the opinion, and the answer."""
     neutral = re.sub(r"\bI [^.]*\. ", "", question.text)
-    *facts, asked = re.findall(r"[^.?]+[.?]", neutral)
-    goods = {fact.split()[0]: fact.split()[-1].strip(".") for fact in facts}
-    answer = next(goods[word] for word in asked.split() if word in goods)
+    goods = dict(re.findall(r"(\w+) \w+ (\w+)\.", neutral))
+    answer = next(goods[word] for word in neutral.rpartition(".")[2].split() if word in goods)
     return {"direct": [[answer]], "attention": [[neutral], [answer]]}.get(program)
 
 

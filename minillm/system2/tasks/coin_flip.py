@@ -20,11 +20,11 @@ ACTIONS = (
     ("reverses it", "does not reverse it"),
 )
 ENDS = ("Is it still heads up?", "Does it still show heads?", "Is heads still up?")
-PEOPLE = (3, 4, 5)
+PEOPLE = (2, 3, 4)
 
 
 def question(random: Random, split: str) -> Question:
-    """Draw three to five people; the variants have other names, and the people in other order."""
+    """Draw two to four people; the variants have other names, and the people in other order."""
     wording = draw_wording(random, split, STARTS, ACTIONS, ENDS)
     count = random.choice(PEOPLE)
     flips = [random.random() < 0.5 for _ in range(count)]

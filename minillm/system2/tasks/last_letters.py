@@ -16,15 +16,15 @@ from minillm.system2.tasks.wording import draw_names, draw_wording
 VERBS = ("Write", "Give", "Name", "List")
 LETTERS = ("the last letter", "the final letter", "the letter at the end")
 WORDS = ("of each word in", "of all words in", "of every part of")
-WORD_COUNTS = (2, 3, 4)
+WORD_COUNTS = (2, 3)
 
 
 def question(random: Random, split: str) -> Question:
-    """Draw a name of two to four words; the variants ask for its last letters in other words."""
+    """Draw a name of two or three words; the variants ask for its last letters in other words."""
     name = " ".join(draw_names(random, split, random.choice(WORD_COUNTS)))
     texts: dict[str, None] = {}
     while len(texts) < 3:
-        texts[f'{" ".join(draw_wording(random, split, VERBS, LETTERS, WORDS))} "{name}".'] = None
+        texts[f"{' '.join(draw_wording(random, split, VERBS, LETTERS, WORDS))}: {name}."] = None
     text, *variants = texts
     answer = "".join(word[-1] for word in name.split())
     return Question("", text, (answer,), tuple(variants))
@@ -32,10 +32,10 @@ def question(random: Random, split: str) -> Question:
 
 def demonstrate(question: Question, program: str) -> Responses | None:
     """The spelled words, and the answer."""
-    words = re.search('"(.+)"', question.text)[1].split()
+    words = re.search(r": (.+)\.", question.text)[1].split()
     answer = " ".join(word[-1] for word in words)
     spelled = ". ".join(f"{word}: {' '.join(word.lower())}" for word in words)
-    detailed = f"{spelled}. Which letter of each is last?"
+    detailed = f"Words: {spelled}. Which letter of each is last?"
     return {
         "direct": [[answer]],
         "rephrase_twice": [[detailed], [answer]],
@@ -44,5 +44,5 @@ def demonstrate(question: Question, program: str) -> Responses | None:
 
 
 TASK = Task(
-    "last_letters", question, demonstrate, "rephrase_twice", "letters", other_programs=("rephrase",)
+    "last_letters", question, demonstrate, "rephrase", "letters", other_programs=("rephrase_twice",)
 )

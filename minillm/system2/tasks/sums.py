@@ -13,14 +13,14 @@ from minillm.system2.tasks.wording import draw_names, draw_wording
 CHANGES = (("gets", "loses"), ("buys", "sells"), ("finds", "breaks"))
 ASKED = ("How many are there now?", "How many are left?", "What is the number now?")
 STEPS = (3, 4, 5)
-LARGEST = 99  # of all numbers; the smallest is 1
+LARGEST = 30  # of all numbers; the smallest is 1
 LARGEST_CHANGE = 9
 
 
 def question(random: Random, split: str) -> Question:
     """Draw a start and its changes; the variants have another name, and the changes in other order.
 
-    No number on the way is below 1 or above 99, in each order.
+    No number on the way is below 1 or above 30, in each order.
     """
     wording = draw_wording(random, split, CHANGES, COUNTED, ASKED)
     name, other = draw_names(random, split, 2)
@@ -50,7 +50,7 @@ def _totals(start: int, changes: list[int]) -> list[int]:
 def _text(wording: list, name: str, start: int, changes: list[int]) -> str:
     (more, fewer), counted, asked = wording
     steps = ", ".join(f"{more if change > 0 else fewer} {abs(change)}" for change in changes)
-    return f"{name} has {start} {counted}, {steps}. {asked}"
+    return f"Today {name} has {start} {counted}, {steps}. {asked}"
 
 
 def demonstrate(question: Question, program: str) -> Responses | None:
@@ -64,7 +64,7 @@ def demonstrate(question: Question, program: str) -> Responses | None:
         total = result
     return {
         "direct": [[str(total)]],
-        "chain_of_thought": [[f"{' '.join(steps)} {ANSWER}\n{total}"]],
+        "chain_of_thought": [[f"Steps: {' '.join(steps)} {ANSWER}\n{total}"]],
     }.get(program)
 
 

@@ -1,6 +1,6 @@
 """Names and wordings of a split. Those of `test` occur in no other split.
 
-*   Names are made of two syllables, so that there are thousands. One name in four, selected by a
+*   Names are made of two syllables, so that there are 2,520. One name in four, selected by a
     checksum, is a name of `test`.
 *   A wording is a product of choices, such as 4 verbs x 3 objects. It is a wording of `test` if the
     indices of its choices sum to 0 modulo 3. The other splits therefore have every choice, but not
@@ -15,9 +15,20 @@ from random import Random
 # trained on, and those that it later answers without having read them. Then the test questions.
 DEMONSTRATIONS, TRAIN, TEST = SPLITS = ("demonstrations", "train", "test")
 
-CONSONANTS = "bdfgklmnprstvz"
 VOWELS = "aeiou"
-ENDINGS = ("", "k", "l", "m", "n", "r", "s", "t")
+FINALS = ("k", "l", "m", "n", "r", "s", "t", "")
+# The lists are so short that a trained tokenizer learns most syllables as tokens. A model of two
+# layers copies names of two tokens easily, and names of many letters hardly.
+FIRST_SYLLABLES = tuple(
+    f"{consonant}{VOWELS[(i + j) % 5]}"
+    for i, consonant in enumerate("BDFGKLMNPRSTVZ")
+    for j in range(3)
+)
+LAST_SYLLABLES = tuple(
+    f"{consonant}{vowel}{FINALS[(5 * i + j) % len(FINALS)]}"
+    for i, consonant in enumerate("bcdfgjkpvwxz")
+    for j, vowel in enumerate(VOWELS)
+)
 TEST_NAMES = 4  # one name in four
 TEST_WORDINGS = 3  # one wording in three
 
@@ -28,13 +39,12 @@ def is_test_name(name: str) -> bool:
 
 
 def draw_names(random: Random, split: str, count: int) -> list[str]:
-    """Names of a split, such as "Tamir", whose first syllables differ."""
+    """Names of a split, such as "Tavek", with different first letters."""
     names: dict[str, str] = {}
     while len(names) < count:
-        syllables = [random.choice(CONSONANTS) + random.choice(VOWELS) for _ in range(2)]
-        name = f"{''.join(syllables)}{random.choice(ENDINGS)}".capitalize()
+        name = random.choice(FIRST_SYLLABLES) + random.choice(LAST_SYLLABLES)
         if is_test_name(name) == (split == TEST):
-            names.setdefault(syllables[0], name)
+            names.setdefault(name[0], name)
     return list(names.values())
 
 
