@@ -21,7 +21,7 @@ Row = dict[str, str]
 # Questions that are demonstrated step by step. The numbers give every skill enough examples: a
 # question of pair judging has five calls, and the steps of sums are 500 different equations.
 STEP_BY_STEP = {
-    "last_letters": 1500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 800, "sums": 3000
+    "last_letters": 2500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 700, "sums": 2000
 }  # fmt: skip
 # Questions with a direct answer, other than those above. They are few on purpose: the model knows
 # what a direct answer looks like, but does not learn to find it. With as many direct answers as
