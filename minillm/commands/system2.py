@@ -28,6 +28,7 @@ from minillm.commands.speakers import speaker_of
 from minillm.commands.train import train
 from minillm.compose import load_config
 from minillm.config import SEED, Config
+from minillm.data.token_ids import encode_prompts
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
 from minillm.files import read_json, write_json, write_text
@@ -60,6 +61,7 @@ log = logging.getLogger(__name__)
 VALIDATION_SHARE = 0.1  # of the kept answers
 DISTILLATION = "system2/sft"  # the experiment of `train` if none is named
 COUNTS = "counts.json"
+LONGEST = "longest_teacher_prompt"  # in tokens, in counts.json
 CORPUS = "corpus"
 
 
@@ -153,12 +155,18 @@ def keep(model: str, study: Study) -> None:
             f"least 2. Give another system2.filter, a smaller system2.least_share, or more "
             f"questions."
         )
-    read = partial(rendered, data=config.data, tokenizer=tokenizer_of(config.student))
+    tokenizer = tokenizer_of(config.student)
+    read = partial(rendered, data=config.data, tokenizer=tokenizer)
     random.Random(study.config.seed).shuffle(kept)
+    rows = [each.row(read) for each in kept]
     held_out = max(1, round(VALIDATION_SHARE * len(kept)))
-    for split, rows in ((VALIDATION, kept[:held_out]), (TRAIN, kept[held_out:])):
-        lines = [json.dumps(row.row(read), ensure_ascii=False) for row in rows]
+    for split, some in ((VALIDATION, rows[:held_out]), (TRAIN, rows[held_out:])):
+        lines = [json.dumps(row, ensure_ascii=False) for row in some]
         write_text(folder / f"{split}.jsonl", "\n".join([*lines, ""]))
+    teacher_prompts = [row["teacher_prompt"] for row in rows]
+    lengths = map(
+        len, encode_prompts(teacher_prompts, tokenizer, config.data, config.data.template)
+    )
     write_text(folder / "samples.md", sample_text(kept, verdicts, questions, traces))
     find = EXTRACTORS[study.config.extractor]
     record = {
@@ -166,6 +174,7 @@ def keep(model: str, study: Study) -> None:
         "outcomes": counts,
         "kept": len(kept),
         "share_right": share_right(questions, verdicts, find),
+        LONGEST: max(lengths),
         "tokens_per_answer": sum(t.tokens for some in traces.values() for t in some)
         / sum(map(len, traces.values())),
         "settings": asdict(study.config),
@@ -185,7 +194,8 @@ def distil(model: str, study: Study) -> None:
         InputError: there are no kept answers, or a setting of the training is wrong.
     """
     folder = kept_folder(study)
-    if not (folder / COUNTS).is_file():
+    counts = read_json(folder / COUNTS)
+    if counts is None:
         raise InputError(
             f"there are no kept answers in {folder}. Run `minillm system2 filter` with the same "
             f"settings first."
@@ -201,7 +211,7 @@ def distil(model: str, study: Study) -> None:
         "data.test": f"{VALIDATION}.jsonl",
         "data.template": data.template,
         "data.max_prompt_length": data.max_prompt_length,
-        "data.max_teacher_prompt_length": data.max_prompt_length + data.max_response_length,
+        "data.max_teacher_prompt_length": max(data.max_prompt_length, counts[LONGEST]),
         "data.max_response_length": data.max_response_length,
         "data.special_tokens": str(data.special_tokens).lower(),
         "student.path": config.student.path,

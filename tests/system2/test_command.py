@@ -56,6 +56,7 @@ def test_all_steps(step, command):
     kept = Path("study/kept/rephrase_twice-none")
     counts = read(f"{kept}/counts.json")
     assert counts["questions"] == 6 and 2 <= counts["kept"] <= 6
+    assert 0 < counts["longest_teacher_prompt"] <= 300
     rows = [json.loads(x) for name in ("train", "validation")
             for x in (kept / f"{name}.jsonl").read_text().splitlines()]  # fmt: skip
     assert len(rows) == counts["kept"]
