@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from minillm.reporting.look import COLORS, LOOK, MARKERS, legend_columns, png_of
 from minillm.system2.scores import Scores
@@ -41,9 +41,9 @@ def accuracy_figure(tasks: Mapping[str, Sequence[Scores]]) -> bytes:
                     **looks[scores.name],
                 )
             ax.set(title=task, ylim=(-4, 104), xscale="log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            ax.xaxis.set_minor_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            ax.tick_params(axis="x", which="minor", labelsize=7)
+            ax.xaxis.set_minor_locator(NullLocator())
         for ax in panels[len(tasks) :]:
             ax.remove()
         figure.supxlabel("generated tokens per answer", fontsize=9)

@@ -57,6 +57,8 @@ NOT_RUN = {
     "minillm sweep": "takes minutes; tests/sweeps runs sweeps",
     "minillm report sweep": "needs a sweep; tests/sweeps makes a report",
     "minillm train --multirun": "takes minutes; tests/sweeps runs sweeps",
+    "minillm train experiment=embedded/kd output=runs/kd_sharper": "takes a minute",
+    "minillm evaluate runs/kd_sharper": "needs the run of the command above",
     "minillm system2": "needs a model that answers; tests/system2 does all steps",
     "bash scripts/system2/run.sh": "takes an hour",
     "minillm chat": "reads the lines of a user; tests/commands/test_chat.py types them",

@@ -18,7 +18,8 @@ NOT_READ = (
 )
 EXPERIMENTS = (
     "minillm: unknown experiment 'minillm'. Did you mean e2e/minillm or e2e_64x2/minillm or "
-    "embedded/minillm or embedded_32x1/minillm or paper/minillm or smollm2/minillm?"
+    "embedded/minillm or embedded_32x1/minillm or paper/minillm or smollm2/minillm or "
+    "system2/minillm?"
 )
 
 WORDS = [
