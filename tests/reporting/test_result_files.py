@@ -85,15 +85,25 @@ def test_the_old_format_is_read(old_result):
     assert read(old).metric("reverse_kl") is read(old).metric("rougeL").greedy is None
 
 
+def rows(text: str) -> list[list[str]]:
+    """The cells of all Markdown tables of a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in cells if not set("".join(row)) <= set("-:| ")]
+
+
+def given_diversities(stored: str) -> list[float] | None:
+    """The diversities of a table; None if the report chose them for each pair of methods."""
+    chosen: dict[str, list[float]] = {}
+    for _, methods, diversity, *_ in rows(stored.split("at equal diversity")[1])[1:]:
+        chosen.setdefault(methods, []).append(float(diversity))
+    first, *others = chosen.values()
+    return first if all(other == first for other in others) else None
+
+
 @pytest.mark.parametrize("report", sorted(RESULTS.rglob("results.json")), ids=str)
 def test_the_stored_reports_have_the_same_numbers(report):
     """A report made from the stored results has the rows of the stored tables."""
-
-    def rows(text: str) -> list[list[str]]:
-        lines = [line for line in text.splitlines() if line.startswith("|")]
-        cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-        return [row for row in cells if not set("".join(row)) <= set("-:| ")]
-
     stored = report.with_name("table.md").read_text()
     reference = re.search("^## (.+) against the others$", stored, re.MULTILINE)[1].lower()
     groups = group_results(load_results([report]), reference)
@@ -101,8 +111,7 @@ def test_the_stored_reports_have_the_same_numbers(report):
     comparisons = compare(groups, metrics, reference)
     tables = [markdown_table(groups, metrics), differences_table(comparisons, metrics)]
     if "## Quality and diversity" in stored:
-        compared = rows(stored.split("at equal diversity")[1])[1:]  # after the header
-        diversities = list(dict.fromkeys(float(row[2]) for row in compared))
+        diversities = given_diversities(stored)
         text, at_equal_diversity = frontier_text(groups, metrics[0], reference, diversities)
         tables.append(text)
         comparisons += at_equal_diversity
