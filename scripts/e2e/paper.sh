@@ -149,7 +149,7 @@ report() { # the tables and figures of all results that exist
     missing=$(list | left)
     if [ -n "$missing" ]; then
         echo "Not finished, so that the report lacks their results:"
-        sed 's/^/  /' <<<"$missing"
+        echo "  ${missing//$'\n'/$'\n  '}"
     fi
     if ! keep "$RUNS"/{teacher,$SMALL}/evaluation/e2e.json "$RUNS"/{*x*,$SMALL}/*/evaluation/e2e.json; then
         echo "There are no results in $RUNS, so there is no report."
