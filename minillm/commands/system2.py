@@ -9,7 +9,8 @@
     OUTPUT/models/NAME/                    train: the run of a distilled model
     OUTPUT/scores/NAME.json                evaluate: scores, with all answers beside them
 
-Each step continues its own interrupted work, and does nothing if its work is done.
+Each step continues its own interrupted work, and does nothing if its work is done. Only evaluate
+begins again after an interruption, because it measures the time of all answers.
 """
 
 import json

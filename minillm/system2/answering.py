@@ -46,8 +46,7 @@ def answer_all(
     if not missing:
         log.info("%s: all %d answers are there", path, len(wanted))
     else:
-        log.info("%s: %d of %d answers are missing. After an interruption, the same command "
-                 "continues the file.", path, len(missing), len(wanted))  # fmt: skip
+        log.info("%s: %d of %d answers are missing", path, len(missing), len(wanted))
         loaded = speaker()
         begin_answers(path, made_with, done.values())
         with shown(Progress("answers", len(wanted), "answers", len(done)), delay=1.0) as progress:
