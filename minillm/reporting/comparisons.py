@@ -15,6 +15,7 @@ SAMPLED, GREEDY, AT_DIVERSITY = "sampled", "greedy", "equal diversity"
 P_HEADER = "p, corrected"
 P_TEST = "a paired permutation test over inputs"
 P_BOOTSTRAP = f"{TEST_RESAMPLES:,} resamples of the inputs"
+DECIMALS = 6  # of differences.csv
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ def p_text(p: float | None) -> str:
 
 
 def differences_csv(comparisons: Sequence[Comparison]) -> str:
-    """A csv with one row per comparison and all digits."""
+    """A csv with one row per comparison.
+
+    Figures have `DECIMALS` digits after the point: the digits of float64 beyond them depend on the
+    processor.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -103,9 +108,15 @@ def differences_csv(comparisons: Sequence[Comparison]) -> str:
     )  # fmt: skip
     writer.writerows(
         [each.first.data, each.first.label, each.second.label, each.metric.name, each.responses,
-         each.diversity, each.difference.mean, each.difference.low, each.difference.high, each.p,
-         each.corrected]
+         each.diversity,
+         *map(rounded, (each.difference.mean, each.difference.low, each.difference.high, each.p,
+                        each.corrected))]
         for each in comparisons
         if each.difference is not None
     )  # fmt: skip
     return text.getvalue()
+
+
+def rounded(value: float | None) -> float | None:
+    """`value` with `DECIMALS` digits after the point, and 0.0 for -0.0."""
+    return None if value is None else round(value, DECIMALS) + 0.0
