@@ -1,14 +1,18 @@
 """Figure 7 of the paper, and figure 15: the gain over SFT by the length of the reference."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
+from minillm.evaluation.reference_metrics import LMLoss
 from minillm.evaluation.result import ROUGE_L
 from minillm.evaluation.significance import holm, permutation_p
 from minillm.evaluation.statistics import paired_bootstrap
-from minillm.reporting.groups import Group, unique
+from minillm.reporting.groups import unique
 from minillm.reporting.look import LOOK
 from minillm.reporting.paper.chart import Chart, add_legend, make_panels
 from minillm.reporting.paper.layout import Row
@@ -23,17 +27,38 @@ RELEASED = (11, None)
 _WIDTH = 0.8  # of the points of one subset, in units of the axis
 
 
+@dataclass(frozen=True)
+class Subset:
+    """The inputs of a data set whose first reference has `low` to `high` tokens, without EOS.
+
+    Attributes:
+        data: the data set.
+        low, high: the shortest and the longest reference; None for no limit.
+        inputs: which inputs of a result belong to the subset, `[N]`; None if a result has the
+            scores of this subset only.
+    """
+
+    data: str
+    low: int
+    high: int | None
+    inputs: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.low} to {self.high}" if self.high is not None else f"{self.low} or more"
+
+
 def figure_7(scored: Sequence[Scored]) -> Chart | None:
-    """ROUGE-L minus that of SFT, one panel per student and data set; needs several subsets."""
-    chosen = [each for each in scored if _split_of(each) and not each.model.is_ablation]
-    rows = [row for each in chosen if (row := _row(each, chosen))]
-    panels = [
-        panel for panel in unique(map(_panel, rows))
-        if len({row["subset"] for row in rows if _panel(row) == panel}) > 1
-    ]  # fmt: skip
-    if not panels:
+    """ROUGE-L minus that of SFT, one panel per student and data set; needs several subsets.
+
+    S-NI and UnNI have the subsets of the paper. Without scores of them, the inputs of each other
+    data set are divided in three subsets of about the same size.
+    """
+    chosen = [each for each in scored if not each.model.is_ablation and not each.model.is_teacher]
+    rows = _rows(chosen, _subset_of_paper) or _rows(chosen, _thirds)
+    if not rows:
         return None
-    rows = [row for row in rows if _panel(row) in panels]
+    panels = unique(map(_panel, rows))
     corrected = holm([row["p"] for row in rows])
     rows = [row | {"p_corrected": p} for row, p in zip(rows, corrected, strict=True)]
     title = "Figure 7: gain over SFT by the length of the reference"
@@ -54,48 +79,70 @@ def figure_7(scored: Sequence[Scored]) -> Chart | None:
     return Chart("figure7", title, caption, figure, rows)
 
 
-def _split_of(each: Scored) -> tuple[str, int, int | None] | None:
-    """The data set and the lengths of its subset; None if no subset of S-NI or UnNI was scored.
-
-    A subset is named after its data set, such as `sinst_0_5`.
-    """
+def _subset_of_paper(each: Scored) -> list[Subset]:
+    """The subset of S-NI or UnNI: a data set of its own, such as `sinst_0_5`."""
     base = next((name for name in SPLIT if each.data == name or each.data.startswith(f"{name}_")),
                 None)  # fmt: skip
-    if base is None or each.group.score(ROUGE_L) is None:
-        return None
+    if base is None:
+        return []
     config = (each.group.results[0].config or {}).get("data") or {}
     low, high = config.get("min_reference_length") or 0, config.get("max_reference_length")
     if (low, high) == (0, None):
-        return (base, *RELEASED) if each.data == base else None
-    return base, low, high
+        return [Subset(base, *RELEASED)] if each.data == base else []
+    return [Subset(base, low, high)]
 
 
-def _row(each: Scored, chosen: Sequence[Scored]) -> Row | None:
-    """The values of a method; None for a teacher, SFT, and methods without SFT to compare with."""
-    split, model = _split_of(each), each.model
-    if model.is_teacher or model.method == SFT:
-        return None
-    student = (model.family, model.size)
-    sft = next((s for s in chosen if _split_of(s) == split and s.model.method == SFT
-                and (s.model.family, s.model.size) == student), None)  # fmt: skip
-    if sft is None:
-        return None
-    base, low, high = split
-    difference = _difference(each.group, sft.group)
-    return difference and {
-        "family": model.family, "size": model.size, "method": model.method, "name": model.name,
-        "data": base, "subset": f"{low} to {high}" if high is not None else f"{low} or more",
-        "from": low, "rougeL": each.group.score(ROUGE_L), "sft": sft.group.score(ROUGE_L),
-    } | difference  # fmt: skip
+def _thirds(each: Scored) -> list[Subset]:
+    """Three subsets of about the same size, by the weights of the LM loss: lengths with EOS."""
+    losses = each.group.per_input(LMLoss.name)
+    if losses is None or losses[1] is None:
+        return []
+    lengths = losses[1].round().astype(int) - 1  # without EOS
+    first, second = (int(x) for x in np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
+    if not lengths.min() <= first < second < lengths.max():
+        return []
+    limits = ((0, first), (first + 1, second), (second + 1, None))
+    return [
+        Subset(each.data, low, high, (lengths >= low) & (lengths <= (high or np.inf)))
+        for low, high in limits
+    ]
 
 
-def _difference(first: Group, baseline: Group) -> dict | None:
-    values = [group.per_input(ROUGE_L) for group in (first, baseline)]
-    if None in values or len(values[0][0]) != len(values[1][0]):
-        return None
-    scores = values[0][0], values[1][0]
-    interval, p = paired_bootstrap(*scores), permutation_p(*scores)
-    return {"difference": interval.mean, "ci_low": interval.low, "ci_high": interval.high, "p": p}
+def _rows(chosen: Sequence[Scored], subsets_of: Callable[[Scored], list[Subset]]) -> list[Row]:
+    """The rows of the students and data sets that have scores of SFT and of several subsets."""
+    rows = [row for each in chosen for row in _rows_of(each, chosen, subsets_of(each))]
+    subsets = defaultdict(set)
+    for row in rows:
+        subsets[_panel(row)].add(row["subset"])
+    return [row for row in rows if len(subsets[_panel(row)]) > 1]
+
+
+def _rows_of(each: Scored, chosen: Sequence[Scored], subsets: Sequence[Subset]) -> list[Row]:
+    """The values of a method on each subset; none for SFT, and without SFT to compare with."""
+    model = each.model
+    student = (each.data, model.family, model.size)
+    sft = next((s for s in chosen if s.model.method == SFT
+                and (s.data, s.model.family, s.model.size) == student), None)  # fmt: skip
+    if sft is None or model.method == SFT:
+        return []
+    scores = [group.per_input(ROUGE_L) for group in (each.group, sft.group)]
+    if None in scores or len(scores[0][0]) != len(scores[1][0]):
+        return []
+    return [
+        {
+            "family": model.family, "size": model.size, "method": model.method, "name": model.name,
+            "data": subset.data, "subset": subset.name, "from": subset.low,
+        } | _difference(*(x[0] if subset.inputs is None else x[0][subset.inputs] for x in scores))
+        for subset in subsets
+    ]  # fmt: skip
+
+
+def _difference(scores: np.ndarray, baseline: np.ndarray) -> dict:
+    interval, p = paired_bootstrap(scores, baseline), permutation_p(scores, baseline)
+    return {
+        "inputs": len(scores), "rougeL": float(scores.mean()), "sft": float(baseline.mean()),
+        "difference": interval.mean, "ci_low": interval.low, "ci_high": interval.high, "p": p,
+    }  # fmt: skip
 
 
 def _panel(row: Row) -> tuple[str, str, str]:

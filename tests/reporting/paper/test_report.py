@@ -9,16 +9,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from minillm.cli import main
 from minillm.errors import InputError
+from minillm.evaluation.result import Result
+from minillm.reporting.paper.lengths import figure_7
 from minillm.reporting.paper.missing import COMMANDS, title_of
+from minillm.reporting.paper.models import scored_models
 from minillm.reporting.paper.report import write_paper
 from tests.documents.checking import check
 from tests.documents.reading import Command
-from tests.reporting.paper.fabricated import result, write, write_runs
+from tests.reporting.paper.fabricated import metric, result, write, write_runs
 
 ROOT = Path(__file__).parents[3]
 REPORTED = ROOT / "results" / "paper"
@@ -92,6 +96,19 @@ def test_figures_show_the_values_of_the_results(report):
                         "no single-step term"}  # fmt: skip
     alphas = [float(row["alpha"]) for row in points(report, "figure16")]
     assert sorted(alphas) == [0, 0.2, 0.2, 0.5, 0.9]
+
+
+def test_gains_by_length_on_a_data_set_without_subsets():
+    """Scores of 30 inputs whose references have 1 to 30 tokens; MiniLLM gains on long ones only."""
+    lengths = np.arange(1, 31)
+    results = [result("GPT-2", "120M", method, "e2e") for method in ("sft", "minillm")]
+    for each, gain in zip(results, (0, 6 * (lengths > 20)), strict=True):
+        each["metrics"]["rougeL"] = metric(np.full(30, 40.0) + gain)
+        each["metrics"]["lm_loss"] = metric(np.ones(30)) | {"weights": (lengths + 1.0).tolist()}
+    scored = scored_models({each["method"]: Result.from_json(each, "") for each in results})
+    rows = figure_7(scored).rows
+    assert [row["subset"] for row in rows] == ["0 to 10", "11 to 20", "21 or more"]
+    assert [(row["inputs"], row["difference"]) for row in rows] == [(10, 0), (10, 0), (10, 6)]
 
 
 def test_the_page_is_one_file_without_outside_requests(report):
