@@ -6,13 +6,15 @@
     OUTPUT/questions/{train,test}.jsonl    the questions of a task of the project
     OUTPUT/answers/PROGRAM*.jsonl          generate: what the model has written
     OUTPUT/kept/PROGRAM-FILTER/            filter: training data, counts, and samples to read
-    OUTPUT/models/NAME/                    train: the run of a distilled model
+    OUTPUT/models/NAME/                    train: the run of a distilled model, and NAME.kept.json
+                                           beside it: the counts of its training data
     OUTPUT/scores/NAME.json                evaluate: scores, with all answers beside them
 
 Each step continues its own interrupted work, and does nothing if its work is done. Only evaluate
 begins again after an interruption, because it measures the time of all answers.
 """
 
+import hashlib
 import json
 import logging
 import random
@@ -192,7 +194,8 @@ def distil(model: str, study: Study) -> None:
     of a method that has one is the same model behind its System 2 prompt.
 
     Raises:
-        InputError: there are no kept answers, or a setting of the training is wrong.
+        InputError: there are no kept answers, a run of this name was trained on other answers, or a
+            setting of the training is wrong.
     """
     folder = kept_folder(study)
     counts = read_json(folder / COUNTS)
@@ -201,6 +204,8 @@ def distil(model: str, study: Study) -> None:
             f"there are no kept answers in {folder}. Run `minillm system2 filter` with the same "
             f"settings first."
         )
+    rows = [(folder / f"{split}.jsonl").read_bytes() for split in (TRAIN, VALIDATION)]
+    counts["checksum"] = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
     config = model_settings(model, replace(study, words=[]))
     data = config.data
     own = {
@@ -226,6 +231,15 @@ def distil(model: str, study: Study) -> None:
     method = settings.method.name
     name = study.config.name or f"{folder.name}-{method}"
     output = study.folder / "models" / name
+    record = record_of_kept(output)
+    known = read_json(record)
+    if known is None:
+        write_json(record, counts)
+    elif known["checksum"] != counts["checksum"]:
+        raise InputError(
+            f"{output} was trained on other answers than those that are in {folder} now. Give "
+            f"another system2.name, or delete {output} and {record}."
+        )
     if (output / SUMMARY).is_file():
         log.info("%s is already trained", output)
         return
@@ -291,7 +305,7 @@ def trained(config: Config) -> dict[str, Any] | None:
     """The rows, steps and seconds of the run of a distilled model; None for another model."""
     run = Path(config.student.path).parent
     summary = read_json(run / SUMMARY)
-    counts = read_json(Path(config.data.path or "") / COUNTS)
+    counts = read_json(record_of_kept(run))
     if summary is None or counts is None:
         return None
     return {
@@ -301,6 +315,11 @@ def trained(config: Config) -> dict[str, Any] | None:
         "share_right": counts["share_right"],
         "summary": {key: summary[key] for key in ("seconds", "best_step") if key in summary},
     }
+
+
+def record_of_kept(run: Path) -> Path:
+    """The file beside a run that has the counts of its training data."""
+    return run.with_name(f"{run.name}.kept.json")
 
 
 def summary(scores: Scores) -> str:

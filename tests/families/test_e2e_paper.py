@@ -66,7 +66,7 @@ def test_the_report_of_an_interrupted_matrix(tmp_path):
     assert {"small_teacher", "32x1/kd-1", "64x2/init"} < missing
     # One job lacks only the scores of its last checkpoint.
     assert missing & finished.keys() == {"32x1/minillm-2"}
-    assert (runs / "report" / "report.html").is_file()
+    assert (runs / "report" / "index.html").is_file()
     table = (runs / "report" / "32x1" / "table.md").read_text()
     assert "minillm minus sft" in table and "init" in table
     assert not (runs / "report" / "48x2").exists() and not (runs / "logs").exists()

@@ -72,6 +72,11 @@ def test_all_steps(step, command):
         assert Path(f"study/models/{method}/best").is_dir()
     again = step("train", "experiment=system2/sft", "system2.name=sft", *TRAINING)
     assert again.status == 0 and "validation at step" not in again.err
+    rows = (kept / "train.jsonl").read_text()
+    (kept / "train.jsonl").write_text(rows.partition("\n")[2])
+    other = step("train", "experiment=system2/sft", "system2.name=sft", *TRAINING)
+    assert other.status == 2 and "was trained on other answers" in other.err
+    (kept / "train.jsonl").write_text(rows)
 
     assert step("evaluate", "system2.name=system2").status == 0
     at_once = ["system2.program=direct", "system2.name=sft"]

@@ -4,7 +4,7 @@
 
 OUTPUT/table1.md, .csv, .tex     each table: Markdown, values with all digits, LaTeX
 OUTPUT/figure1.png, .svg, .csv   each figure, and the values that it shows
-OUTPUT/report.html               all in one page, with the responses
+OUTPUT/index.html               all in one page, with the responses
 OUTPUT/files.json                the names of these files; a later report replaces them
 """
 
@@ -32,7 +32,7 @@ from minillm.reporting.table import provenance
 
 log = logging.getLogger(__name__)
 
-PAGE = "report.html"
+PAGE = "index.html"
 MANIFEST = "files.json"
 TITLE = "MiniLLM: the tables and figures of the paper"
 MOST_INPUTS = 100  # in the browser of responses, per family and data set

@@ -112,7 +112,7 @@ def test_gains_by_length_on_a_data_set_without_subsets():
 
 
 def test_the_page_is_one_file_without_outside_requests(report):
-    text = (report / "report.html").read_text()
+    text = (report / "index.html").read_text()
     assert not re.search(r"(src|href)=.(https?:|//)|url\(|@import", text)
     for name in [*TABLES, *FIGURES]:
         assert f'id="{name}"' in text and f'href="#{name}"' in text
@@ -123,7 +123,7 @@ def test_the_page_is_one_file_without_outside_requests(report):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_in_a_browser(report, width, tmp_path):
     page = tmp_path / "probe.html"
-    text = (report / "report.html").read_text()
+    text = (report / "index.html").read_text()
     page.write_text(text.replace("</body>", f"{PROBE}</body>"))
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu",
                f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]  # fmt: skip
@@ -149,7 +149,7 @@ def test_what_is_missing_has_a_command(tmp_path):
     assert {file.stem for file in output.glob("table*")} == {"table1", "table1_overview"}
     assert not (output / "frontier_gpt_2_dolly.png").exists()
     assert (output / "notes.txt").read_text() == "mine"
-    page = (output / "report.html").read_text()
+    page = (output / "index.html").read_text()
     for name in set(COMMANDS) - {"table1", "figure1"}:
         assert f"- {title_of(name)}: " in text and f"{title_of(name)}: <code>" in page, name
     assert "- Table 1:" not in text
