@@ -114,8 +114,8 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
     columns = [
         text_column("family"), text_column("size"), text_column("variant"),
         number_column("validation_mean", "validation ROUGE-L", ".1f"),
-        number_column("validation_reported", "reported", ".1f"),
-        number_column("validation_difference", "difference", "+.1f"),
+        number_column("validation_reported", "reported", ".1f", is_optional=True),
+        number_column("validation_difference", "difference", "+.1f", is_optional=True),
         number_column("validation_reverse_kl", "validation reverse KL", ".3f"),
         data_column(), *score_columns(ROUGE_L), *quality_columns(),
     ]  # fmt: skip
@@ -156,8 +156,8 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
         text_column("family"), text_column("size"), text_column("variant"),
         number_column("classification_mean", "accuracy", ".1f"),
         interval_column("classification_ci_low", "classification_ci_high", "95% interval", ".1f"),
-        number_column("classification_reported", "reported", ".1f"),
-        number_column("classification_difference", "difference", "+.1f"),
+        number_column("classification_reported", "reported", ".1f", is_optional=True),
+        number_column("classification_difference", "difference", "+.1f", is_optional=True),
         number_column("instructions_mean", "ROUGE-L", ".1f"),
         interval_column("instructions_ci_low", "instructions_ci_high", "95% interval", ".1f"),
         number_column("instructions_greedy", "greedy", ".1f"),

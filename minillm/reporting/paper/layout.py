@@ -5,6 +5,7 @@ A table has rows of plain values, which the csv holds, and columns, which show t
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from tabulate import tabulate
 from minillm.reporting.markdown import escape, table
 
 Row = Mapping[str, str | float | None]
-LATEX_HEAD = "% Needs \\usepackage[utf8]{inputenc}\\usepackage{booktabs,longtable}\n"
+LATEX_HEAD = (
+    "% Needs \\usepackage[utf8]{inputenc}\\usepackage{booktabs,longtable}\n"
+    "% A wide table needs a landscape page: \\usepackage[a4paper,landscape,margin=1cm]{geometry}\n"
+)
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,21 @@ def csv_of(rows: Sequence[Row]) -> str:
 
 
 def latex_of(content: Table) -> str:
-    """The table as a `longtable` with the rules of booktabs and its caption, in one file."""
+    """The table as a small `longtable` with the rules of booktabs and its caption, in one file.
+
+    The headings are repeated on every page.
+    """
     header, cells, texts = _cells(content)
     align = ["left"] * texts + ["right"] * (len(header) - texts)
-    body = tabulate(cells, header, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
+    text = tabulate(cells, header, tablefmt="latex_booktabs", colalign=align, disable_numparse=True)
+    begin, _, rest = text.replace("{tabular}", "{longtable}").partition("\n")
+    headings, middle, body = rest.partition("\\midrule\n")
+    headings += middle
     caption = _latex(f"{content.title}. {content.caption}")
-    begin, _, rest = body.partition("\n")
     return (
-        f"{LATEX_HEAD}{begin.replace('{tabular}', '{longtable}')}\n"
+        f"{LATEX_HEAD}\\begingroup\\scriptsize\\setlength{{\\tabcolsep}}{{3pt}}\n{begin}\n"
         f"\\caption{{{caption}}}\\label{{tab:{content.name}}}\\\\\n"
-        f"{rest.replace('{tabular}', '{longtable}')}\n"
+        f"{headings}\\endfirsthead\n{headings}\\endhead\n{body}\n\\endgroup\n"
     )
 
 
@@ -114,12 +123,13 @@ def _number(value: str | float | None, form: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """The text with escaped special characters."""
+    """The text with escaped special characters; words in backticks are code."""
     special = {c: f"\\{c}" for c in "&%$#_{}"} | {
         "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
         "–": "--", "±": "$\\pm$",
     }  # fmt: skip
-    return "".join(special.get(character, character) for character in text)
+    escaped = "".join(special.get(character, character) for character in text)
+    return re.sub("`([^`]+)`", r"\\texttt{\1}", escaped)
 
 
 def in_sentences(parts: Iterable[str]) -> str:

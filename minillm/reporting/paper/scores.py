@@ -41,8 +41,8 @@ EQUAL_DIVERSITY = (
 )
 GREEDY = "Greedy: ROUGE-L of greedy decoding"
 REPORTED = (
-    "Reported: the figure of the paper (arXiv 2306.08543), empty if none was verified. Difference: "
-    "ours minus reported"
+    "Reported: the figure of the paper (arXiv 2306.08543). Difference: ours minus reported. A cell "
+    "is empty where no figure was verified, and a column without any figure is left out"
 )
 
 
@@ -95,8 +95,8 @@ def score_columns(metric: str, prefix: str = "", *, is_sampled: bool = True) -> 
         number_column(f"{prefix}mean", label, form),
         *(deviations if is_sampled else deviations[1:]),
         interval_column(f"{prefix}ci_low", f"{prefix}ci_high", "95% interval", form),
-        number_column(f"{prefix}reported", "reported", form),
-        number_column(f"{prefix}difference", "difference", f"+{form}"),
+        number_column(f"{prefix}reported", "reported", form, is_optional=True),
+        number_column(f"{prefix}difference", "difference", f"+{form}", is_optional=True),
     ]
 
 

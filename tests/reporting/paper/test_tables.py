@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -189,10 +191,23 @@ def test_formats_escape_their_special_characters():
     assert (row["family"], row["mean"], row["reported"]) == ("A_B & 100%", "12.345678", "")
     text = latex_of(table)
     assert r"A\_B \& 100\%" in text and r"\label{tab:table1}" in text and r"$\pm$ seeds" in text
-    for name in ("toprule", "midrule", "bottomrule", "begin{longtable}", "end{longtable}"):
+    for name in ("endfirsthead", "endhead", "bottomrule", "begin{longtable}", "end{longtable}"):
         assert text.count(f"\\{name}") == 1
+    assert text.count("ROUGE-L &") == 2  # the headings of the first page, and of all others
     body = text.partition("\\toprule")[2]
     assert len({line.count(" & ") for line in body.splitlines() if line.endswith("\\\\")}) == 1
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_latex_accepts_the_tables(tmp_path):
+    rows = scored(result("A_B & 100%", "1B", "kd"), result("OPT~1", "2^3", "minillm"))
+    (tmp_path / "table.tex").write_text(latex_of(table_1(rows, {})))
+    packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,longtable}"
+    body = "\\begin{document}\\input{table}\\end{document}"
+    (tmp_path / "all.tex").write_text(f"\\documentclass{{article}}{packages}{body}")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and (tmp_path / "all.pdf").is_file(), done.stdout[-2000:]
 
 
 def test_wrong_files_of_reported_figures_are_refused(tmp_path):
