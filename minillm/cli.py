@@ -479,7 +479,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
-        print("minillm: interrupted. The existing checkpoints are complete.", file=sys.stderr)
+        print(
+            "minillm: interrupted. The files written so far are complete.",
+            file=sys.stderr,
+        )
         sys.exit(130)
 
 

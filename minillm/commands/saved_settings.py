@@ -37,7 +37,9 @@ def saved_settings(model: Path) -> dict[str, Any] | None:
     else:
         record = checkpoint_details(model) or {}
         settings = record.get("config")
-        if not isinstance(settings, dict) or not settings.keys() >= {*SAVED_SECTIONS}:
+        if not isinstance(settings, dict):
+            return None
+        if not all(isinstance(settings.get(name), dict) for name in SAVED_SECTIONS):
             return None
     settings = settings | {"teacher": _loadable_teacher(settings)}
     made_in = [Path(record[WORKING_FOLDER])] if record.get(WORKING_FOLDER) else []

@@ -37,6 +37,7 @@ from minillm.errors import InputError
 from minillm.files import read_json, write_json, write_text
 from minillm.folders import expand_home
 from minillm.runs import SUMMARY, provenance
+from minillm.servers.access import read_access
 from minillm.settings.rules import setting
 from minillm.settings.section import read_section
 from minillm.system2.answering import answer_all
@@ -91,7 +92,11 @@ def run_step(step: str, models: Sequence[str], words: Sequence[str]) -> None:
             f"system2 {step} takes one model, but {len(models)} are given. Write `minillm system2 "
             f"{step} MODEL system2=last_letters`. `minillm list system2` lists the tasks."
         )
-    STEPS[step](models[0], read_study(words))
+    study = read_study(words)
+    asks = step in ("generate", "evaluate") and study.config.server.model is not None
+    if asks and not study.folder.exists():
+        read_access()  # refuses a wrong address before the questions are written
+    STEPS[step](models[0], study)
 
 
 def write_corpus_to(words: Sequence[str]) -> None:

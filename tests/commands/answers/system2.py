@@ -1,8 +1,10 @@
 """What `minillm system2` refuses."""
 
 from tests.commands.answers.case import Case
+from tests.commands.answers.judge import NO_SERVER
 
 TASK = "system2=coin_flip"
+SERVER = "system2.server.model=m"
 
 CASES = [
     Case(
@@ -44,6 +46,26 @@ CASES = [
         "system2 generate run system2.path=questions",
         "minillm: system2.path=questions needs system2.program=NAME and system2.extractor=NAME, "
         "because only the tasks of the project have defaults.",
+    ),
+    Case(
+        f"system2 generate run {TASK} system2.server.modl=m",
+        "minillm: unknown setting of system2 'server.modl'. Did you mean 'server.model'? Allowed: "
+        "...",
+    ),
+    Case(
+        f"system2 generate runs/teacher {TASK} {SERVER}",
+        "minillm: no server is given. Set the environment variable OPENAI_BASE_URL, such as "
+        "http://localhost:8000/v1, or OPENAI_API_KEY for https://api.openai.com/v1.",
+        variables=NO_SERVER[:2],
+    ),
+    Case(
+        f"system2 generate run {TASK} {SERVER} system2.server.max_tokens=0",
+        "minillm: system2.server.max_tokens=0 is not allowed: it must be 1 or more.",
+    ),
+    Case(
+        f"system2 generate run {TASK} {SERVER} system2.server.max_cost=5",
+        "minillm: system2.server.max_cost=5 needs prices. Add system2.server.price_input=NUMBER "
+        "and system2.server.price_output=NUMBER, the prices of one million tokens.",
     ),
     Case(
         "system2 corpus run",
