@@ -130,7 +130,7 @@ def table_4(scored: Sequence[Scored], figures: Figures) -> Table | None:
 
 
 def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
-    """MiniLLM with and without L_PT; None unless a model without L_PT is there."""
+    """MiniLLM with and without L_PT; None unless a model without L_PT has a mean."""
     rows: list[Row] = []
     families = minillm_models(scored, lambda model: model.is_as_in_paper)
     for (family, size), models in families.items():
@@ -150,7 +150,8 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
                 | _instructions(model, data, at_equal_diversity)
                 | {"instructions_reported_gpt4": reported.get("instructions")}
             )
-    if not rows:
+    means = ("classification_mean", "instructions_mean")
+    if all(row[name] is None for row in rows for name in means):
         return None
     columns = [
         text_column("family"), text_column("size"), text_column("variant"),
@@ -163,7 +164,7 @@ def table_7(scored: Sequence[Scored], figures: Figures) -> Table | None:
         number_column("instructions_greedy", "greedy", ".1f"),
         number_column("instructions_equal_diversity", "equal diversity", ".1f"),
         number_column("instructions_judge", "judge", ".1f", is_optional=True),
-        number_column("instructions_reported_gpt4", "reported (GPT-4)", ".1f"),
+        number_column("instructions_reported_gpt4", "reported (GPT-4)", ".1f", is_optional=True),
     ]  # fmt: skip
     caption = in_sentences(
         ["MiniLLM with the loss L_PT on plain text and without it",
