@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from accelerate import PartialState
 
+from minillm.commands.saved_settings import run_of
 from minillm.compose import groups
 from minillm.config import Config, ModelConfig, StudentConfig
 from minillm.data.encoding import Encoded, encode, unused_prompts
@@ -25,6 +27,7 @@ from minillm.models.limits import check_length
 from minillm.models.placement import HOST
 from minillm.models.quantization import compute_in
 from minillm.models.size import outline
+from minillm.runs import SUMMARY
 from minillm.runtime import autocast_dtype
 
 log = logging.getLogger(__name__)
@@ -260,11 +263,15 @@ def completed(model: LanguageModel, config: Config, template: str | None) -> Lan
 def load_frozen(config: Config, model: ModelConfig, make: MakeModel = make_model) -> LanguageModel:
     """A frozen model, such as a teacher, that the main process makes by `make`.
 
-    `models.broadcast.make_on_main` describes the model of the other processes.
+    `models.broadcast.make_on_main` describes the model of the other processes. A warning names a
+    run that is not finished, because it may still change the model.
 
     Raises:
         InputError: the model cannot be loaded.
     """
+    run = run_of(Path(model.path or ""))
+    if run and not (run / SUMMARY).is_file():
+        log.warning("%s is a run that is not finished: its model may still change", run)
     tokenizer = tokenizer_of(model)
     template = config.data.teacher_template or config.data.template
     loaded = make_on_main(

@@ -107,3 +107,11 @@ def test_hub_names_are_no_paths(project):
     settings["teacher"]["path"] = "gpt2-xl"
     path.write_text(yaml.safe_dump(settings))
     assert paths(project / "runs/student/best") == ["data", "gpt2-xl"]
+
+
+def test_a_teacher_whose_run_is_not_finished_is_named(command, run_folder, caplog):
+    scored = ["evaluate", "run", *SHORT, "teacher.path=run/best", "overwrite=true"]
+    assert command(*scored).status == 0 and "not finished" not in caplog.text
+    Path("run/summary.json").unlink()
+    assert command(*scored).status == 0
+    assert "run is a run that is not finished: its model may still change" in caplog.text
