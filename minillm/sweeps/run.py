@@ -220,14 +220,16 @@ def _compare(running: Running, line: Line, is_last: bool) -> None:
     """Report a validation to Optuna's pruner, which compares trials by one score.
 
     The pruner judges the last step of a trial, so it is asked only about a step that is new to it.
-    A training that continues was not pruned at the steps that were reported before.
+    A training that continues was not pruned at the steps that were reported before. The pruner
+    compares the best score of a trial so far. The score before the first step is not reported: it is
+    that of the start of all trials, and would hide that a trial becomes worse.
 
     Raises:
         Pruned: the pruner stops the trial.
     """
     names, trial = running.sweep.config.objectives, running.trial
     value, step = line.get(f"validation/{names[0]}"), line["step"]
-    if value is None or len(names) > 1:
+    if value is None or step == 0 or len(names) > 1:
         return
     if step in running.claims.trial(trial.number).intermediate_values:
         return

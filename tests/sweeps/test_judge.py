@@ -27,8 +27,9 @@ def running(tmp_path):
     return Running(sweep, study, study.ask(), claims, None, is_stopping=lambda: False)
 
 
-def run_with(folder, scores, steps):
-    lines = [{"step": step, "validation/rougeL": score} for step, score in enumerate(scores, 1)]
+def run_with(folder, scores, steps, first_step=1):
+    lines = [{"step": step, "validation/rougeL": score}
+             for step, score in enumerate(scores, first_step)]  # fmt: skip
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return Run(folder, [], True, steps, None)
 
@@ -47,3 +48,10 @@ def test_a_training_that_goes_on_is_pruned(running, tmp_path, steps):
     run = run_with(tmp_path, [*CROSSING, 11.0], steps)
     with pytest.raises(Pruned, match="rougeL was 9 at step 3"):
         judge(running, run, 0, has_ended=False)
+
+
+def test_the_score_of_the_start_does_not_protect_a_trial(running, tmp_path):
+    run = run_with(tmp_path, [20.0, -1.0, 11.0], 4, first_step=0)
+    with pytest.raises(Pruned, match="rougeL was -1 at step 1"):
+        judge(running, run, 0, has_ended=False)
+    assert running.study.trials[-1].intermediate_values == {1: -1.0}
