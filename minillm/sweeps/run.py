@@ -221,8 +221,8 @@ def _compare(running: Running, line: Line, is_last: bool) -> None:
 
     The pruner judges the last step of a trial, so it is asked only about a step that is new to it.
     A training that continues was not pruned at the steps that were reported before. The pruner
-    compares the best score of a trial so far. The score before the first step is not reported: it is
-    that of the start of all trials, and would hide that a trial becomes worse.
+    compares the best score of a trial so far. The score before the first step is not reported: it
+    is that of the start of all trials, and would hide that a trial becomes worse.
 
     Raises:
         Pruned: the pruner stops the trial.
