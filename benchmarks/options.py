@@ -25,7 +25,7 @@ def parser(module: str, text: str, shapes: bool = True) -> argparse.ArgumentPars
     options.add_argument("--threads", type=int, default=1, help="threads on a CPU (default 1)")
     options.add_argument("--output", type=Path, default=RESULTS, help=f"folder (default {RESULTS})")
     options.add_argument("--gpt2", type=Path, metavar="RUNS", help="folder with teacher/best and "
-                         "init/best of GPT-2's shape, from scripts/e2e/run.sh with "
+                         "init/best of GPT-2's shape, from scripts/e2e/estimators.sh with "
                          "BED=e2e_64x2; default: models with random weights")  # fmt: skip
     options.add_argument("--llama", type=Path, metavar="LLAMA_RUNS", help="folder with "
                          "teacher/best and init/best of Llama's shape")  # fmt: skip
