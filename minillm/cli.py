@@ -479,10 +479,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
-        print(
-            "minillm: interrupted. The files written so far are complete.",
-            file=sys.stderr,
-        )
+        print("minillm: interrupted. The models written so far are complete.", file=sys.stderr)
         sys.exit(130)
 
 

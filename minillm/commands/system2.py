@@ -204,13 +204,14 @@ def distil(model: str, study: Study) -> None:
     """
     folder = kept_folder(study)
     counts = read_json(folder / COUNTS)
-    if counts is None:
+    files = [folder / f"{split}.jsonl" for split in (TRAIN, VALIDATION)]
+    if counts is None or not all(file.is_file() for file in files):
         raise InputError(
             f"there are no kept answers in {folder}. Run `minillm system2 filter` with the same "
             f"settings first."
         )
-    rows = [(folder / f"{split}.jsonl").read_bytes() for split in (TRAIN, VALIDATION)]
-    counts["checksum"] = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
+    rows = b"".join(file.read_bytes() for file in files)
+    counts["checksum"] = hashlib.sha256(rows).hexdigest()[:16]
     config = model_settings(model, replace(study, words=[]))
     data = config.data
     own = {

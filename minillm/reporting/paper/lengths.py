@@ -94,16 +94,21 @@ def _subset_of_paper(each: Scored) -> list[Subset]:
 
 def _thirds(each: Scored) -> list[Subset]:
     """Three subsets of about the same size, by the weights of the LM loss: lengths with EOS."""
-    losses = each.group.per_input(LMLoss.name)
+    losses = each.group.per_input(LMLoss.name) if each.data in DATA_SETS else None
     if losses is None or losses[1] is None:
         return []
     lengths = losses[1].round().astype(int) - 1  # without EOS
     first, second = (int(x) for x in np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
-    if not lengths.min() <= first < second < lengths.max():
+    if not first < second < lengths.max():
         return []
     limits = ((0, first), (first + 1, second), (second + 1, None))
     return [
-        Subset(each.data, low, high, (lengths >= low) & (lengths <= (high or np.inf)))
+        Subset(
+            each.data,
+            low,
+            high,
+            (lengths >= low) & (lengths <= (lengths.max() if high is None else high)),
+        )
         for low, high in limits
     ]
 

@@ -4,7 +4,7 @@
 
 OUTPUT/table1.md, .csv, .tex     each table: Markdown, values with all digits, LaTeX
 OUTPUT/figure1.png, .svg, .csv   each figure, and the values that it shows
-OUTPUT/index.html               all in one page, with the responses
+OUTPUT/index.html                all in one page, with the responses
 OUTPUT/files.json                the names of these files; a later report replaces them
 """
 

@@ -109,6 +109,10 @@ def test_gains_by_length_on_a_data_set_without_subsets():
     rows = figure_7(scored).rows
     assert [row["subset"] for row in rows] == ["0 to 10", "11 to 20", "21 or more"]
     assert [(row["inputs"], row["difference"]) for row in rows] == [(10, 0), (10, 0), (10, 6)]
+    for each in results:  # not a data set of its own, but the test set of figure 6
+        each["data"] = "dolly_exposure"
+    other = scored_models({each["method"]: Result.from_json(each, "") for each in results})
+    assert figure_7(other) is None
 
 
 def test_the_page_is_one_file_without_outside_requests(report):
