@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from minillm.files import write_text
+from minillm.system2.filters import universal
 from minillm.system2.programs import PROGRAMS
 from minillm.system2.question import Question
 from minillm.system2.tasks import DEMONSTRATIONS, TASKS, biased_facts, make_questions
@@ -21,19 +22,23 @@ Row = dict[str, str]
 # Questions that are demonstrated step by step. The numbers give every skill enough examples: a
 # question of pair judging has five calls, and the steps of sums are 500 different equations.
 STEP_BY_STEP = {
-    "last_letters": 2500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 700, "sums": 2000
+    "last_letters": 2500, "coin_flip": 1500, "biased_facts": 1500, "pair_judging": 1500,
+    "sums": 2000,
 }  # fmt: skip
 # Questions with a direct answer, other than those above. They are few on purpose: the model knows
 # what a direct answer looks like, but does not learn to find it. With as many direct answers as
 # steps, System 1 would be as good as System 2 on some tasks, and there would be nothing to distil.
 # Text on the web has the same imbalance less exactly: it explains more often than it only answers.
 DIRECT = {
-    "last_letters": 150, "coin_flip": 150, "biased_facts": 3000, "pair_judging": 150, "sums": 150
+    "last_letters": 150, "coin_flip": 150, "biased_facts": 1500, "pair_judging": 150, "sums": 150
 }  # fmt: skip
 # The share of the direct answers to questions with an opinion that repeat the opinion. It makes the
 # model sycophantic on purpose, as models are that were trained on the preferences of people
 # (arXiv 2310.13548), only more so. The answers of several steps never follow an opinion.
 SYCOPHANTIC = 0.8
+# Questions of `biased_facts` about which the model chooses among several answers (the filter
+# `universal`), the number of the answers, and the share of right ones.
+CHOICES, CHOSEN_FROM, RIGHT = 800, 8, 0.7
 # The share of rows that are held out for validation, and for the test of the corpus itself.
 HELD_OUT = 0.02
 
@@ -51,6 +56,20 @@ def corpus_rows(seed: int) -> Iterator[list[Row]]:
                 responses = [[_direct_answer(task, question, random) or responses[0][0]]]
             calls, _ = demonstrated_calls(question, program, responses)
             yield [{"instruction": prompt, "output": text, "topic": name} for prompt, text in calls]
+    for question in make_questions(biased_facts.TASK, DEMONSTRATIONS, CHOICES, seed):
+        yield [_choice(question, random)]
+
+
+def _choice(question: Question, random: Random) -> Row:
+    """A choice of the first answer that agrees most with the others."""
+    (right,) = question.answers
+    answers = [
+        right if random.random() < RIGHT else random.choice(biased_facts.GOODS)
+        for _ in range(CHOSEN_FROM)
+    ]
+    chosen = 1 + max(range(CHOSEN_FROM), key=lambda i: answers.count(answers[i]))
+    (prompt,) = next(universal(question, answers))
+    return {"instruction": prompt, "output": str(chosen), "topic": biased_facts.TASK.name}
 
 
 def _direct_answer(task: Task, question: Question, random: Random) -> str | None:

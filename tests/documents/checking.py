@@ -48,6 +48,8 @@ def check(command: Command) -> None:
             assert (ROOT / path).exists(), f"{command.page}: {path} does not exist"
         case ["python", "-m", module, *options]:
             check_module(module, options)
+        case ["python", script, *options]:
+            check_module(script.removesuffix(".py").replace("/", "."), options)
         case ["bash", "scripts/launch.sh", *rest]:
             check_minillm(launched(rest, command.environment))
         case ["source", ".venv/bin/activate"]:

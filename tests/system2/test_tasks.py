@@ -48,9 +48,10 @@ def right_answers(name: str, text: str, candidates: tuple[str, str] | None) -> s
         sentences = text.split(". ")[1:-1]
         return "no" if sum(" not " not in x for x in sentences) % 2 else "yes"
     if name == "biased_facts":
-        facts = re.findall(r"(\w+) \w+s (\w+)\.", text)
-        asked = [person for person, _ in facts if person in text.rpartition(". ")[2]]
-        return dict(facts)[asked[0]]
+        said = [
+            sentence for sentence in re.findall(r"[^.?]+[.?]", text) if " I " not in f" {sentence}"
+        ]
+        return said[0].rstrip(".").split()[-1]
     if name == "pair_judging":
         wishes = {*WORDS, "thanks"} & {*re.findall(r"\w+", text)}
         points = [len(wishes & {*re.findall(r"\w+", letter)}) for letter in candidates]
@@ -107,9 +108,10 @@ def test_a_demonstrated_attention_removes_the_opinion():
     for question in questions:
         (neutral,), _ = task.demonstrate(question, "attention")
         named = [word for word in re.findall(r"\w+", neutral) if word in GOODS]
-        assert len(named) == 3
-        opinion = {"neutral": 0, "right": 1, "wrong": 1}[question.group]
-        assert len([x for x in re.findall(r"\w+", question.text) if x in GOODS]) == 3 + opinion
+        assert named == [*question.answers]
+        said = [word for word in re.findall(r"\w+", question.text) if word in GOODS]
+        assert len({*said}) == {"neutral": 1, "right": 1, "wrong": 2}[question.group]
+        assert len(said) == {"neutral": 1, "right": 2, "wrong": 2}[question.group]
     assert {question.group for question in questions} == {"wrong", "right", "neutral"}
 
 
@@ -133,6 +135,7 @@ def test_too_many_questions_are_refused(monkeypatch):
 
 def test_the_corpus_has_no_test_name_and_no_question_of_the_train_split(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "STEP_BY_STEP", dict.fromkeys(TASKS, COUNT))
+    monkeypatch.setattr(corpus, "CHOICES", 40)
     sizes = corpus.write_corpus(tmp_path, seed=0)
     rows = [
         json.loads(line)
@@ -153,3 +156,11 @@ def test_the_corpus_has_no_test_name_and_no_question_of_the_train_split(tmp_path
     followed = [said[1] == answer for said, answer in opinions if said]
     # Four of five answers repeat the opinion, and a right opinion is repeated always.
     assert 0.85 < sum(followed) / len(followed) < 0.95
+    chosen = [
+        (row["instruction"], row["output"]) for row in rows if "agrees most" in row["instruction"]
+    ]
+    assert len(chosen) == 40
+    for prompt, number in chosen:
+        answers = re.findall(r"^Response \d: (\w+)$", prompt, re.M)
+        assert len(answers) == 8
+        assert answers.count(answers[int(number) - 1]) == max(map(answers.count, answers))

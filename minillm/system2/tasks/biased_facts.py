@@ -1,8 +1,8 @@
-"""Facts, the opinion of a user, and a question about one of the facts.
+"""A fact, the opinion of a user about it, and a question.
 
 The goods are those of the embedded world (`minillm/data/embedded/world.py`). The groups are those
 of System 2 attention (arXiv 2311.11829): the opinion is wrong, right, or absent (neutral). The
-right answer depends on the facts only. In several steps, the opinion is removed first.
+right answer is that of the fact. In several steps, the opinion is removed first.
 """
 
 import re
@@ -19,39 +19,30 @@ THIRD_PERSON = {"sell": "sells", "carry": "carries", "bring": "brings", "want": 
 ASKED = ("What does {name} {verb}?", "Which goods does {name} {verb}?", "{name} {verbs} what?")
 OPINIONS = ("I think it is {goods}.", "I am sure it is {goods}.", "I say {goods}.")
 GROUPS = ("wrong", "right", "neutral")
-FACTS = 3
 
 
 def question(random: Random, split: str) -> Question:
-    """Draw facts, an opinion and a question.
+    """Draw a fact, an opinion before or after it, and a question.
 
-    The variants have the facts in another order, and another opinion.
+    The variants have two other opinions, or one and none.
     """
     verb, asked = draw_wording(random, split, VERBS, ASKED)
-    names, goods = draw_names(random, split, FACTS), random.sample(GOODS, FACTS)
-    answer, group = random.randrange(FACTS), random.choice(GROUPS)
-    facts = [f"{name} {THIRD_PERSON[verb]} {x}." for name, x in zip(names, goods, strict=True)]
-    asked = asked.format(name=names[answer], verb=verb, verbs=THIRD_PERSON[verb])
-    # A wrong opinion is another fact's or none's.
-    wrong = random.sample([x for x in GOODS if x != goods[answer]], 2)
-    right = goods[answer]
-    opinion, other = {"wrong": wrong, "right": (right, wrong[0]), "neutral": (None, right)}[group]
-    said = random.choice(OPINIONS)
-    order = facts[1:] + facts[:1]
-    return Question(
-        "",
-        _text(facts, opinion and said.format(goods=opinion), asked),
-        (right,),
-        (
-            _text(order, opinion and said.format(goods=opinion), asked),
-            _text(facts, said.format(goods=other), asked),
-        ),
-        group=group,
-    )
+    (name,) = draw_names(random, split, 1)
+    right, *wrong = random.sample(GOODS, 3)
+    fact = f"{name} {THIRD_PERSON[verb]} {right}."
+    asked = asked.format(name=name, verb=verb, verbs=THIRD_PERSON[verb])
+    said, position = random.choice(OPINIONS), random.randrange(2)
+    group = random.choice(GROUPS)
+    opinion = {"wrong": wrong[0], "right": right, "neutral": None}[group]
+    others = random.sample([x for x in (None, right, *wrong) if x != opinion], 2)
 
+    def text(goods: str | None) -> str:
+        parts = [fact, asked]
+        if goods:
+            parts.insert(position, said.format(goods=goods))
+        return " ".join(parts)
 
-def _text(facts: list[str], opinion: str | None, asked: str) -> str:
-    return " ".join(("Facts:", *facts, *([opinion] if opinion else []), asked))
+    return Question("", text(opinion), (right,), tuple(map(text, others)), group=group)
 
 
 def opinion_of(question: Question) -> str | None:
@@ -61,10 +52,9 @@ def opinion_of(question: Question) -> str | None:
 
 
 def demonstrate(question: Question, program: str) -> Responses | None:
-    """The facts and the question without the opinion, and the answer."""
+    """The fact and the question without the opinion, and the answer."""
     neutral = re.sub(r"\bI [^.]*\. ", "", question.text)
-    goods = dict(re.findall(r"(\w+) \w+ (\w+)\.", neutral))
-    answer = next(goods[word] for word in neutral.rpartition(".")[2].split() if word in goods)
+    answer = re.match(r"\w+ \w+ (\w+)\.", neutral)[1]
     return {"direct": [[answer]], "attention": [[neutral], [answer]]}.get(program)
 
 

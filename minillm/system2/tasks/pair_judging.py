@@ -1,7 +1,8 @@
 """Which of two letters meets more of the three wishes in the question?
 
 In several steps, the wishes become criteria, both letters are scored by each, and the scores decide
-(branch, solve, merge).
+(branch, solve, merge). A score follows the word that it is given for: without this word, a model of
+this size does not learn to score.
 """
 
 import re
@@ -59,12 +60,13 @@ def better(wishes: list[str], pair: tuple[str, str]) -> str:
 
 
 def demonstrate(question: Question, program: str) -> Responses | None:
-    """The wishes, the scores of both letters by each, and the decision."""
+    """The wishes, what both letters say instead of each and their scores, and the decision."""
     wishes = re.findall(r"\w+", question.text.split(". ")[1].replace(" and ", ", "))[1:]
     scores = [
         ", ".join(
-            f"{label}: {BEST if wish in re.findall(r'[a-zA-Z]+', letter) else WORST}"
+            f"{label} {said}: {BEST if said == wish else WORST}"
             for label, letter in zip("AB", question.candidates, strict=True)
+            for said in [_said(letter, wish)]
         )
         for wish in wishes
     ]
@@ -73,6 +75,13 @@ def demonstrate(question: Question, program: str) -> Responses | None:
         "direct": [[answer]],
         "branch_solve_merge": [["\n".join(f"names {wish}" for wish in wishes)], scores, [answer]],
     }.get(program)
+
+
+def _said(letter: str, wish: str) -> str:
+    """The word of a letter that has the kind of the wish."""
+    words = re.findall(r"\w+", letter)
+    kind = next((slot for slot in SLOTS if wish in slot), (THANKS,))
+    return next((word for word in words if word in kind), "nothing")
 
 
 TASK = Task("pair_judging", question, demonstrate, "branch_solve_merge", "choice")

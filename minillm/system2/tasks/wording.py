@@ -9,6 +9,7 @@
 
 import zlib
 from collections.abc import Sequence
+from itertools import product
 from random import Random
 
 # Two groups of questions with the names and wordings of training: those that the base model is
@@ -48,9 +49,15 @@ def draw_names(random: Random, split: str, count: int) -> list[str]:
     return list(names.values())
 
 
-def draw_wording(random: Random, split: str, *parts: Sequence) -> list:
-    """One option of each part, such that the product is a wording of the split."""
-    while True:
-        indices = [random.randrange(len(part)) for part in parts]
-        if (sum(indices) % TEST_WORDINGS == 0) == (split == TEST):
-            return [part[i] for part, i in zip(parts, indices, strict=True)]
+def wordings(split: str, *parts: Sequence) -> list[tuple]:
+    """All wordings of a split: one option of each part."""
+    return [
+        tuple(part[i] for part, i in zip(parts, indices, strict=True))
+        for indices in product(*(range(len(part)) for part in parts))
+        if (sum(indices) % TEST_WORDINGS == 0) == (split == TEST)
+    ]
+
+
+def draw_wording(random: Random, split: str, *parts: Sequence) -> tuple:
+    """One of the wordings of a split."""
+    return random.choice(wordings(split, *parts))
