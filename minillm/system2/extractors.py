@@ -32,13 +32,16 @@ def text(response: str) -> str | None:
     return (lines[0].strip(" \"'*.") or None) if lines else None
 
 
+def word(response: str) -> str | None:
+    """The last word of the first line of the answer, such as that of `Tavek sells honey.`"""
+    words = re.findall(r"[^\W\d_]+", text(response) or "")
+    return words[-1].lower() if words else None
+
+
 def letters(response: str) -> str | None:
     """Letters with spaces between them, or the last word, of the first line of the answer."""
     line = text(response) or ""
-    if _is_spelled(line.split()):
-        return line.lower()
-    words = re.findall(r"[^\W\d_]+", line)
-    return words[-1].lower() if words else None
+    return line.lower() if _is_spelled(line.split()) else word(response)
 
 
 def _is_spelled(words: Sequence[str]) -> bool:
@@ -76,6 +79,7 @@ def number(response: str) -> str | None:
 
 EXTRACTORS: dict[str, Extractor] = {
     "text": text,
+    "word": word,
     "letters": letters,
     "yes_no": yes_no,
     "choice": choice,

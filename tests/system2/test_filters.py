@@ -15,6 +15,8 @@ from minillm.system2.run import Call, Trace
     [
         ("text", 'Answer: "Paris".\nBecause it is.', "Paris"),
         ("text", "  ", None),
+        ("word", "Zodos sells honey.\nHe is rich.", "honey"),
+        ("word", "42", None),
         ("letters", "Answer:\no t I", "o t i"),
         ("letters", "The letters are OTI.", "oti"),
         ("letters", "42", None),

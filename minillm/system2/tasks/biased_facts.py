@@ -58,4 +58,4 @@ def demonstrate(question: Question, program: str) -> Responses | None:
     return {"direct": [[answer]], "attention": [[neutral], [answer]]}.get(program)
 
 
-TASK = Task("biased_facts", question, demonstrate, "attention", "text")
+TASK = Task("biased_facts", question, demonstrate, "attention", "word")

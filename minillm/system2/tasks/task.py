@@ -20,7 +20,7 @@ class Task:
         demonstrate: the responses that a good model gives in each round of calls of a program; None
             if the program makes no sense for the task. It reads nothing but the question.
         program: the program that suits the task best.
-        extractor: the kind of the answer: text, yes_no, choice, number or letters.
+        extractor: the kind of the answer: text, word, yes_no, choice, number or letters.
         other_programs: programs that `demonstrate` knows, too, beside `direct`.
     """
 
