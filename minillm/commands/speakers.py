@@ -29,7 +29,9 @@ def speaker_of(study: Study, config: Config, temperature: float) -> Iterator[Cal
         @cache
         def load() -> Speaker:
             if study.config.server.model is None:
-                return _load_model(study, config, temperature)
+                speaker = _load_model(study, config, temperature)
+                stack.callback(speaker.log_usage)
+                return speaker
             tokenizer = tokenizer_of(config.student)
             return stack.enter_context(open_server(study.config, tokenizer, temperature))
 

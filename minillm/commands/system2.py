@@ -10,39 +10,46 @@
                                            beside it: the counts of its training data
     OUTPUT/scores/NAME.json                evaluate: scores, with all answers beside them
 
-Each step continues its own interrupted work, and does nothing if its work is done. Only evaluate
-begins again after an interruption, because it measures the time of all answers.
+generate and train continue their own interrupted work, and do nothing if their work is done. filter
+takes seconds and always writes its files again. evaluate begins again after an interruption,
+because it measures the time of all answers.
 """
 
-import hashlib
 import json
 import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minillm.commands.model_folder import resolve, with_chat_template
+from minillm.commands.model_folder import model_name
 from minillm.commands.prune import check_one_process
+from minillm.commands.saved_settings import run_of
 from minillm.commands.speakers import speaker_of
-from minillm.commands.train import train
-from minillm.compose import load_config
+from minillm.commands.system2_train import (
+    COUNTS,
+    LONGEST,
+    MADE_WITH,
+    distil,
+    model_settings,
+    trained,
+)
 from minillm.config import SEED, Config
 from minillm.data.token_ids import encode_prompts
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
-from minillm.files import read_json, write_json, write_text
+from minillm.files import check_new_folder, check_writable, read_json, write_json, write_text
 from minillm.folders import expand_home
-from minillm.runs import SUMMARY, provenance
+from minillm.runs import provenance
 from minillm.servers.access import read_access
 from minillm.settings.rules import setting
 from minillm.settings.section import read_section
 from minillm.system2.answering import answer_all
+from minillm.system2.answers import differences
 from minillm.system2.corpus import write_corpus
-from minillm.system2.extractors import EXTRACTORS
 from minillm.system2.folder import (
     TEST,
     TRAIN,
@@ -51,21 +58,21 @@ from minillm.system2.folder import (
     answers_made_with,
     by_question,
     kept_folder,
+    kept_made_with,
     load_questions,
 )
 from minillm.system2.keeping import Kept, outcomes, sample_text, share_right, verdicts_of
 from minillm.system2.local import rendered
 from minillm.system2.programs import PROGRAMS
-from minillm.system2.scores import Scores, score
+from minillm.system2.question import Question
+from minillm.system2.run import Trace
+from minillm.system2.scores import Scores, check_answers, score
 from minillm.system2.server import ServerSpeaker
 from minillm.system2.settings import PREFIX, Study, read_study
 
 log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1  # of the kept answers
-DISTILLATION = "system2/sft"  # the experiment of `train` if none is named
-COUNTS = "counts.json"
-LONGEST = "longest_teacher_prompt"  # in tokens, in counts.json
 CORPUS = "corpus"
 
 
@@ -93,6 +100,7 @@ def run_step(step: str, models: Sequence[str], words: Sequence[str]) -> None:
             f"{step} MODEL system2=last_letters`. `minillm list system2` lists the tasks."
         )
     study = read_study(words)
+    check_writable(study.folder, f"output={study.folder}", "Give another output=FOLDER.")
     asks = step in ("generate", "evaluate") and study.config.server.model is not None
     if asks and not study.folder.exists():
         read_access()  # refuses a wrong address before the questions are written
@@ -109,6 +117,7 @@ def write_corpus_to(words: Sequence[str]) -> None:
     own = [word for word in words if not word.startswith("output=")]
     settings = read_section(CorpusConfig, own, "docs/system2.md", PREFIX)
     folder = Path(expand_home(output[-1]) if output else "runs/system2/corpus")
+    check_new_folder(folder, f"output={folder}")
     rows = write_corpus(folder, settings.seed)
     log.info("%s: %s", folder, ", ".join(f"{count} rows in {x}.jsonl" for x, count in rows.items()))
 
@@ -163,169 +172,110 @@ def keep(model: str, study: Study) -> None:
             f"least 2. Give another system2.filter, a smaller system2.least_share, or more "
             f"questions."
         )
-    tokenizer = tokenizer_of(config.student)
-    read = partial(rendered, data=config.data, tokenizer=tokenizer)
-    random.Random(study.config.seed).shuffle(kept)
-    rows = [each.row(read) for each in kept]
-    held_out = max(1, round(VALIDATION_SHARE * len(kept)))
-    for split, some in ((VALIDATION, rows[:held_out]), (TRAIN, rows[held_out:])):
-        lines = [json.dumps(row, ensure_ascii=False) for row in some]
-        write_text(folder / f"{split}.jsonl", "\n".join([*lines, ""]))
-    teacher_prompts = [row["teacher_prompt"] for row in rows]
-    lengths = map(
-        len, encode_prompts(teacher_prompts, tokenizer, config.data, config.data.template)
-    )
+    longest, trained_on = _write_rows(study, config, kept)
     write_text(folder / "samples.md", sample_text(kept, verdicts, questions, traces))
-    find = EXTRACTORS[study.config.extractor]
     record = {
         "questions": len(questions),
         "outcomes": counts,
         "kept": len(kept),
-        "share_right": share_right(questions, verdicts, find),
-        LONGEST: max(lengths),
+        "trained_on": trained_on,
+        "share_right": share_right(questions, verdicts, study.config.find),
+        LONGEST: longest,
         "tokens_per_answer": sum(t.tokens for some in traces.values() for t in some)
         / sum(map(len, traces.values())),
-        "settings": asdict(study.config),
+        MADE_WITH: kept_made_with(study, config, questions),
         "provenance": provenance(),
     }
     write_json(folder / COUNTS, record)
     log.info("%d of %d answers are kept in %s", len(kept), len(questions), folder)
 
 
-def distil(model: str, study: Study) -> None:
-    """Train the model on the answers that `filter` has kept.
-
-    The settings of the training are those of the experiment, by default `system2/sft`. The teacher
-    of a method that has one is the same model behind its System 2 prompt.
-
-    Raises:
-        InputError: there are no kept answers, a run of this name was trained on other answers, or a
-            setting of the training is wrong.
-    """
-    folder = kept_folder(study)
-    counts = read_json(folder / COUNTS)
-    files = [folder / f"{split}.jsonl" for split in (TRAIN, VALIDATION)]
-    if counts is None or not all(file.is_file() for file in files):
-        raise InputError(
-            f"there are no kept answers in {folder}. Run `minillm system2 filter` with the same "
-            f"settings first."
-        )
-    rows = b"".join(file.read_bytes() for file in files)
-    counts["checksum"] = hashlib.sha256(rows).hexdigest()[:16]
-    config = model_settings(model, replace(study, words=[]))
-    data = config.data
-    own = {
-        "experiment": DISTILLATION,
-        "data": "jsonl",
-        "data.name": study.name,
-        "data.path": str(folder),
-        "data.validation": f"{VALIDATION}.jsonl",
-        "data.test": f"{VALIDATION}.jsonl",
-        "data.template": data.template,
-        "data.max_prompt_length": data.max_prompt_length,
-        "data.max_teacher_prompt_length": max(data.max_prompt_length, counts[LONGEST]),
-        "data.max_response_length": data.max_response_length,
-        "data.special_tokens": str(data.special_tokens).lower(),
-        "student.path": config.student.path,
-        "resume": "auto",
-    }
-    given = {word.partition("=")[0] for word in study.words}
-    words = [f"{key}={value}" for key, value in own.items() if key not in given]
-    settings = load_config([*words, *study.words, "output=runs/unnamed"])
-    if settings.method.needs_teacher and "teacher.path" not in given:
-        words.append(f"teacher.path={config.student.path}")
-    method = settings.method.name
-    name = study.config.name or f"{folder.name}-{method}"
-    output = study.folder / "models" / name
-    record = record_of_kept(output)
-    known = read_json(record)
-    if known is None:
-        write_json(record, counts)
-    elif known["checksum"] != counts["checksum"]:
-        raise InputError(
-            f"{output} was trained on other answers than those that are in {folder} now. Give "
-            f"another system2.name, or delete {output} and {record}."
-        )
-    if (output / SUMMARY).is_file():
-        log.info("%s is already trained", output)
-        return
-    train(load_config([*words, *study.words, f"output={output}"]))
+def _write_rows(study: Study, config: Config, kept: list[Kept]) -> tuple[int, int]:
+    """Write the training data; returns the longest teacher prompt in tokens, and the rows."""
+    tokenizer = tokenizer_of(config.student)
+    read = partial(rendered, data=config.data, tokenizer=tokenizer)
+    random.Random(study.config.seed).shuffle(kept)
+    rows = [each.row(read) for each in kept]
+    held_out = max(1, round(VALIDATION_SHARE * len(kept)))
+    for split, some in ((VALIDATION, rows[:held_out]), (TRAIN, rows[held_out:])):
+        lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in some)
+        write_text(kept_folder(study) / f"{split}.jsonl", "".join(lines))
+    prompts = [row["teacher_prompt"] for row in rows]
+    ids = encode_prompts(prompts, tokenizer, config.data, config.data.template)
+    return max(map(len, ids)), len(rows) - held_out
 
 
 def evaluate(model: str, study: Study) -> None:
     """Answer the test questions and their changed forms, and write the scores.
 
     Raises:
-        InputError: a setting or a file is wrong, or a question has no known answer.
+        InputError: a setting or a file is wrong, a question has no known answer, or the scores
+            there are those of another model or of other settings.
     """
     config = model_settings(model, study)
     questions = load_questions(study, TEST)
-    server = study.config.server.model
-    name = study.config.name or f"{Path(server or model).name}-{study.config.program}"
+    check_answers(questions)
+    name = study.config.name or default_name(study, config)
     path = study.folder / "scores" / f"{name}.json"
     everything = [*questions, *(other for question in questions for other in question.changed())]
     made_with = answers_made_with(study, config, everything, study.config.program, samples=1)
     made_with |= {"temperature": 0.0, "extractor": study.config.extractor}
     known = read_json(path)
-    if known and known["record"]["made_with"] == made_with:
+    if known:
+        changed = differences(known["record"][MADE_WITH], made_with)
+        if changed:
+            raise InputError(
+                f"{path} holds scores that were made with {changed}. Give another system2.name, or "
+                f"delete the file to evaluate again."
+            )
         log.info("%s: the scores are there", path)
         return
-    responses = path.with_suffix(".responses.jsonl")
-    responses.unlink(missing_ok=True)  # the time of all answers is measured
-    program = PROGRAMS[study.config.program]
-    with speaker_of(study, config, 0.0) as load:
-        speaker = load()
-        start = time.perf_counter()
-        traces = answer_all(responses, made_with, everything, 1, program, load)
-        seconds = (time.perf_counter() - start) / len(everything)
-    record = {"made_with": made_with, "provenance": provenance()}
-    if isinstance(speaker, ServerSpeaker):
-        record["server"] = speaker.record()
-        if speaker.cached:
-            seconds = None  # most of the time of a cached answer was spent by an earlier command
+    traces, seconds, record = _answer_test(study, config, path, everything, made_with)
     scores = score(
         questions,
         traces,
-        study.config.extractor,
+        study.config.find,
         name=name,
         task=study.name,
         program=study.config.program,
         seconds=seconds,
-        training=None if server else trained(config),
-        record=record,
+        training=None if study.config.server.model else trained(config),
+        record={MADE_WITH: made_with, "provenance": provenance(), **record},
     )
     write_json(path, scores.to_json())
     log.info("%s", summary(scores))
 
 
+def _answer_test(
+    study: Study, config: Config, path: Path, questions: Sequence[Question], made_with: dict
+) -> tuple[list[Trace], float | None, dict[str, Any]]:
+    """The traces of all questions, seconds per answer, and what the speaker says about them."""
+    responses = path.with_suffix(".responses.jsonl")
+    program = PROGRAMS[study.config.program]
+    with speaker_of(study, config, 0.0) as load:
+        speaker = load()
+        start = time.perf_counter()
+        # The time of all answers is measured, so that those of an earlier command are not used.
+        traces = answer_all(responses, made_with, questions, 1, program, load, anew=True)
+        seconds = (time.perf_counter() - start) / len(questions)
+    if not isinstance(speaker, ServerSpeaker):
+        return traces, seconds, speaker.record()
+    # Most of the time of a cached answer was spent by an earlier command.
+    return traces, None if speaker.cached else seconds, {"server": speaker.record()}
+
+
+def default_name(study: Study, config: Config) -> str:
+    """The name of a model in tables: that of its run, its folder or the server, and the program."""
+    if study.config.server.model:
+        parts = [Path(study.config.server.model).name]
+    else:
+        path = Path(config.student.path)
+        run = run_of(path)
+        parts = [run.name, model_name(path)] if run else [path.name]
+    return "-".join(filter(None, (*parts, study.config.program)))
+
+
 STEPS = {"generate": generate, "filter": keep, "train": distil, "evaluate": evaluate}
-
-
-def model_settings(model: str, study: Study) -> Config:
-    """The settings of a model, which has the template of its training or its chat template."""
-    config, path, _ = resolve(model, ["teacher.path=null", *study.words])
-    return with_chat_template(config, path, study.words)
-
-
-def trained(config: Config) -> dict[str, Any] | None:
-    """The rows, steps and seconds of the run of a distilled model; None for another model."""
-    run = Path(config.student.path).parent
-    summary = read_json(run / SUMMARY)
-    counts = read_json(record_of_kept(run))
-    if summary is None or counts is None:
-        return None
-    return {
-        "method": config.method.name,
-        "rows": counts["kept"],
-        "outcomes": counts["outcomes"],
-        "share_right": counts["share_right"],
-        "summary": {key: summary[key] for key in ("seconds", "best_step") if key in summary},
-    }
-
-
-def record_of_kept(run: Path) -> Path:
-    """The file beside a run that has the counts of its training data."""
-    return run.with_name(f"{run.name}.kept.json")
 
 
 def summary(scores: Scores) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from minillm.progress import Progress, shown
-from minillm.system2.answers import append_answers, begin_answers, read_answers
+from minillm.system2.answers import append_answers, begin_answers, only_writer, read_answers
 from minillm.system2.programs import Calls
 from minillm.system2.question import Question
 from minillm.system2.run import Speaker, Trace, run
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1024  # programs that run together, and are written together
+CHUNK = 256  # programs that run together, and are written together
 
 
 def answer_all(
@@ -23,6 +23,8 @@ def answer_all(
     samples: int,
     start: Callable[[Question], Calls],
     speaker: Callable[[], Speaker],
+    *,
+    anew: bool = False,
 ) -> list[Trace]:
     """The traces of all questions, `samples` each, from the file or new.
 
@@ -33,14 +35,21 @@ def answer_all(
         samples: attempts per question.
         start: starts the program on a question.
         speaker: loads the model. It is called only if traces are missing.
+        anew: whether to replace the file instead.
 
     Returns:
         The traces in the order of the questions, and of the attempts.
 
     Raises:
-        InputError: the file was made with other settings.
+        InputError: the file was made with other settings, or another command writes it.
     """
-    done = {(trace.question, trace.sample): trace for trace in read_answers(path, made_with)}
+    with only_writer(path):
+        return _answer_all(path, made_with, questions, samples, start, speaker, anew)
+
+
+def _answer_all(path, made_with, questions, samples, start, speaker, anew) -> list[Trace]:
+    known = [] if anew else read_answers(path, made_with)
+    done = {(trace.question, trace.sample): trace for trace in known}
     wanted = [(question, sample) for question in questions for sample in range(samples)]
     missing = [pair for pair in wanted if (pair[0].id, pair[1]) not in done]
     if not missing:

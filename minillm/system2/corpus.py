@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from minillm.files import write_text
+from minillm.files import write_all
 from minillm.system2.filters import universal
 from minillm.system2.programs import PROGRAMS
 from minillm.system2.question import Question
@@ -113,8 +113,10 @@ def write_corpus(folder: Path, seed: int) -> dict[str, int]:
     for rows_of_question in corpus_rows(seed):
         draw = random.random() / HELD_OUT
         rows["validation" if draw < 1 else "test" if draw < 2 else "train"] += rows_of_question
+    texts = {}
     for name, rows_of_file in rows.items():
         random.shuffle(rows_of_file)
         lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows_of_file)
-        write_text(folder / f"{name}.jsonl", "".join(lines))
+        texts[folder / f"{name}.jsonl"] = "".join(lines).encode()
+    write_all(texts)
     return {name: len(rows_of_file) for name, rows_of_file in rows.items()}

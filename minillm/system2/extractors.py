@@ -1,29 +1,39 @@
 """Extractors: named functions that find the answer in a text, or None if there is none.
 
-If the text has a line with `Answer:`, only what follows the last one is read. The functions return
-the answer in the form in which a model is trained to give it. `normalised` is for comparisons.
+If the text has `Answer:`, in any case and also as `**Answer:**`, only what follows the last one is
+read. The functions return the answer in the form in which a model is trained to give it.
+`normalised` is for comparisons.
 """
 
 import re
 from collections.abc import Callable, Sequence
-
-from minillm.system2.programs import ANSWER
+from decimal import Decimal
 
 Extractor = Callable[[str], str | None]
 
+MARKER = re.compile(r"\banswer[*_]*:[*_]*\s*", re.I)
+NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
 
-def answer_start(text: str) -> int:
-    """The index in `text` at which the answer starts: after the last marker and white space."""
-    start = text.rfind(ANSWER)
-    if start < 0:
-        return 0
-    rest = text[start + len(ANSWER) :]
-    return len(text) - len(rest.lstrip())
+# Not the point within a number, and not the sign before it.
+PUNCTUATION = re.compile(r"(?!(?<=\d)\.(?=\d)|(?<!\S)-(?=\d))[^\w\s]")
 
 
 def answer_part(text: str) -> str:
     """The text after the last marker, or the whole text without a marker."""
-    return text[answer_start(text) :].strip()
+    return MARKER.split(text)[-1].strip()
+
+
+def answer_start(text: str, answer: str) -> int:
+    """The index in `text` at which an answer starts that an extractor has found there.
+
+    This is the last occurrence of the answer. An answer that is written differently, such as 1,200
+    for 1200, starts after the last marker.
+    """
+    places = [*re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", text, re.I)]
+    if places:
+        return places[-1].start()
+    markers = [*MARKER.finditer(text)]
+    return markers[-1].end() if markers else 0
 
 
 def text(response: str) -> str | None:
@@ -40,8 +50,8 @@ def word(response: str) -> str | None:
 
 def letters(response: str) -> str | None:
     """Letters with spaces between them, or the last word, of the first line of the answer."""
-    line = text(response) or ""
-    return line.lower() if _is_spelled(line.split()) else word(response)
+    spelled = re.sub(r"[^\w\s]", " ", text(response) or "").lower().split()
+    return " ".join(spelled) if _is_spelled(spelled) else word(response)
 
 
 def _is_spelled(words: Sequence[str]) -> bool:
@@ -70,11 +80,11 @@ def number(response: str) -> str | None:
 
     GSM8K writes `#### 18` at the end of its solutions, which are read correctly, too.
     """
-    found = re.findall(r"-?\d[\d,]*(?:\.\d+)?", answer_part(response))
-    if not found:
+    numbers = NUMBER.findall(answer_part(response))
+    if not numbers:
         return None
-    digits = found[-1].replace(",", "")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    value = Decimal(numbers[-1].replace(",", "").replace("−", "-"))
+    return f"{value.normalize() + 0:f}"
 
 
 EXTRACTORS: dict[str, Extractor] = {
@@ -90,16 +100,22 @@ EXTRACTORS: dict[str, Extractor] = {
 def normalised(answer: str) -> str:
     """The form in which answers are compared: no case, punctuation, articles or double spaces.
 
-    This is the normalisation of TriviaQA and SQuAD (Rajpurkar et al. 2016, section 6.1). Letters
-    with spaces between them are one word.
+    This is the normalisation of SQuAD (Rajpurkar et al. 2016, section 6.1). But numbers keep their
+    point and sign, and letters with spaces between them are one word.
     """
-    words = re.sub(r"[^\w\s.-]|[.-]+(?!\S)", "", answer.casefold()).split()
+    words = PUNCTUATION.sub("", answer.casefold()).split()
     if _is_spelled(words):
         return "".join(words)
     return " ".join(word for word in words if word not in ("a", "an", "the")) or answer.casefold()
 
 
 def is_right(answer: str | None, accepted: tuple[str, ...], extractor: Extractor) -> bool:
-    """Whether an answer equals one of the accepted answers, which may be whole solutions."""
-    known = {normalised(extractor(text) or text) for text in accepted}
+    """Whether an answer equals one of the accepted answers.
+
+    An accepted answer may be a whole solution, from which the extractor reads the answer. `word`
+    does not, because the last word of an accepted answer is not enough.
+    """
+    known = {
+        normalised(text if extractor is word else extractor(text) or text) for text in accepted
+    }
     return answer is not None and normalised(answer) in known

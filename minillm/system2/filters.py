@@ -17,6 +17,7 @@ from minillm.system2.question import Question
 # What can happen to a question.
 KEPT = "kept"
 NO_ANSWER = "no answer was found in any response"
+NOT_FOUND = "no answer was found in the response"
 TIE = "several answers are equally frequent"
 RARE = "the most frequent answer is too rare"
 CHANGES = "the answer changes with the question"
@@ -47,7 +48,7 @@ class Verdict:
 def first(answers: Sequence[str | None]) -> Verdict:
     """No filter: the first response, if it has an answer."""
     if not answers or answers[0] is None:
-        return Verdict(NO_ANSWER)
+        return Verdict(NOT_FOUND)
     return Verdict(KEPT, answers[0], 0)
 
 
@@ -64,7 +65,7 @@ def majority(answers: Sequence[str | None], least_share: float) -> Verdict:
     (best, count), *others = counts.most_common(2)
     if others and others[0][1] == count:
         return Verdict(TIE)
-    if count < least_share * len(answers):
+    if count / len(answers) < least_share:
         return Verdict(RARE)
     return _chosen(answers, best)
 
@@ -109,5 +110,5 @@ def chosen_by_model(choice: str, answers: Sequence[str | None]) -> Verdict:
     if not 0 <= sample < len(answers):
         return Verdict(NO_CHOICE)
     if answers[sample] is None:
-        return Verdict(NO_ANSWER)
+        return Verdict(NOT_FOUND)
     return Verdict(KEPT, answers[sample], sample)

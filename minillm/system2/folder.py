@@ -113,6 +113,14 @@ def answers_made_with(
     }
 
 
+def kept_made_with(study: Study, config: Config, questions: Sequence[Question]) -> dict[str, Any]:
+    """The settings that determine which answers are kept."""
+    own = study.config
+    made_with = answers_made_with(study, config, questions, own.program, own.samples)
+    filtered = {name: getattr(own, name) for name in ("filter", "least_share", "extractor")}
+    return made_with | filtered
+
+
 def speaker_made_with(study: Study, config: Config) -> dict[str, Any]:
     """The settings of the model that answers, or of the server.
 

@@ -37,7 +37,7 @@ class Kept:
             read: renders a prompt in the template of the data.
         """
         last = self.trace.calls[-1]
-        start = answer_start(last.response)
+        start = answer_start(last.response, self.answer)
         return {
             "id": self.question.id,
             "instruction": at_once(self.question),

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from minillm.config import DataConfig
 from minillm.data.records import Record
@@ -27,8 +28,10 @@ class LocalSpeaker:
         decoding: temperature and length of a response.
         batch_size: rows that are decoded at once.
         seed: seed of all random numbers.
-        too_long: number of prompts so far that were over the maximum length. They are not read, and
-            their response is empty.
+        prompts: number of prompts so far.
+        too_long: number of those that were over the maximum length. They are not read, and their
+            response is empty.
+        cut_off: number of responses so far that have the maximum length.
     """
 
     model: LanguageModel
@@ -36,7 +39,9 @@ class LocalSpeaker:
     decoding: Decoding
     batch_size: int
     seed: int
+    prompts: int = field(default=0, init=False)
     too_long: int = field(default=0, init=False)
+    cut_off: int = field(default=0, init=False)
 
     def respond(self, prompts: Sequence[str], keys: Sequence[str]) -> list[Call]:
         """One call per prompt; equal prompts and keys get equal responses."""
@@ -44,6 +49,7 @@ class LocalSpeaker:
         ids = encode_prompts(texts, self.model.tokenizer, self.data, self.data.template)
         calls = {i: Call(prompt, "", 0) for i, prompt in enumerate(prompts)}
         fitting = [i for i in calls if len(ids[i]) <= self.data.max_prompt_length]
+        self.prompts += len(prompts)
         self.too_long += len(prompts) - len(fitting)
         batches = generate(
             self.model,
@@ -58,7 +64,23 @@ class LocalSpeaker:
             responses = response_texts(self.model, rollout.responses)
             for i, tokens, response in zip(indices, rollout.responses, responses, strict=True):
                 calls[i] = Call(prompts[i], response, len(tokens))
+                self.cut_off += len(tokens) >= self.decoding.max_length
         return [calls[i] for i in range(len(prompts))]
+
+    def record(self) -> dict[str, Any]:
+        """What is wrong with answers, for a file of scores."""
+        return {"too_long_prompts": self.too_long, "cut_off_answers": self.cut_off}
+
+    def log_usage(self) -> None:
+        """Write what is wrong with answers to the log."""
+        if self.too_long:
+            log.warning("%d of %d prompts are longer than data.max_prompt_length=%d tokens. They "
+                        "are not read, and their response is empty.",
+                        self.too_long, self.prompts, self.data.max_prompt_length)  # fmt: skip
+        if self.cut_off:
+            log.warning("%d of %d responses have data.max_response_length=%d tokens, and may be "
+                        "cut off.",
+                        self.cut_off, self.prompts, self.decoding.max_length)  # fmt: skip
 
 
 def rendered(prompt: str, data: DataConfig, tokenizer) -> str:

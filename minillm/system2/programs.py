@@ -84,8 +84,10 @@ def branch_solve_merge(question: Question) -> Calls:
     (listed,) = yield [
         f"Question: {question.text}\nList the criteria of a good answer, one per line."
     ]
-    criteria = [line.strip(" -*\t") for line in listed.splitlines() if line.strip(" -*\t")]
-    criteria = criteria[:MAX_CRITERIA] or ["quality"]
+    lines = [line.strip(" -*\t") for line in listed.splitlines()]
+    # A line that ends with a colon introduces the list.
+    criteria = [line for line in lines if line and not line.endswith(":")][:MAX_CRITERIA]
+    criteria = criteria or ["quality"]
     scores = yield [
         f"{pair(question)}\nScore both answers from 1 to 5 by this criterion: {criterion}"
         for criterion in criteria

@@ -30,8 +30,8 @@ LEGEND = """\
 Exact match: share of test questions with a right answer, 0 to 100, with its 95% bootstrap interval.
 Minus system1, minus system2: the difference to these rows on the same questions, with the paired
 interval. Consistency: share of questions whose answer is the same in all changed forms of the
-question. Tokens: generated per answer, intermediate ones included. Seconds: per answer, with many
-questions at once. Rows: answers on which the model was trained."""
+question, with its interval. Tokens: generated per answer, intermediate ones included. Seconds: per
+answer, with many questions at once. Rows: answers on which the model was trained."""
 
 
 def write_report(paths: Sequence[Path], output: Path) -> str:
@@ -81,6 +81,8 @@ def load_scores(paths: Sequence[Path]) -> list[Scores]:
                         f"{file}: there are two different scores for {scores.task}, {scores.name}. "
                         f"Give one of them another system2.name."
                     )
+    if not found:
+        raise InputError(f"{', '.join(map(str, paths))}: there are no scores in the files.")
     return list(found.values())
 
 
@@ -117,7 +119,7 @@ def _row(scores: Scores, named: dict[str, Scores]) -> list[str]:
         interval(scores.exact_match),
         difference(scores, named.get(SYSTEM1)),
         difference(scores, named.get(SYSTEM2)),
-        f"{scores.consistency.mean:.1f}" if scores.consistency else NOTHING,
+        interval(scores.consistency),
         f"{scores.tokens.mean:.1f}",
         NOTHING if scores.seconds is None else f"{scores.seconds:.4f}",
         str(training.get("rows", NOTHING)),
@@ -130,12 +132,13 @@ def interval(score: Score | None) -> str:
 
 
 def difference(scores: Scores, reference: Scores | None) -> str:
-    """The paired difference of the exact match; nothing for the reference itself."""
+    """The paired difference of the exact match; nothing for the reference or other questions."""
     if reference is None or reference is scores:
         return NOTHING
-    pair = [np.array(x.exact_match.per_input) for x in (scores, reference)]
-    if len(pair[0]) != len(pair[1]):
+    asked = [x.record["made_with"]["questions"] for x in (scores, reference)]
+    if asked[0] != asked[1]:
         return NOTHING
+    pair = [np.array(x.exact_match.per_input) for x in (scores, reference)]
     found = paired_bootstrap(*pair)
     return f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
 

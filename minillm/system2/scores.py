@@ -8,7 +8,7 @@ import numpy as np
 
 from minillm.errors import InputError
 from minillm.evaluation.statistics import bootstrap_interval
-from minillm.system2.extractors import EXTRACTORS, is_right, normalised
+from minillm.system2.extractors import Extractor, is_right, normalised
 from minillm.system2.keeping import original_answer
 from minillm.system2.question import Question
 from minillm.system2.run import Trace
@@ -90,22 +90,11 @@ class Scores:
             ) from error
 
 
-def score(
-    questions: Sequence[Question],
-    traces: Sequence[Trace],
-    extractor: str,
-    **description: Any,
-) -> Scores:
-    """The scores of traces, one per question and one per changed question.
-
-    Args:
-        questions: the test questions, which have known answers.
-        traces: the trace of each question, and of each of its changed forms.
-        extractor: finds the answers.
-        description: the other attributes of `Scores`.
+def check_answers(questions: Sequence[Question]) -> None:
+    """Refuse test questions without a known answer.
 
     Raises:
-        InputError: a question has no known answer.
+        InputError: the message names the first one.
     """
     unknown = [question.id for question in questions if not question.answers]
     if unknown:
@@ -113,7 +102,22 @@ def score(
             f"{len(unknown)} test questions have no answer, such as {unknown[0]!r}. Add the column "
             f"`answer`, or leave these questions out."
         )
-    find = EXTRACTORS[extractor]
+
+
+def score(
+    questions: Sequence[Question],
+    traces: Sequence[Trace],
+    find: Extractor,
+    **description: Any,
+) -> Scores:
+    """The scores of traces, one per question and one per changed question.
+
+    Args:
+        questions: the test questions, which have known answers.
+        traces: the trace of each question, and of each of its changed forms.
+        find: finds the answer in a text.
+        description: the other attributes of `Scores`.
+    """
     by_id = {trace.question: trace for trace in traces}
     answers = {key: find(trace.text) for key, trace in by_id.items()}
     right = [100.0 * is_right(answers[x.id], x.answers, find) for x in questions]

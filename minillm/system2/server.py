@@ -113,7 +113,7 @@ class ServerSpeaker:
                 self.cached += 1
         missing = [i for i in range(len(asked)) if i not in calls]
         if missing:
-            # The shortest first: if the server refuses it, then hardly because of its length.
+            # If the server refuses the shortest prompt, the length is not the reason.
             missing.sort(key=lambda i: len(prompts[i]))
             found = self._ask([asked[i] for i in missing])
             calls |= dict(zip(missing, found, strict=True))

@@ -5,6 +5,7 @@
 `system2.KEY=value` is a setting of System 2. All other words are settings of the model.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from minillm.servers.limits import check_prices
 from minillm.settings.named_file import read_named_file
 from minillm.settings.overrides import parse_override
 from minillm.settings.rules import check_rules, flatten, setting, settings_of
-from minillm.system2.extractors import EXTRACTORS
+from minillm.system2.extractors import EXTRACTORS, Extractor
 from minillm.system2.filters import FILTERS
 from minillm.system2.programs import JUDGES, PROGRAMS
 from minillm.system2.tasks import TASKS
@@ -61,11 +62,13 @@ class System2Config:
     least_share: float = setting(0.5, at_least=0, at_most=1)
     seed: int = setting(1, **SEED)  # of questions and responses
     server: System2ServerConfig = setting(System2ServerConfig())
-    name: str | None = None  # of a trained or evaluated model in tables; null: what it is
+    # Of a trained or evaluated model in tables. null: the name of the model and of the program.
+    name: str | None = None
 
-    def find(self, response: str) -> str | None:
-        """The answer in a response; None if there is none."""
-        return EXTRACTORS[self.extractor](response)
+    @property
+    def find(self) -> Extractor:
+        """Finds the answer in a response."""
+        return EXTRACTORS[self.extractor]
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,11 @@ def _typed(content: dict, words: Sequence[str]) -> System2Config:
     typed = OmegaConf.to_object(config)
     check_rules(typed, PREFIX)
     check_prices(typed.server)
+    if typed.name is not None and not re.fullmatch(r"\w[\w.-]*", typed.name):
+        raise InputError(
+            f"system2.name={typed.name} is not allowed, because the names of files are made of it. "
+            f"Give letters, digits, '_', '-' and '.' only."
+        )
     return _complete(typed)
 
 

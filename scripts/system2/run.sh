@@ -54,10 +54,15 @@ work() { # TASK: all steps
     step filter "$task" system2.filter=none
     distil "$task" sft_unfiltered sft system2.filter=none
     # System 1's own answers, filtered by their majority.
-    step generate "$task" system2.program=direct system2.filter=majority
-    if step filter "$task" system2.program=direct system2.filter=majority system2.least_share=0; then
-        distil "$task" sft_own_answers sft system2.program=direct system2.filter=majority
-    fi
+    local own=(system2.program=direct system2.filter=majority system2.least_share=0)
+    local status=0
+    step generate "$task" "${own[@]}"
+    step filter "$task" "${own[@]}" || status=$?
+    case $status in
+        0) distil "$task" sft_own_answers sft "${own[@]}" ;;
+        2) ;; # no answers are kept
+        *) return "$status" ;;
+    esac
 }
 
 if [ "${1:-}" = --work ]; then # one task, started below

@@ -1,9 +1,11 @@
 """`minillm system2`, step by step, with a model that has learned next to nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from minillm.system2.answers import read_answers
 from tests.conftest import BUILT, call, write_jsonl
@@ -83,7 +85,8 @@ def test_all_steps(step, command):
     assert step("evaluate", *at_once, model="study/models/sft").status == 0
     scores = read("study/scores/sft.json")
     assert len(scores["exact_match"]["per_input"]) == 4 and set(scores["groups"]) == {"odd", "even"}
-    assert scores["training"]["rows"] == counts["kept"]
+    trained_on = (kept / "train.jsonl").read_text().splitlines()
+    assert scores["training"]["rows"] == counts["trained_on"] == len(trained_on)
     assert scores["tokens"]["mean"] < read("study/scores/system2.json")["tokens"]["mean"]
     date = scores["record"]["provenance"]["date"]
     assert step("evaluate", *at_once, model="study/models/sft").status == 0
@@ -96,7 +99,70 @@ def test_all_steps(step, command):
     assert Path("again/table.md").read_text() == table
 
 
-def test_answers_of_other_settings_are_refused(step):
+def test_answers_of_other_settings_are_refused(step, base):
     assert step("generate").status == 0
     other = step("generate", "system2.seed=2")
-    assert other.status == 2 and "seed was 1" in other.err
+    assert other.status == 2 and "made with seed=1 (now 2)" in other.err
+    assert step("filter").status == 0
+    other = step("train", "system2.least_share=0.9", *TRAINING)
+    assert other.status == 2 and "least_share=0.5 (now 0.9)" in other.err
+    other = step("train", *TRAINING, model=another_model(base))
+    assert other.status == 2 and "made with another model" in other.err
+
+
+def another_model(base: Path) -> Path:
+    """A copy of the best model of the run with one other weight."""
+    folder = Path("another")
+    shutil.copytree(base / "best", folder)
+    weights = load_file(folder / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_name_has_one_training_and_one_model(step, base):
+    assert step("generate").status == step("filter").status == 0
+    assert step("train", "system2.name=x", "runtime.device=cuda", *TRAINING).status == 2
+    assert step("train", "system2.name=x", *TRAINING).status == 0
+    other = step("train", "system2.name=x", "training.lr=0.5", *TRAINING)
+    assert other.status == 2 and "training.lr (was" in other.err
+    assert step("evaluate", "system2.name=x").status == 0
+    other = step("evaluate", "system2.name=x", model=another_model(base))
+    assert other.status == 2 and "holds scores that were made with another model" in other.err
+    assert step("evaluate").status == step("evaluate", model=base / "last").status == 0
+    names = {path.name for path in Path("study/scores").glob("*-rephrase_twice.json")}
+    assert names == {"base-rephrase_twice.json", "base-last-rephrase_twice.json"}
+
+
+def test_nothing_is_answered_in_vain(step, command):
+    write_jsonl(Path("test.jsonl"), [{"text": "Hue?"}])
+    early = step("evaluate")
+    assert early.status == 2 and "no answer, such as '1'" in early.err
+    assert not Path("study/scores").exists()
+    for words, message in (
+        (["system2.name=../x"], "system2.name=../x is not allowed"),
+        (["output=train.jsonl/x"], "output=train.jsonl/x"),
+    ):
+        wrong = step("generate", *words)
+        assert wrong.status == 2 and message in wrong.err
+    wrong = command("system2", "corpus", "output=.")
+    assert wrong.status == 2 and "not empty" in wrong.err
+    Path("empty.json").write_text("[]")
+    wrong = command("system2", "report", "empty.json", "--output", "report")
+    assert wrong.status == 2 and "no scores" in wrong.err
+
+
+def test_a_prompt_that_is_too_long_is_named(step, caplog):
+    assert step("evaluate", "data.max_prompt_length=20").status == 0
+    assert "are longer than data.max_prompt_length=20 tokens" in caplog.text
+    scores = read("study/scores/base-rephrase_twice.json")
+    assert scores["record"]["too_long_prompts"] > 0
+
+
+def test_only_scores_of_the_same_questions_are_compared(step, command):
+    assert step("evaluate", "system2.name=system1", "system2.program=direct").status == 0
+    write_jsonl(Path("test.jsonl"), [{"text": f"Other {i}?", "answer": "red"} for i in range(4)])
+    assert step("evaluate", "system2.name=system2").status == 0
+    assert command("system2", "report", "study", "--output", "report").status == 0
+    row = next(x for x in Path("report/table.md").read_text().splitlines() if "| system2" in x)
+    assert row.split("|")[3].strip() == "–"

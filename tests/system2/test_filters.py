@@ -4,7 +4,16 @@ import pytest
 
 from minillm.system2 import filters
 from minillm.system2.extractors import EXTRACTORS, answer_start, is_right, normalised
-from minillm.system2.filters import CHANGES, KEPT, NO_ANSWER, NO_CHOICE, RARE, TIE, Verdict
+from minillm.system2.filters import (
+    CHANGES,
+    KEPT,
+    NO_ANSWER,
+    NO_CHOICE,
+    NOT_FOUND,
+    RARE,
+    TIE,
+    Verdict,
+)
 from minillm.system2.keeping import Kept, original_answer
 from minillm.system2.question import Question
 from minillm.system2.run import Call, Trace
@@ -19,6 +28,9 @@ from minillm.system2.run import Call, Trace
         ("word", "42", None),
         ("letters", "Answer:\no t I", "o t i"),
         ("letters", "The letters are OTI.", "oti"),
+        ("letters", '"k", "n"', "k n"),
+        ("text", "**Answer:** Paris", "Paris"),
+        ("text", "The answer: Paris", "Paris"),
         ("letters", "42", None),
         ("yes_no", "Yes, it is.", "yes"),
         ("yes_no", "yes and no", None),
@@ -32,6 +44,10 @@ from minillm.system2.run import Call, Trace
         ("number", "It costs 5.\n#### 18", "18"),
         ("number", "-7 degrees", "-7"),
         ("number", "10", "10"),
+        ("number", "10,000 or $.50", "0.5"),
+        ("number", "1, 2,3", "3"),
+        ("number", "10-12", "12"),
+        ("number", "\N{MINUS SIGN}5.0", "-5"),
         ("number", "none", None),
     ],
 )
@@ -39,15 +55,29 @@ def test_extractors(name, response, answer):
     assert EXTRACTORS[name](response) == answer
 
 
-def test_the_answer_starts_after_the_last_marker():
-    assert "Answer: 3. Answer:\n 4"[answer_start("Answer: 3. Answer:\n 4") :] == "4"
-    assert answer_start("just 4") == 0
+@pytest.mark.parametrize(
+    ("response", "answer", "before"),
+    [
+        ("Answer: 3. Answer:\n 4", "4", "Answer: 3. Answer:\n "),
+        ("16-3=13. 13*2=26.\n#### 26", "26", "16-3=13. 13*2=26.\n#### "),
+        ("Tavek sells honey.", "honey", "Tavek sells "),
+        ("No, nobody. Answer: No", "no", "No, nobody. Answer: "),
+        ("It is 1,200. Answer: 1,200", "1200", "It is 1,200. Answer: "),
+        ("4", "4", ""),
+    ],
+)
+def test_where_an_answer_starts(response, answer, before):
+    """A teacher reads everything before."""
+    assert response[: answer_start(response, answer)] == before
 
 
 def test_answers_are_compared_without_case_punctuation_and_articles():
     assert normalised("The Tower, of London!") == normalised("tower of  london")
     assert normalised("a t i") == "ati"  # letters, not an article
     assert normalised("a") == "a"
+    assert normalised("U.S.A.") == "usa" and normalised("Spider-Man") == "spiderman"
+    assert normalised("-1.5.") == "-1.5"
+    assert not is_right("york", ("New York",), EXTRACTORS["word"])
     assert is_right("18", ("He has 18 left.\n#### 18",), EXTRACTORS["number"])
     assert not is_right(None, ("18",), EXTRACTORS["number"])
 
@@ -77,7 +107,7 @@ def test_consistency_needs_the_same_answer_in_all_forms():
 def test_the_choice_of_the_model_is_a_number_of_a_response():
     answers = ["a", None, "b"]
     assert filters.chosen_by_model("Response 3", answers) == Verdict(KEPT, "b", 2)
-    assert filters.chosen_by_model("2", answers) == Verdict(NO_ANSWER)
+    assert filters.chosen_by_model("2", answers) == Verdict(NOT_FOUND)
     assert filters.chosen_by_model("4", answers) == Verdict(NO_CHOICE)
     assert filters.chosen_by_model("all of them", answers) == Verdict(NO_CHOICE)
     (prompts,) = [next(filters.universal(Question("1", "Why?"), ["x\ny", "z"]))]

@@ -4,7 +4,7 @@ import pytest
 
 from minillm.errors import InputError
 from minillm.system2.answering import answer_all
-from minillm.system2.answers import read_answers
+from minillm.system2.answers import only_writer, read_answers
 from minillm.system2.programs import JUDGES, PROGRAMS
 from minillm.system2.question import Question, read_questions, write_questions
 from minillm.system2.run import Call, run
@@ -68,11 +68,38 @@ def test_an_interrupted_file_of_answers_is_continued(tmp_path):
     echo = Echo()
     assert answers(speaker=lambda: echo) == whole == read_answers(path)
     assert echo.rounds == [1]
-    with pytest.raises(InputError, match=r"seed was 1.*Give another output"):
+    with pytest.raises(InputError, match=r"with seed=1 \(now 2\)\. Give another output"):
         answers(settings={"seed": 2})
     path.write_text("no json\n")
     with pytest.raises(InputError, match="does not hold answers"):
         answers()
+
+
+def test_a_file_that_is_cut_within_a_character_is_continued(tmp_path):
+    path, questions = tmp_path / "answers.jsonl", [Question("ü", "Ü?"), Question("ö", "Ö?")]
+    traces = answer_all(path, {}, questions, 1, PROGRAMS["direct"], Echo)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex("ö".encode()) + 1])
+    assert answer_all(path, {}, questions, 1, PROGRAMS["direct"], Echo) == traces
+    assert path.read_bytes() == content
+
+
+def test_two_commands_do_not_write_the_same_file(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with only_writer(path), pytest.raises(InputError, match="another command writes"):
+        answer_all(path, {}, [PLAIN], 1, PROGRAMS["direct"], Echo)
+    assert len(answer_all(path, {}, [PLAIN], 1, PROGRAMS["direct"], Echo)) == 1
+
+
+def test_a_line_that_introduces_criteria_is_none():
+    class Judge(Echo):
+        def respond(self, prompts, keys):
+            self.rounds.append(prompts)
+            return [Call(x, "Here are the criteria:\n- short\n\n* true", 2) for x in prompts]
+
+    judge = Judge()
+    run([("x", 0, PROGRAMS["branch_solve_merge"](PAIR))], judge)
+    assert [x.rpartition(": ")[2] for x in judge.rounds[1]] == ["short", "true"]
 
 
 def test_questions_are_the_same_after_writing_and_reading(tmp_path):
