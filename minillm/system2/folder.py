@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from minillm.models.checksum import weights_checksum
 from minillm.system2 import filters
 from minillm.system2.answering import answer_all
 from minillm.system2.answers import read_answers
-from minillm.system2.programs import PROGRAMS
+from minillm.system2.programs import JUDGES, PROGRAMS
 from minillm.system2.question import Question, read_questions, write_questions
 from minillm.system2.run import Speaker, Trace
-from minillm.system2.settings import Study
+from minillm.system2.settings import Study, System2Config
 from minillm.system2.tasks import TASKS, make_questions
+
+log = logging.getLogger(__name__)
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -26,12 +29,13 @@ def load_questions(study: Study, split: str) -> list[Question]:
     """The questions of a split. Those of a task are written to the folder of the study.
 
     Raises:
-        InputError: there are no questions, or the folder has questions of other settings.
+        InputError: there are no questions, the program cannot read them, or the folder has
+            questions of other settings.
     """
     own = study.config
     count = own.train_questions if split == TRAIN else own.test_questions
     if own.path is not None:
-        return read_questions(Path(own.path) / f"{split}.jsonl")[:count]
+        return _questions_of_folder(own, split, count)
     path = study.folder / "questions" / f"{split}.jsonl"
     questions = make_questions(TASKS[own.task], split, count, own.seed)
     if not path.exists():
@@ -40,6 +44,30 @@ def load_questions(study: Study, split: str) -> list[Question]:
         raise InputError(
             f"{path} has other questions than system2.task={own.task}, system2.{split}_questions="
             f"{count} and system2.seed={own.seed} make. Give another output=FOLDER."
+        )
+    return questions
+
+
+def _questions_of_folder(own: System2Config, split: str, count: int) -> list[Question]:
+    folder = Path(own.path)
+    if not folder.is_dir():
+        raise InputError(
+            f"system2.path={own.path} is not a folder. Give a folder with train.jsonl and "
+            f"test.jsonl."
+        )
+    path = folder / f"{split}.jsonl"
+    questions = read_questions(path)
+    if len(questions) > count:
+        log.warning(
+            "%s: the first %d of %d questions are used; system2.%s_questions=%d uses all",
+            path, count, len(questions), split, len(questions),
+        )  # fmt: skip
+    questions = questions[:count]
+    without_pair = [question.id for question in questions if question.candidates is None]
+    if without_pair and own.program in JUDGES:
+        raise InputError(
+            f"{path}: the question {without_pair[0]!r} has no candidates, but system2.program="
+            f"{own.program} compares two. Add the column `candidates`, or give another program."
         )
     return questions
 

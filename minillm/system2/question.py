@@ -1,8 +1,9 @@
 """`Question`: one question of any task, and the jsonl files of questions."""
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minillm.data.faults import RowError
@@ -11,6 +12,7 @@ from minillm.errors import InputError
 from minillm.files import write_text
 
 SWAPPED = {"A": "B", "B": "A"}
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a character, which no tokenizer reads
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,29 @@ def swap(answer: str) -> str:
 
 def write_questions(path: Path, questions: Iterable[Question]) -> None:
     """Write one JSON object per line, without empty fields."""
+    write_text(path, to_jsonl(questions))
+
+
+def to_jsonl(questions: Iterable[Question]) -> str:
+    """The content of a file of questions: one JSON object per line, without empty fields."""
     rows = [
         {name: value for name, value in asdict(question).items() if value} for question in questions
     ]
-    write_text(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def read_questions(path: Path) -> list[Question]:
     """Read a file of questions.
 
     A row needs `text` (or `question`). `answer` or `answers`, `variants`, `candidates`, `group` and
-    `id` may be missing. Other columns are ignored.
+    `id` may be missing or null. Other columns are ignored.
 
     Raises:
-        InputError: there is no such file, a row cannot be read, or two rows have the same id.
+        InputError: there is no such file, a row cannot be read, or two questions have the same id.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}. Give a jsonl file of questions.")
+    refuse_array(path)
     questions = []
     for number, (location, row) in enumerate(jsonl_rows(path), 1):
         if isinstance(row, RowError):
@@ -80,20 +88,45 @@ def read_questions(path: Path) -> list[Question]:
         questions.append(_question(row, str(number), location))
     if not questions:
         raise InputError(f"{path} has no questions. Write one JSON object per line.")
-    seen = set()
-    for question in questions:
-        if question.id in seen:
-            raise InputError(f"{path}: the id {question.id!r} occurs twice. Make the ids distinct.")
-        seen.add(question.id)
+    _check_ids(questions, path)
     return questions
 
 
+def refuse_array(path: Path) -> None:
+    """Refuse one JSON array of questions, for which `jsonl_rows` advises a setting of `data`.
+
+    Raises:
+        InputError: the file begins with `[`.
+    """
+    with path.open("rb") as file:
+        start = file.read(100).removeprefix(b"\xef\xbb\xbf")
+    if start.lstrip().startswith(b"["):
+        raise InputError(f"{path} is a JSON array. Each line must be one JSON object.")
+
+
+def _check_ids(questions: Iterable[Question], path: Path) -> None:
+    """Refuse ids that occur twice, because the answers to a question are found by its id."""
+    seen = set()
+    for question in questions:
+        for each in (question, *question.changed()):
+            if each.id in seen:
+                raise InputError(
+                    f"{path}: the id {each.id!r} occurs twice. Make the ids distinct. The variants "
+                    f"of the question `a` have the ids `a/1`, `a/2` and so on, and its swapped "
+                    f"candidates have the id `a/swapped`."
+                )
+            seen.add(each.id)
+
+
 def _question(row: dict, number: str, location: str) -> Question:
+    row = {name: value for name, value in row.items() if value is not None}
     text = row.get("text", row.get("question"))
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{location}: the column `text` must hold the question.")
-    answers = row.get("answers", row.get("answer", ()))
-    answers = _texts(answers, "answers", location)
+    column = "answers" if "answers" in row else "answer"
+    answers = _texts(row.get(column, ()), column, location)
+    if not all(answer.strip() for answer in answers):
+        raise InputError(f"{location}: the column `{column}` must not hold an empty text.")
     candidates = _texts(row.get("candidates") or (), "candidates", location)
     if len(candidates) not in (0, 2):
         raise InputError(
@@ -105,7 +138,7 @@ def _question(row: dict, number: str, location: str) -> Question:
             f"{location}: the answer about two candidates must be A, B or tie, but it is "
             f"{', '.join(answers)}."
         )
-    return Question(
+    question = Question(
         id=str(row.get("id", number)),
         text=text,
         answers=answers,
@@ -113,6 +146,22 @@ def _question(row: dict, number: str, location: str) -> Question:
         candidates=candidates or None,
         group=str(row.get("group", "")),
     )
+    _check_characters(question, location)
+    return question
+
+
+def _check_characters(question: Question, location: str) -> None:
+    half = SURROGATE.search(to_jsonl([question]))
+    if half:
+        raise InputError(
+            f"{location}: \\u{ord(half[0]):04x} is only half of a character, which is two such "
+            f"codes in JSON. Correct or remove it."
+        )
+
+
+def is_readable(value: object) -> bool:
+    """Whether a value is a text that is not empty and that a tokenizer can read."""
+    return isinstance(value, str) and bool(value.strip()) and not SURROGATE.search(value)
 
 
 def _texts(value: object, column: str, location: str) -> tuple[str, ...]:
@@ -121,6 +170,3 @@ def _texts(value: object, column: str, location: str) -> tuple[str, ...]:
     if any(isinstance(x, bool) or not isinstance(x, str | int | float) for x in values):
         raise InputError(f"{location}: the column `{column}` must hold texts.")
     return tuple(map(str, values))
-
-
-COLUMNS = tuple(field.name for field in fields(Question))

@@ -46,7 +46,8 @@ class System2Config:
     # The questions: a task that the project makes, or a folder with train.jsonl and test.jsonl.
     task: str | None = setting(None, choices=tuple(TASKS))
     path: str | None = None
-    # The numbers of questions of a task. Those of a folder are at most so many, the first.
+    # The numbers of questions of a task. Of a folder, at most so many questions are read: the first
+    # ones.
     train_questions: int = setting(2000, at_least=1)
     test_questions: int = setting(400, at_least=1)
     # How the model answers slowly, and how an answer is found in its text; null: as the task says.
