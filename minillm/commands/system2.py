@@ -172,13 +172,12 @@ def keep(model: str, study: Study) -> None:
             f"least 2. Give another system2.filter, a smaller system2.least_share, or more "
             f"questions."
         )
-    longest, trained_on = _write_rows(study, config, kept)
+    longest = _write_rows(study, config, kept)
     write_text(folder / "samples.md", sample_text(kept, verdicts, questions, traces))
     record = {
         "questions": len(questions),
         "outcomes": counts,
         "kept": len(kept),
-        "trained_on": trained_on,
         "share_right": share_right(questions, verdicts, study.config.find),
         LONGEST: longest,
         "tokens_per_answer": sum(t.tokens for some in traces.values() for t in some)
@@ -190,8 +189,8 @@ def keep(model: str, study: Study) -> None:
     log.info("%d of %d answers are kept in %s", len(kept), len(questions), folder)
 
 
-def _write_rows(study: Study, config: Config, kept: list[Kept]) -> tuple[int, int]:
-    """Write the training data; returns the longest teacher prompt in tokens, and the rows."""
+def _write_rows(study: Study, config: Config, kept: list[Kept]) -> int:
+    """Write the data of training and validation; returns the longest teacher prompt in tokens."""
     tokenizer = tokenizer_of(config.student)
     read = partial(rendered, data=config.data, tokenizer=tokenizer)
     random.Random(study.config.seed).shuffle(kept)
@@ -202,7 +201,7 @@ def _write_rows(study: Study, config: Config, kept: list[Kept]) -> tuple[int, in
         write_text(kept_folder(study) / f"{split}.jsonl", "".join(lines))
     prompts = [row["teacher_prompt"] for row in rows]
     ids = encode_prompts(prompts, tokenizer, config.data, config.data.template)
-    return max(map(len, ids)), len(rows) - held_out
+    return max(map(len, ids))
 
 
 def evaluate(model: str, study: Study) -> None:

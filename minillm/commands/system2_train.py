@@ -127,7 +127,7 @@ def trained(config: Config) -> dict[str, Any] | None:
         return None
     return {
         "method": config.method.name,
-        "rows": counts["trained_on"],
+        "rows": counts["kept"],
         "outcomes": counts["outcomes"],
         "share_right": counts["share_right"],
         "summary": {key: summary[key] for key in ("seconds", "best_step") if key in summary},

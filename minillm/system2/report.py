@@ -31,7 +31,7 @@ Exact match: share of test questions with a right answer, 0 to 100, with its 95%
 Minus system1, minus system2: the difference to these rows on the same questions, with the paired
 interval. Consistency: share of questions whose answer is the same in all changed forms of the
 question, with its interval. Tokens: generated per answer, intermediate ones included. Seconds: per
-answer, with many questions at once. Rows: answers on which the model was trained."""
+answer, with many questions at once. Rows: kept answers, one in ten of which is for validation."""
 
 
 def write_report(paths: Sequence[Path], output: Path) -> str:
