@@ -63,7 +63,7 @@ def kept_counts(study: Study, config: Config) -> dict[str, Any]:
     folder = kept_folder(study)
     counts = read_json(folder / COUNTS)
     files = [folder / f"{split}.jsonl" for split in (TRAIN, VALIDATION)]
-    if counts is None or not all(file.is_file() for file in files):
+    if MADE_WITH not in (counts or {}) or not all(file.is_file() for file in files):
         raise InputError(
             f"there are no kept answers in {folder}. Run `minillm system2 filter` with the same "
             f"settings first."
