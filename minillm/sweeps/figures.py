@@ -170,8 +170,9 @@ def importance_figure(importance: Mapping[str, Mapping[str, float]]) -> bytes:
 
 
 def varied_keys(trials: Sequence[FrozenTrial]) -> list[str]:
-    """The settings that vary, in the order of the space."""
-    return list(dict.fromkeys(key for trial in trials for key in trial.params))
+    """The settings with more than one value, in the order of the space; all if there are none."""
+    choices = {key: one.single() for trial in trials for key, one in trial.distributions.items()}
+    return [key for key, is_single in choices.items() if not is_single] or list(choices)
 
 
 def _axis(trials: Sequence[FrozenTrial], key: str) -> tuple[dict[str, float], list[str]]:
