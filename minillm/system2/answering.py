@@ -1,7 +1,7 @@
 """Answers all questions of a file by one program, resumably."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def answer_all(
         samples: attempts per question.
         start: starts the program on a question.
         speaker: loads the model. It is called only if traces are missing.
-        anew: whether to replace the file instead.
+        anew: whether to begin the file again instead of continuing it.
 
     Returns:
         The traces in the order of the questions, and of the attempts.
@@ -44,26 +44,29 @@ def answer_all(
         InputError: the file was made with other settings, or another command writes it.
     """
     with only_writer(path):
-        return _answer_all(path, made_with, questions, samples, start, speaker, anew)
+        known = [] if anew else read_answers(path, made_with)
+        done = {(trace.question, trace.sample): trace for trace in known}
+        wanted = [(question, sample) for question in questions for sample in range(samples)]
+        missing = [pair for pair in wanted if (pair[0].id, pair[1]) not in done]
+        if not missing:
+            log.info("%s: all %d answers are there", path, len(wanted))
+        else:
+            log.info("%s: %d of %d answers are missing", path, len(missing), len(wanted))
+            loaded = speaker()
+            begin_answers(path, made_with, done.values())
+            progress = Progress("answers", len(wanted), "answers", len(done))
+            with shown(progress, delay=1.0):
+                for traces in _chunks(missing, start, loaded):
+                    append_answers(path, traces)
+                    done |= {(trace.question, trace.sample): trace for trace in traces}
+                    progress.advance(len(traces))
+        return [done[question.id, sample] for question, sample in wanted]
 
 
-def _answer_all(path, made_with, questions, samples, start, speaker, anew) -> list[Trace]:
-    known = [] if anew else read_answers(path, made_with)
-    done = {(trace.question, trace.sample): trace for trace in known}
-    wanted = [(question, sample) for question in questions for sample in range(samples)]
-    missing = [pair for pair in wanted if (pair[0].id, pair[1]) not in done]
-    if not missing:
-        log.info("%s: all %d answers are there", path, len(wanted))
-    else:
-        log.info("%s: %d of %d answers are missing", path, len(missing), len(wanted))
-        loaded = speaker()
-        begin_answers(path, made_with, done.values())
-        with shown(Progress("answers", len(wanted), "answers", len(done)), delay=1.0) as progress:
-            for begin in range(0, len(missing), CHUNK):
-                chunk = missing[begin : begin + CHUNK]
-                programs = [(question.id, sample, start(question)) for question, sample in chunk]
-                traces = run(programs, loaded)
-                append_answers(path, traces)
-                done |= {(trace.question, trace.sample): trace for trace in traces}
-                progress.advance(len(traces))
-    return [done[question.id, sample] for question, sample in wanted]
+def _chunks(
+    missing: Sequence[tuple[Question, int]], start: Callable[[Question], Calls], speaker: Speaker
+) -> Iterator[list[Trace]]:
+    """The traces of `CHUNK` attempts at a time."""
+    for begin in range(0, len(missing), CHUNK):
+        chunk = missing[begin : begin + CHUNK]
+        yield run([(question.id, sample, start(question)) for question, sample in chunk], speaker)

@@ -26,12 +26,14 @@ def answer_part(text: str) -> str:
 def answer_start(text: str, answer: str) -> int:
     """The index in `text` at which an answer starts that an extractor has found there.
 
-    This is the last occurrence of the answer. An answer that is written differently, such as 1,200
-    for 1200, starts after the last marker.
+    This is the last occurrence of the answer, if possible in the same case: the article in `A is a
+    good answer` is not the answer A. An answer that is written differently, such as 1,200 for 1200,
+    starts after the last marker.
     """
-    places = [*re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", text, re.I)]
-    if places:
-        return places[-1].start()
+    for flags in (re.NOFLAG, re.I):
+        places = [*re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", text, flags)]
+        if places:
+            return places[-1].start()
     markers = [*MARKER.finditer(text)]
     return markers[-1].end() if markers else 0
 

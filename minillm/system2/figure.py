@@ -33,7 +33,7 @@ def accuracy_figure(tasks: Mapping[str, Sequence[Scores]]) -> bytes:
             _draw(ax, task, some, names)
         for ax in panels[len(tasks) :]:
             ax.remove()
-        figure.supxlabel("exact match; at the right: generated tokens per answer", fontsize=9)
+        figure.supxlabel("exact match (beside each row: generated tokens per answer)", fontsize=9)
         return png_of(figure)
 
 

@@ -60,7 +60,7 @@ NOT_RUN = {
     "minillm evaluate runs/kd_sharper": "needs the run of the command above",
     "minillm system2": "needs a model that answers; tests/system2 does all steps",
     "python scripts/system2/questions.py": "needs the Hub; tests/system2 runs it with files",
-    "bash scripts/system2/run.sh": "takes an hour",
+    "bash scripts/system2/run.sh": "takes half an hour",
     "minillm chat": "reads the lines of a user; tests/commands/test_chat.py types them",
     "taskset -c 0 python -m benchmarks.": "takes minutes",
     "pip install": "changes the installation",

@@ -63,6 +63,7 @@ def test_extractors(name, response, answer):
         ("Tavek sells honey.", "honey", "Tavek sells "),
         ("No, nobody. Answer: No", "no", "No, nobody. Answer: "),
         ("It is 1,200. Answer: 1,200", "1200", "It is 1,200. Answer: "),
+        ("By far, A is a better answer.", "A", "By far, "),
         ("4", "4", ""),
     ],
 )

@@ -24,7 +24,7 @@ GROUPS = ("wrong", "right", "neutral")
 def question(random: Random, split: str) -> Question:
     """Draw a fact, an opinion before or after it, and a question.
 
-    The variants have two other opinions, or one and none.
+    Each of the two variants has another opinion, or no opinion.
     """
     verb, asked = draw_wording(random, split, VERBS, ASKED)
     (name,) = draw_names(random, split, 1)

@@ -1,8 +1,8 @@
 """Which of two letters meets more of the three wishes in the question?
 
 In several steps, the wishes become criteria, both letters are scored by each, and the scores decide
-(branch, solve, merge). A score follows the word that it is given for: without this word, a model of
-this size does not learn to score.
+(branch, solve, merge). In the demonstrations, each score follows the word of the letter that it is
+given for. Small models did not learn to score without this word.
 """
 
 import re
@@ -60,13 +60,12 @@ def better(wishes: list[str], pair: tuple[str, str]) -> str:
 
 
 def demonstrate(question: Question, program: str) -> Responses | None:
-    """The wishes, what both letters say instead of each and their scores, and the decision."""
+    """The wishes, the scores of both letters by each wish, and the decision."""
     wishes = re.findall(r"\w+", question.text.split(". ")[1].replace(" and ", ", "))[1:]
     scores = [
         ", ".join(
-            f"{label} {said}: {BEST if said == wish else WORST}"
+            f"{label} {_score(letter, wish)}"
             for label, letter in zip("AB", question.candidates, strict=True)
-            for said in [_said(letter, wish)]
         )
         for wish in wishes
     ]
@@ -77,11 +76,11 @@ def demonstrate(question: Question, program: str) -> Responses | None:
     }.get(program)
 
 
-def _said(letter: str, wish: str) -> str:
-    """The word of a letter that has the kind of the wish."""
-    words = re.findall(r"\w+", letter)
+def _score(letter: str, wish: str) -> str:
+    """The word of the letter that is of the same kind as the wish, and its score."""
     kind = next((slot for slot in SLOTS if wish in slot), (THANKS,))
-    return next((word for word in words if word in kind), "nothing")
+    word = next((word for word in re.findall(r"\w+", letter) if word in kind), "nothing")
+    return f"{word}: {BEST if word == wish else WORST}"
 
 
 TASK = Task("pair_judging", question, demonstrate, "branch_solve_merge", "choice")

@@ -49,15 +49,11 @@ def draw_names(random: Random, split: str, count: int) -> list[str]:
     return list(names.values())
 
 
-def wordings(split: str, *parts: Sequence) -> list[tuple]:
-    """All wordings of a split: one option of each part."""
-    return [
-        tuple(part[i] for part, i in zip(parts, indices, strict=True))
+def draw_wording(random: Random, split: str, *parts: Sequence) -> tuple:
+    """One option of each part, such that the product is a wording of the split."""
+    products = [
+        indices
         for indices in product(*(range(len(part)) for part in parts))
         if (sum(indices) % TEST_WORDINGS == 0) == (split == TEST)
     ]
-
-
-def draw_wording(random: Random, split: str, *parts: Sequence) -> tuple:
-    """One of the wordings of a split."""
-    return random.choice(wordings(split, *parts))
+    return tuple(part[i] for part, i in zip(parts, random.choice(products), strict=True))
