@@ -2,8 +2,9 @@
 # Estimators of MiniLLM's gradient on E2E, against token-level methods: results/e2e/estimators.
 #   bash scripts/e2e/estimators.sh PATH     PATH: the folder with trainset.csv and devset.csv
 # Every method starts from the same student and has the same sweep: one run per learning rate of
-# RATES with seed 1. The rate with the best validation ROUGE-L is then used for SEEDS. Every run is
-# scored greedily and along its frontier of quality and diversity. Finished phases are not repeated.
+# RATES with seed 1. The rate with the best validation ROUGE-L is then used for SEEDS. A single rate
+# needs no sweep. Every run is scored greedily and along its frontier of quality and diversity. Finished
+# phases are not repeated.
 # METHODS="paper average_reward" selects methods, and BED=e2e_64x2 the larger student (setup.sh).
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
@@ -49,10 +50,13 @@ train e2e/teacher teacher "$data"
 train "$BED/init" init "$data"
 runs=init
 for name in $METHODS; do
-    for rate in $RATES; do
-        run "$name" "$rate" 1
-    done
-    rate=$(best_rate "$name")
+    rate=$RATES
+    if [[ $RATES == *" "* ]]; then
+        for rate in $RATES; do
+            run "$name" "$rate" 1
+        done
+        rate=$(best_rate "$name")
+    fi
     for seed in ${SEEDS:-1 2 3}; do
         run "$name" "$rate" "$seed"
         runs+=" estimators/$name-$rate-$seed"
