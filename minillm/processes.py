@@ -71,8 +71,8 @@ def failing_together(*kinds: type[Exception]) -> Iterator[None]:
 def work_on_main(work: Iterable[None], *kinds: type[Exception]) -> None:
     """The main process goes through `work`, and the others wait for its end.
 
-    All processes exchange a word after each item, because a process gives up after
-    `runtime.timeout` seconds without a word. If the main process raises an error of these kinds,
+    All processes exchange a message after each item, because a process fails after it has waited
+    `runtime.timeout` seconds for a message. If the main process raises an error of these kinds,
     all processes raise it.
     """
     items = iter(work) if PartialState().is_main_process else repeat(None)

@@ -1,4 +1,4 @@
-"""Attention masks of transformers without a question to the device.
+"""Attention masks of transformers without a wait for the device.
 
 transformers asks the device in each forward pass whether the padding mask masks anything: without
 padding, torch's attention needs no mask. The host waits for the answer, one or two times per pass.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from minillm.models.initial_weights import seeded
 from minillm.models.language_model import LanguageModel
 from minillm.models.layers import layer_number
 
@@ -60,11 +61,11 @@ class LayerMatching:
             for of_student, of_teacher in pairs
         )
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            placed = {"dtype": student.module.dtype, "device": student.device}
-            projections = nn.ModuleList(nn.Linear(*widths, bias=False, **placed) for _ in numbers)
-        return LayerMatching(numbers, projections, distance, weight)
+        with seeded(seed):
+            projections = nn.ModuleList(
+                nn.Linear(*widths, bias=False, dtype=student.module.dtype) for _ in numbers
+            )
+        return LayerMatching(numbers, projections.to(student.device), distance, weight)
 
     @property
     def teacher_layers(self) -> tuple[int, ...]:

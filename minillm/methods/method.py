@@ -87,8 +87,8 @@ class Method:
 
     def modules(self) -> nn.ModuleDict:
         """Modules that are trained, sharded and saved with the student, but are not exported."""
-        found = [part.loss.modules() for part in self.parts.values()]
-        return nn.ModuleDict({name: module for one in found for name, module in one.items()})
+        of_losses = [part.loss.modules() for part in self.parts.values()]
+        return nn.ModuleDict({name: x for modules in of_losses for name, x in modules.items()})
 
     def after_step(self, step: int) -> None:
         if self.teacher:

@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from minillm.adapter_paths import CONFIG, WEIGHTS
 from minillm.config import LoraConfig
 from minillm.errors import InputError, first_line
+from minillm.models.initial_weights import seeded
 from minillm.models.parts import with_weights
 from minillm.models.quantization import dequantize_layers, silence_bitsandbytes
 
@@ -65,8 +66,7 @@ def add_adapter(module: PreTrainedModel, settings: LoraConfig, seed: int) -> Non
         task_type="CAUSAL_LM",
         base_model_name_or_path=_found_anywhere(module.name_or_path),
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         _inject(module, config, f"student.lora.target_modules={names}")
 
 

@@ -20,6 +20,7 @@ from minillm.errors import InputError
 from minillm.models import quantization
 from minillm.models.adapters import load_adapter
 from minillm.models.finite import fault_in_weights
+from minillm.models.initial_weights import seeded
 from minillm.models.loadable import ADVICE, check_attention, load_shape, not_loadable
 from minillm.objectives.head import Head
 
@@ -40,7 +41,8 @@ class LanguageModel:
         eos_ids: ids of the tokens that end a response.
         head: copy of the output head on the student's device, for a teacher on another device.
         gather: context manager that makes all weights available, for a model whose weights are
-            sharded or offloaded; see `whole`.
+            sharded or offloaded; see `whole`. Its argument is the dtype of the gathered weights if
+            they are to be rounded to `rounding`, else None.
         autocast: dtype of autocast in all forward passes; None for the dtype of the weights.
         rounding: dtype to which sharded training rounds the weights for forward passes; None for
             no rounding.
@@ -54,7 +56,7 @@ class LanguageModel:
     vocab_size: int
     eos_ids: tuple[int, ...]
     head: Head | None = None
-    gather: Callable[[], AbstractContextManager[PreTrainedModel]] | None = None
+    gather: Callable[[torch.dtype | None], AbstractContextManager[PreTrainedModel]] | None = None
     autocast: torch.dtype | None = None
     rounding: torch.dtype | None = None
     recomputes_layers: bool = False
@@ -73,10 +75,7 @@ class LanguageModel:
         if self.gather is None:
             yield self
             return
-        with self.gather() as module:
-            if rounded and self.rounding:
-                for weight in module.parameters():
-                    weight.data = weight.data.to(self.rounding)
+        with self.gather(self.rounding if rounded else None) as module:
             yield replace(self, module=module, gather=None)
 
     def precision(self) -> AbstractContextManager[object]:
@@ -202,8 +201,7 @@ def build_model(
     shape.vocab_size = len(tokenizer)
     shape.bos_token_id = shape.eos_token_id = tokenizer.eos_token_id
     shape.pad_token_id = tokenizer.pad_token_id
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         module = AutoModelForCausalLM.from_config(
             shape, dtype=_dtype(config.dtype), attn_implementation=attn_implementation
         )

@@ -41,7 +41,7 @@ def place(
         return replace(teacher, head=head)
 
     @contextmanager
-    def on_device() -> Iterator[nn.Module]:
+    def on_device(dtype: torch.dtype | None) -> Iterator[nn.Module]:
         teacher.module.to(device)
         try:
             yield teacher.module

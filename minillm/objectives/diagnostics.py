@@ -1,4 +1,4 @@
-"""Early signs of a degenerating policy: repetition, and the spread of importance weights."""
+"""Metrics that show early that a policy degenerates: repetition, and the spread of the weights."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from minillm.objectives.precision import at_least_float32
+
+# Pairs of n-grams that are compared at once. The pairs of a response grow with its squared length.
+_PAIRS = 2**22
 
 
 def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
@@ -21,6 +24,13 @@ def repetition(ids: Tensor, mask: Tensor, n: int = 4) -> Tensor:
     count = ids.shape[1] - n + 1
     if count < 1:
         return torch.zeros(len(ids), device=ids.device)
+    rows = max(1, _PAIRS // count**2)
+    parts = zip(ids.split(rows), mask.split(rows), strict=True)
+    return torch.cat([_repetition(*part, n, count) for part in parts])
+
+
+def _repetition(ids: Tensor, mask: Tensor, n: int, count: int) -> Tensor:
+    """`repetition` of some rows, of which each has places for `count` n-grams."""
     is_real = mask.bool().unfold(1, n, 1).all(-1)  # [B, count]
     is_equal = torch.ones(len(ids), count, count, dtype=torch.bool, device=ids.device)
     for shift in range(n):

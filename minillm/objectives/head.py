@@ -60,9 +60,9 @@ class Head:
                 logits = functional.linear(rows, weight, bias)
         logits = logits.unflatten(0, hidden.shape[:-1])
         if self.scale != 1:
-            logits = logits * self.scale
+            logits = logits.mul_(self.scale)
         if self.softcap is not None:
-            logits = self.softcap * tanh(logits / self.softcap)
+            logits = self.softcap * tanh(logits.div_(self.softcap))
         return logits
 
     def slope(self, logits: Tensor) -> Tensor | float:

@@ -1,4 +1,4 @@
-"""Targets: what a teacher says about N tokens, in the form in which the teacher can say it.
+"""Targets: a teacher's distributions of N tokens, in the form that the teacher provides.
 
 A local teacher gives hidden states and a head (`HeadTargets`), from which the whole distribution
 is computed chunk by chunk. A stored teacher or a server gives the k largest log-probabilities

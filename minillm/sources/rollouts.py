@@ -31,7 +31,7 @@ from minillm.training.setup import Setup
 
 
 class Rollouts:
-    """Collects responses from the mixture, and brings them in inner epochs."""
+    """Samples responses from the mixture, and yields them in mini-batches for some inner epochs."""
 
     state_is_shared = False  # each process has rollouts of its own
 
@@ -54,7 +54,7 @@ class Rollouts:
             world=setup.world,
         )
         self.rollout: Rollout | None = None  # of the last collection
-        # Rows of each that is still to come, all epochs, in host memory.
+        # The rows of each remaining mini-batch of all inner epochs, in host memory.
         self.mini_batches: list[Tensor] = []
 
     def __iter__(self) -> Iterator[SourceStep]:
@@ -68,7 +68,7 @@ class Rollouts:
             yield SourceStep(batch, metrics, collection)
 
     def collect(self) -> tuple[Rollout, Metrics]:
-        """Sample responses for the next prompts; the rollout and what it tells."""
+        """Sample responses for the next prompts, and return them and their metrics."""
         start = time.perf_counter()
         repeats = self.method.responses_per_prompt
         examples = [self.setup.train[i] for i in next(self.prompts) for _ in range(repeats)]
@@ -136,7 +136,7 @@ class Rollouts:
 
 
 def rollout_metrics(rollout: Rollout) -> Metrics:
-    """What a collection tells about the student's responses."""
+    """Metrics of a collection: length, reward, repetition, and calls of the teacher."""
     mask, rows, tokens = rollout.mask, len(rollout), rollout.sequences.tokens
     lengths = mask.sum(-1)
     rewards = returns.rewards(rollout.teacher_log_probs, rollout.student_log_probs, mask)

@@ -65,10 +65,10 @@ class StudentWritten:
 
     def _write(self, pairs: list[Pair], numbers: list[int], written: list[int]) -> Metrics:
         """Replace the pairs at the indices `written`, and return metrics of the new responses."""
-        replayed = []
+        replayed: set[int] = set()
         if self.method.replay_share and len(self.replay):
             coins, places = (self._coins(name, numbers) for name in ("replay", "place in replay"))
-            replayed = [i for i in written if coins[i] < self.method.replay_share]
+            replayed = {i for i in written if coins[i] < self.method.replay_share}
             for i in replayed:
                 pairs[i] = self.replay[int(places[i] * len(self.replay))]
         new = [i for i in written if i not in replayed]

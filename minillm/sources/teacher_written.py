@@ -12,8 +12,10 @@ import hashlib
 import json
 import logging
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 from accelerate import PartialState
@@ -62,6 +64,7 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
     examples = setup.train * method.samples_per_prompt
     prompts = [x.teacher_prompt_ids or x.prompt_ids for x in examples]
     batches = length_batches(prompts, _rows_per_write(setup, len(prompts)))
+    order = [i for batch in batches for i in batch]  # of the rows in the file
     made_with = {
         "teacher": setup.config.teacher.path,
         "data": setup.config.data.name,
@@ -77,19 +80,17 @@ def teacher_pairs(setup: Setup) -> list[Pair]:
             made_with["teacher_weights"] = weights_checksum(
                 setup.config.teacher.path, setup.config.teacher.revision
             )
-            rows = _read(path, made_with)
+            rows = _read(path, made_with, [prompts[i] for i in order])
     (rows,) = broadcast_object_list([rows])
-    done = 0
-    while done < len(batches) and sum(map(len, batches[: done + 1])) <= len(rows):
-        done += 1
-    rows = rows[: sum(map(len, batches[:done]))]
+    ends = list(accumulate(map(len, batches)))
+    done = bisect_right(ends, len(rows))  # complete batches
+    rows = rows[: ends[done - 1] if done else 0]
     if done == len(batches):
         log.info("SeqKD: %d responses of the teacher read from %s", len(rows), path)
     else:
         log.info("SeqKD: the teacher writes %d responses to %s. After an interruption, the same "
                  "command continues the file.", len(prompts) - len(rows), path)  # fmt: skip
         rows += _write(setup, path, made_with, rows, prompts, batches[done:])
-    order = [i for batch in batches for i in batch]
     return [_pair(setup, examples[i], row) for i, row in zip(order, rows, strict=True)]
 
 
@@ -115,8 +116,14 @@ def _pair(setup: Setup, example: Example, row: dict) -> Pair:
     return Pair(example.prompt_ids, ids, example.teacher_prompt_ids)
 
 
-def _read(path: Path, made_with: dict) -> list[dict]:
-    """The complete rows of the file, without a last line that an interruption has cut off."""
+def _read(path: Path, made_with: dict, prompts: list) -> list[dict]:
+    """The complete rows of the file, without a last line that an interruption has cut off.
+
+    Args:
+        path: the file.
+        made_with: its first line.
+        prompts: of its rows, in their order.
+    """
     if not path.exists():
         return []
     advice = "Give method.file=OTHER_FILE, or delete the file to write it again."
@@ -145,6 +152,12 @@ def _read(path: Path, made_with: dict) -> list[dict]:
             f"{path} contains teacher responses that were made with other settings "
             f"({', '.join(changed)} differ). {advice}"
         )
+    for line, (row, prompt) in enumerate(zip(rows, prompts, strict=False), start=2):
+        if row.get("prompt_ids") != prompt:
+            raise InputError(
+                f"{path}, line {line} is not the response to prompt {line - 1}. Perhaps two runs "
+                f"wrote the file at the same time. {advice}"
+            )
     return rows
 
 
@@ -161,9 +174,9 @@ def _write(
     with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
             with failing_together(FloatingPointError):
-                mine = [_respond(setup, teacher, prompts, batch, made_with["seed"])
-                        for batch in share(batches[start : start + setup.world])]  # fmt: skip
-            added = [row for batch in gathered(mine) for row in batch]
+                written = [_respond(setup, teacher, prompts, batch, made_with["seed"])
+                           for batch in share(batches[start : start + setup.world])]  # fmt: skip
+            added = [row for batch in gathered(written) for row in batch]
             new_rows += added
             with _writing(path):
                 if is_main:

@@ -5,11 +5,12 @@ student at the start of training. This is self-distillation with a mean teacher 
 Valpola, arXiv 1703.01780).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from minillm.models.broadcast import replicated
 from minillm.models.language_model import LanguageModel
@@ -25,10 +26,13 @@ class AveragedTeacher(LocalTeacher):
     sharded, each update gathers them once.
 
     Attributes:
+        trained: names of the weights that training changes. Only these are averaged, and saved in
+            checkpoints; with an adapter, they are few.
         rate: tau, the weight of the student in an update.
         update_every: optimiser steps per update.
     """
 
+    trained: frozenset[str] = frozenset()
     rate: float = 0.01
     update_every: int = 1
 
@@ -40,11 +44,13 @@ class AveragedTeacher(LocalTeacher):
     @staticmethod
     def of(student: LanguageModel, device: torch.device, **settings: Any) -> "AveragedTeacher":
         """Build the teacher on `device` from a student that is not yet wrapped or sharded."""
+        trained = frozenset(n for n, x in student.module.named_parameters() if x.requires_grad)
         module = with_weights(student.module, lambda weight: weight.to(device, copy=True))
         module.requires_grad_(False).eval()
         if module.dtype.itemsize < 4:
             module.float()  # half precision would round small updates to 0
-        return AveragedTeacher(replicated(replace(student, module=module), device), **settings)
+        model = replicated(replace(student, module=module), device)
+        return AveragedTeacher(model, trained=trained, **settings)
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "AveragedTeacher":
         """The teacher without change, because every process updates the complete average."""
@@ -55,15 +61,18 @@ class AveragedTeacher(LocalTeacher):
         if step % self.update_every:
             return
         with student.whole() as current:
-            pairs = zip(self.model.module.parameters(), current.module.parameters(), strict=True)
-            for average, weight in pairs:
-                average.lerp_(weight.to(average.dtype), self.rate)
+            weights = dict(current.module.named_parameters())
+            for name, average in self._averages():
+                average.lerp_(weights[name].to(average.dtype), self.rate)
+
+    def _averages(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return (pair for pair in self.model.module.named_parameters() if pair[0] in self.trained)
 
     def state_dict(self) -> dict[str, Any]:
         # Copies, because an asynchronous writer must not see later updates.
-        return {name: x.detach().clone() for name, x in self.model.module.named_parameters()}
+        return {name: average.detach().clone() for name, average in self._averages()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, average in self.model.module.named_parameters():
+        for name, average in self._averages():
             average.copy_(state[name])

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from minillm.data.batches import SequenceBatch
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.targets import MixtureTargets
 from minillm.teachers.local import LocalTeacher
-from minillm.teachers.teacher import Scores
+from minillm.teachers.teacher import Scores, Teacher
 
 
 @dataclass(frozen=True)
-class EnsembleTeacher:
+class EnsembleTeacher(Teacher):
     """Scores tokens with a mixture of its members, see `MixtureTargets`.
 
     Attributes:
@@ -52,12 +51,3 @@ class EnsembleTeacher:
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "EnsembleTeacher":
         members = tuple(member.replace_models(change) for member in self.members)
         return replace(self, members=members)
-
-    def after_step(self, student: LanguageModel, step: int) -> None:
-        """Frozen models do not change."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Frozen models have no state."""

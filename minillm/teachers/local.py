@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -13,11 +12,11 @@ from minillm.models.heads import output_head
 from minillm.models.language_model import LanguageModel
 from minillm.objectives.chunked import default_chunk_size
 from minillm.objectives.targets import HeadTargets, top_k_targets
-from minillm.teachers.teacher import Scores
+from minillm.teachers.teacher import Scores, Teacher
 
 
 @dataclass(frozen=True)
-class LocalTeacher:
+class LocalTeacher(Teacher):
     """Scores tokens with one model.
 
     Attributes:
@@ -61,12 +60,3 @@ class LocalTeacher:
 
     def replace_models(self, change: Callable[[LanguageModel], LanguageModel]) -> "LocalTeacher":
         return replace(self, model=change(self.model))
-
-    def after_step(self, student: LanguageModel, step: int) -> None:
-        """A frozen model does not change."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """A frozen model has no state."""

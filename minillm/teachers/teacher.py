@@ -63,13 +63,14 @@ class Teacher(Protocol):
         ...
 
     def after_step(self, student: LanguageModel, step: int) -> None:
-        """Called on all processes after optimiser step number `step` (from 1)."""
-        ...
+        """Called on all processes after optimiser step number `step` (from 1).
+
+        The default is that of frozen models: nothing changes.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the teacher for a checkpoint, the same on all processes."""
-        ...
+        """The state of the teacher for a checkpoint, the same on all processes; none by default."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state from `state_dict`."""
-        ...

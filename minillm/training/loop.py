@@ -156,21 +156,21 @@ class Trainer:
                 "clock": self.clock.state_dict(),
                 "counts": dict(self.counts),
             }
-            own = {"method": self.method.state_dict(), "metrics": self.meter.held()}
-            return self.state.save(step, progress, own, self.method.shared_state_dict())
+            of_process = {"method": self.method.state_dict(), "metrics": self.meter.held()}
+            return self.state.save(step, progress, of_process, self.method.shared_state_dict())
 
     def _resume(self, checkpoint: Path) -> int:
         """Restore the state of a checkpoint, and return the number of finished steps."""
-        progress, own, shared = self.state.load(checkpoint)
+        progress, of_processes, shared = self.state.load(checkpoint)
         self.history += progress["history"]
         self.clock.load_state_dict(progress["clock"])
         self.counts.update(progress["counts"])
-        self.method.load_state_dict(next(iter(own.values()))["method"])
+        self.method.load_state_dict(next(iter(of_processes.values()))["method"])
         self.method.load_shared_state_dict(shared)
-        for number, state in own.items():  # one process restores each meter
-            mine = number % self.accelerator.num_processes == self.accelerator.process_index
+        for number, state in of_processes.items():  # one process restores each meter
+            restores = number % self.accelerator.num_processes == self.accelerator.process_index
             metrics = state["metrics"]
-            self.meter.add(metrics if mine else dict.fromkeys(metrics, (0.0, 0.0)))
+            self.meter.add(metrics if restores else dict.fromkeys(metrics, (0.0, 0.0)))
         return progress["step"]
 
     def _log(self, step: int, values: dict[str, float], counts: Counter, lr: float) -> None:

@@ -35,7 +35,8 @@ class Meter:
         self.counts.clear()
         if not names:
             return {}
-        pairs = torch.tensor(_numbers(values, accelerator.device)).view(-1, 2)
+        pairs = torch.tensor(_numbers(values, accelerator.device), dtype=torch.float64)
+        pairs = pairs.view(-1, 2)
         pairs = accelerator.reduce(to_device(pairs, accelerator.device), "sum").tolist()
         return {n: total / count for n, (total, count) in zip(names, pairs, strict=True) if count}
 

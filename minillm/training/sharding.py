@@ -12,7 +12,7 @@ one after the other, so that a device never holds a complete model.
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -71,9 +71,8 @@ def _rounding(accelerator: Accelerator) -> torch.dtype | None:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
 
 
-def accumulating(
-    accelerator: Accelerator, module: nn.Module, is_last: bool
-) -> AbstractContextManager[None]:
+@contextmanager
+def accumulating(accelerator: Accelerator, module: nn.Module, is_last: bool) -> Iterator[None]:
     """The context of the backward pass of one micro-batch; `is_last` means the last of a step.
 
     DDP and ZeRO-1 sum the gradients of all processes once, in the last micro-batch. The backends
@@ -81,9 +80,9 @@ def accumulating(
     would hold complete gradients until then.
     """
     accelerator.sync_gradients = is_last  # DeepSpeed updates in the last backward pass
-    if is_last or accelerator.distributed_type == DistributedType.FSDP:
-        return nullcontext()
-    return accelerator.no_sync(module)
+    sums_now = is_last or accelerator.distributed_type == DistributedType.FSDP
+    with nullcontext() if sums_now else accelerator.no_sync(module):
+        yield
 
 
 def clear_gradients(accelerator: Accelerator, optimizer: torch.optim.Optimizer) -> None:
@@ -115,9 +114,9 @@ def gather_student(student: LanguageModel, accelerator: Accelerator) -> Language
     reader = reader.requires_grad_(False).eval().to(accelerator.device)
 
     @contextmanager
-    def gather() -> Iterator[nn.Module]:
+    def gather(dtype: torch.dtype | None) -> Iterator[nn.Module]:
         for weight, sharded in zip(reader.parameters(), module.parameters(), strict=True):
-            weight.data = _whole(sharded).to(accelerator.device)
+            weight.data = _whole(sharded, dtype).to(accelerator.device, dtype)
         try:
             yield reader
         finally:
@@ -150,7 +149,7 @@ def shard_teacher(teacher: LanguageModel, accelerator: Accelerator) -> LanguageM
     fill(head.parameters())
 
     @contextmanager
-    def gather() -> Iterator[nn.Module]:
+    def gather(dtype: torch.dtype | None) -> Iterator[nn.Module]:
         for weight, part in zip(weights, parts, strict=True):
             weight.data = part.full_tensor()
         try:
@@ -168,10 +167,13 @@ def held_part(parameter: Tensor) -> Tensor:
     return getattr(parameter, "ds_tensor", parameter)  # ZeRO-3 keeps the part in `ds_tensor`
 
 
-def _whole(parameter: Tensor) -> Tensor:
-    """The complete parameter, which FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have sharded."""
+def _whole(parameter: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The complete parameter, which FSDP2 (a `DTensor`) or ZeRO-3 (`ds_id`) may have sharded.
+
+    FSDP2's parts are rounded to `dtype` before they are sent, so that half as many bytes are sent.
+    """
     if isinstance(parameter, DTensor):
-        return parameter.detach().full_tensor()
+        return parameter.detach().to(dtype or parameter.dtype).full_tensor()
     if hasattr(parameter, "ds_id"):
         import deepspeed
 

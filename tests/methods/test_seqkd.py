@@ -34,6 +34,15 @@ def test_a_whole_file_is_reused(train, caplog):
     assert file.read_bytes() == content and file.stat().st_mtime_ns == written_at
 
 
+def test_a_file_that_two_runs_have_written_is_refused(train):
+    header, *rows = Path("seqkd.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    twice = [line for row in rows for line in (row, row)]
+    Path("seqkd.jsonl").write_text("".join([header, *twice]), encoding="utf-8")
+    outcome = train()
+    assert outcome.status == 2
+    assert "seqkd.jsonl, line 3 is not the response to prompt 2" in outcome.err
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
 def test_a_cut_file_is_continued_to_the_same_file(train, share):
     whole = Path("seqkd.jsonl").read_bytes()

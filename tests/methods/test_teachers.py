@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from minillm.compose import load_config
+from minillm.config import LoraConfig
 from minillm.errors import InputError
 from minillm.methods.build import check_method
+from minillm.models.adapters import add_adapter
 from minillm.teachers import AveragedTeacher
 from tests.tiny import tiny_model
 
@@ -50,3 +52,20 @@ def test_a_small_rate_moves_the_average_of_a_student_of_any_precision(dtype):
                   strict=True)  # fmt: skip
     for first, average, last in weights:
         torch.testing.assert_close(average, first + share * (last - first), rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_of_a_student_with_an_adapter_is_saved_without_the_base():
+    student = tiny_model(1)
+    add_adapter(student.module, LoraConfig(rank=2), seed=1)
+    teacher = AveragedTeacher.of(student, student.device, rate=0.5)
+    state = teacher.state_dict()
+    assert state and all("lora_" in name for name in state)
+    with torch.no_grad():
+        for weight in student.module.parameters():
+            if weight.requires_grad:
+                weight.add_(1)
+    teacher.after_step(student, 1)
+    for name, weight in teacher.state_dict().items():
+        torch.testing.assert_close(weight, state[name] + 0.5)
+    teacher.load_state_dict(state)
+    torch.testing.assert_close(teacher.state_dict(), state)

@@ -277,12 +277,14 @@ def test_clipping_stops_gradients_that_would_increase_the_objective_beyond_the_l
     assert float(loss) == -1
 
 
-def test_diagnostics():
+def test_diagnostics(monkeypatch):
     ids = torch.tensor([[1, 2, 1, 2, 1, 2], [1, 2, 3, 4, 5, 6], [7, 7, 7, 7, 7, 7]])
     mask = torch.tensor([[1] * 6, [1] * 6, [1, 1, 1, 0, 0, 0]])
     # Of the bigrams 12 21 12 21 12, three of five are repeated; of 77 77, one of two.
     expected = torch.tensor([3 / 5, 0, 1 / 2])
-    torch.testing.assert_close(diagnostics.repetition(ids, mask, n=2), expected)
+    for pairs in (10_000, 1):  # all rows at once, and row by row
+        monkeypatch.setattr(diagnostics, "_PAIRS", pairs)
+        torch.testing.assert_close(diagnostics.repetition(ids, mask, n=2), expected)
     assert not diagnostics.repetition(ids, mask, n=7).any()
     share = diagnostics.effective_sample_share(torch.tensor([[1.0, 1.0, 9.0]]), mask[:1, :3])
     assert math.isclose(float(share), 121 / (3 * 83), rel_tol=1e-6)
