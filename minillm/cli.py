@@ -479,7 +479,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"minillm: {stop}", file=sys.stderr)
         sys.exit(130 if stop.number == signal.SIGINT else 75)
     except KeyboardInterrupt:
-        print("minillm: interrupted. The models written so far are complete.", file=sys.stderr)
+        print(
+            "minillm: interrupted. Files that were already written are complete.", file=sys.stderr
+        )
         sys.exit(130)
 
 

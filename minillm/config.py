@@ -557,8 +557,8 @@ class Config:
     overwrite: bool = setting(False, may_change=True)
     # Check and print everything that `train` or `evaluate` would do, and write nothing.
     dry_run: bool = setting(False, may_change=True)
-    # auto: continue from the newest whole checkpoint of `output`; start a new run if there is none.
-    # Or the folder of a checkpoint.
+    # auto: continue from the newest complete checkpoint of `output`, or start a new run if there is
+    # none. Or the folder of a checkpoint.
     resume: str | None = setting(None, may_change=True)
 
 

@@ -22,7 +22,7 @@ fi
 case ${1:-} in
     train | plan | evaluate | generate) ;;
     *=*) set -- train "$@" ;;
-    [a-z-]*) exec python -m minillm "$@" ;;
+    -h | --help | --version | [a-z]*) exec python -m minillm "$@" ;;
     *) set -- train "$@" ;;
 esac
 
@@ -61,7 +61,7 @@ else
 fi
 config=$root/configs/accelerate/$backend.yaml
 if [ ! -f "$config" ]; then
-    allowed=$(basename -s .yaml "$root"/configs/accelerate/*.yaml | paste -sd ' ')
+    allowed=$(basename -s .yaml "$root"/configs/accelerate/*.yaml | paste -sd ' ' -)
     echo "launch.sh: BACKEND=$backend is not known. Allowed: $allowed." >&2
     exit 2
 fi

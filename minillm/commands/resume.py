@@ -62,15 +62,15 @@ def find_checkpoint(config: Config) -> Path | None:
     """The checkpoint from which the run continues; None for a new run.
 
     Raises:
-        InputError: the named folder is not a whole checkpoint, or another version of this package
-            wrote the checkpoint.
+        InputError: the named folder is not a complete checkpoint, or another version of this
+            package wrote the checkpoint.
     """
     if config.resume is None:
         return None
     if config.resume == "auto":
         folder = newest_whole(Path(config.output))
         if folder is None:
-            log.info("resume=auto: there is no whole checkpoint in %s, so the run starts at the "
+            log.info("resume=auto: there is no complete checkpoint in %s, so the run starts at the "
                      "beginning.", config.output)  # fmt: skip
             return None
     else:
@@ -99,10 +99,10 @@ def check_format(folder: Path) -> None:
 
 
 def no_checkpoint(folder: Path, reason: str) -> InputError:
-    """The error for a folder that is not a whole checkpoint."""
+    """The error for a folder that is not a complete checkpoint."""
     return InputError(
-        f"resume={folder} is no whole checkpoint: {reason}. Give resume=auto, or the folder of a "
-        f"checkpoint, such as RUN/checkpoints/step-000100."
+        f"resume={folder} is not a complete checkpoint: {reason}. Give resume=auto, or the folder "
+        f"of a checkpoint, such as RUN/checkpoints/step-000100."
     )
 
 

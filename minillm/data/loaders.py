@@ -21,6 +21,7 @@ from minillm.data.rows import (
     READERS,
     Rows,
     data_files,
+    ending_of,
     file_rows,
     hub_file,
     hub_rows,
@@ -183,7 +184,7 @@ def source_file(config: DataConfig, split: str) -> Path | None:
         return None
     if config.kind == "hub":
         name = getattr(config, split) or split
-        is_file = Path(name).suffix[1:] in READERS
+        is_file = ending_of(Path(name)) in READERS
         return (
             hub_file(config.path, name, split=split, revision=config.revision) if is_file else None
         )
@@ -230,8 +231,8 @@ def _only_file_named(folder: Path, split: str) -> Path:
 
 def _files_named(folder: Path, split: str) -> list[Path]:
     """The files SPLIT.ENDING of a folder, with the endings of known formats."""
-    files = (folder / f"{split}.{ending}" for ending in READERS)
-    return [file for file in files if file.is_file()]
+    files = [file for file in sorted(folder.glob("*")) if file.is_file()]
+    return [file for file in files if file.stem == split and ending_of(file) in READERS]
 
 
 def group_references(records: Iterable[Record]) -> list[Record]:

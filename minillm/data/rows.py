@@ -162,8 +162,13 @@ def file_rows(path: Path, kind: str) -> Rows:
 
 def data_files(folder: Path, limit: int = 6) -> list[Path]:
     """The first files of a folder, by name, whose ending is known."""
-    files = [path for path in sorted(folder.glob("*")) if path.suffix[1:] in READERS]
+    files = [path for path in sorted(folder.glob("*")) if ending_of(path) in READERS]
     return files[:limit]
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file name, without the dot and in lower case."""
+    return path.suffix.lower().removeprefix(".")
 
 
 def kind_of(path: Path) -> str:
@@ -172,7 +177,7 @@ def kind_of(path: Path) -> str:
     Raises:
         InputError: the ending is unknown.
     """
-    kind = path.suffix.lower().removeprefix(".")
+    kind = ending_of(path)
     if kind not in READERS:
         raise InputError(
             f"the ending of {path} does not say which format the file has. Known endings: "

@@ -166,9 +166,9 @@ def _read(line: bytes) -> Answer:
     texts = (answer.key, answer.answer, answer.model, answer.date)
     counts = (answer.input_tokens, answer.output_tokens)
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a text is no text")
+        raise TypeError("a field that must be a text has another type")
     if not all(count is None or isinstance(count, int) for count in counts):
-        raise TypeError("a number is no number")
+        raise TypeError("a number of tokens is not a whole number")
     return answer
 
 

@@ -48,7 +48,7 @@ class Claims:
         owner: the name of this worker, different for every start of a worker.
         seen: the last heartbeat of each running trial of others, and when this worker saw it first.
         lock: the lock of the trial that this worker runs.
-        beaten: when this worker last showed a sign of life, and how often.
+        heartbeat: when this worker last showed a sign of life, and how often.
     """
 
     study: Study
@@ -57,7 +57,7 @@ class Claims:
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     seen: dict[int, tuple[object, float]] = field(default_factory=dict)
     lock: int | None = None
-    beaten: tuple[float, int] = (0.0, 0)
+    heartbeat: tuple[float, int] = (0.0, 0)
 
     def take(self, trial: Trial) -> bool:
         """Become the owner of a trial; False if its lock is not free, or if it has ended."""
@@ -70,7 +70,7 @@ class Claims:
             os.close(lock)
             return False
         os.set_inheritable(lock, True)
-        self.lock, self.beaten = lock, (0.0, 0)
+        self.lock, self.heartbeat = lock, (0.0, 0)
         try:
             trial.set_user_attr(MACHINE, machine_id())
             trial.set_user_attr(OWNER, self.owner)
@@ -86,14 +86,14 @@ class Claims:
         Raises:
             LostTrial: the trial has another owner, or was ended by another worker.
         """
-        last, number = self.beaten
+        last, number = self.heartbeat
         if number and time.monotonic() - last < self.interval:
             return
         try:
             trial.set_user_attr(HEARTBEAT, f"{self.owner}-{number}")
         except UpdateFinishedTrialError as error:
             raise LostTrial from error
-        self.beaten = (time.monotonic(), number + 1)
+        self.heartbeat = (time.monotonic(), number + 1)
         if self.trial(trial.number).user_attrs.get(OWNER) != self.owner:
             raise LostTrial
 

@@ -32,7 +32,7 @@ def storage_url(storage: str, folder: Path) -> str:
     if storage == "journal":
         return str((folder / "study.journal").absolute())
     if storage.endswith(".journal"):
-        return storage
+        return str(Path(storage).expanduser().absolute())
     try:
         url = make_url(storage)
     except ArgumentError as error:
@@ -58,7 +58,12 @@ def open_storage(url: str) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if "://" not in url:
-        return JournalStorage(JournalFileBackend(url))
+        try:
+            return JournalStorage(JournalFileBackend(url))
+        except OSError as error:
+            raise InputError(
+                f"the storage {url} cannot be used: {first_line(error)}. Correct sweep.storage."
+            ) from error
     # A worker waits while others write, instead of failing at once.
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:

@@ -81,12 +81,13 @@ def _reverse_kl(lines: Sequence[Line], rules: WatchConfig) -> str | None:
 def _below_start(
     lines: Sequence[Line], key: str, share: float | None, rules: WatchConfig, text: str
 ) -> str | None:
+    values = _values(lines, key)
     finished = [line for line in lines if (line.get(UNFINISHED) or 0.0) <= 0.5]
-    values = _values(finished, key) if finished[-1:] == [*lines[-1:]] else []
-    if share is None or len(values) <= rules.patience:
+    start = next((line[key] for line in finished if line.get(key) is not None), None)
+    if share is None or start is None or len(values) <= rules.patience:
         return None
-    if all(value < share * values[0] for value in values[-rules.patience :]):
-        return f"{text} {values[-1]:.3g}, from {values[0]:.3g} at the start"
+    if all(value < share * start for value in values[-rules.patience :]):
+        return f"{text} {values[-1]:.3g}, from {start:.3g} at the start"
     return None
 
 

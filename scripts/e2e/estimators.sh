@@ -27,8 +27,10 @@ method() { # METHOD SEED: sets `experiment` and `settings`
     esac
 }
 
-best_rate() { # METHOD: the rate of the finished run with the best validation ROUGE-L
-    python - "$RUNS"/estimators/"$1"-*-1/summary.json <<'END'
+best_rate() { # METHOD: the rate of RATES whose run has the best validation ROUGE-L
+    local rate files=()
+    for rate in $RATES; do files+=("$RUNS/estimators/$1-$rate-1/summary.json"); done
+    python - "${files[@]}" <<'END'
 import json
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@
 # written when all jobs are finished. Estimate: 3 hours on 2 cores, from the times of single jobs.
 set -euo pipefail
 script=$(realpath "$0")
-RUNS=${RUNS:-runs/e2e_paper}
+RUNS=${RUNS:-${SMOKE:+build/smoke/}runs/e2e_paper} # runs of two steps are not mixed with others
 source "$(dirname "$0")/setup.sh"
 RESULTS=${RESULTS:-$RUNS/report}
 SEEDS=${SEEDS:-1 2 3}

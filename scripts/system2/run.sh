@@ -11,7 +11,9 @@
 set -euo pipefail
 script=$(realpath "$0")
 source "$(dirname "$0")/../install.sh"
-export RUNS=${RUNS:-runs/system2} RESULTS=${RESULTS:-results/system2} OMP_NUM_THREADS=1
+RUNS=${RUNS:-${SMOKE:+build/smoke/}runs/system2} # very small runs are not mixed with others
+RESULTS=${RESULTS:-$RUNS/report}
+export RUNS RESULTS OMP_NUM_THREADS=1
 export MODEL=${MODEL:-$RUNS/base}
 JOBS=${JOBS:-2}
 QUESTIONS=${QUESTIONS:-2000}

@@ -182,14 +182,14 @@ def test_formats_are_read_by_name_and_by_ending(formats, kind):
 def test_the_files_of_a_folder_are_found_by_the_names_of_the_splits(command, settings, tmp_path):
     write_jsonl(tmp_path / "train.jsonl", rows(20))
     table = "instruction,output\n" + "".join(f"{row['instruction']},x\n" for row in rows(22)[18:])
-    Path("test.csv").write_text(table)
+    Path("test.CSV").write_text(table)
     files = ["data.kind=files", "data.path=.", "data.train=null", "data.test=null"]
     shown = command("data", *settings, *BUILT, *files)
     assert shown.status == 0 and "test: 4 inputs" in shown.out
     assert "0 of 5 validation inputs occur in the training data" in shown.out
     Path("train.json").write_text("[]")
     refused = command("data", *settings, *BUILT, *files)
-    assert refused.status == 2 and "has train.jsonl, train.json" in refused.err
+    assert refused.status == 2 and "has train.json, train.jsonl" in refused.err
 
 
 def test_a_template_or_the_ready_prompts_make_the_prompts(tmp_path):

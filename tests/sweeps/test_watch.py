@@ -57,6 +57,12 @@ def test_an_untrained_model_that_never_ends_is_no_start_of_a_collapse():
     assert degeneration(start + rest, WatchConfig()) is None
 
 
+def test_a_student_that_repeats_itself_up_to_the_limit_is_stopped():
+    start = lines("validation/distinct_4", [60.0], **{"validation/unfinished": 0.05})
+    rest = lines("validation/distinct_4", [5.0, 5.0], **{"validation/unfinished": 0.95})
+    assert "fell to 5, from 60 at the start" in degeneration(start + rest, WatchConfig())
+
+
 def test_a_degenerating_trial_is_pruned_also_with_several_objectives(command, words):
     given = [*words, "training.lr=1e-2,0.3", "sweep.objectives=[rougeL,seconds]", "output=out"]
     assert command("sweep", *given).status == 0

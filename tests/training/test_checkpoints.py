@@ -164,7 +164,8 @@ def test_where_all_are_damaged_the_run_begins_anew_and_says_so(train, unfinished
 
 def test_a_named_checkpoint_is_taken(train, unfinished):
     refused = train("resume=out/checkpoints")
-    assert refused.status == 2 and "resume=out/checkpoints is no whole checkpoint" in refused.err
+    assert refused.status == 2
+    assert "resume=out/checkpoints is not a complete checkpoint" in refused.err
     after = train("resume=out/checkpoints/step-000004")
     assert after.status == 0, after.err
     assert same_outcome(outcome(Path("out")), unfinished)
@@ -253,7 +254,7 @@ def test_a_share_that_follows_a_schedule_keeps_the_number_of_steps(train, teache
 
 def test_a_run_without_a_checkpoint_begins_anew_and_says_so(train, caplog):
     first = train("resume=auto")
-    assert first.status == 0 and "no whole checkpoint in out" in caplog.text
+    assert first.status == 0 and "no complete checkpoint in out" in caplog.text
     both = train("resume=auto", "overwrite=true")
     assert both.status == 2 and "resume=auto and overwrite=true" in both.err
 
