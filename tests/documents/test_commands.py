@@ -42,6 +42,7 @@ NOT_RUN = {
     "minillm report paper": "needs runs of scripts/gpt2; tests/reporting/paper makes all tables",
     "bash scripts/e2e/": "takes hours and needs E2E NLG",
     "python -m minillm train experiment=e2e": "takes hours and needs E2E NLG",
+    "python -m studies.answer_plans": "needs the runs of scripts/quickstart.sh",
     "python -m studies.estimators": "takes half a minute and writes to docs/",
     "python -m studies.gradient_noise": "takes minutes and needs E2E NLG",
     "python -m studies.model_families": "takes minutes and writes to docs/",

@@ -2,7 +2,8 @@
 
 The lists are short, and no task contains two names from one list. The kind of a name therefore
 determines its position in an answer. Every name becomes one token of a trained tokenizer, so that
-even a very small model learns to copy names quickly. A small model does not master the wording.
+a small model can learn to copy names: one layer of width 32 copies nearly all of them, and one of
+width 16 about half (results/quickstart). A small model does not master the wording.
 """
 
 PORTS = ("Oakmere", "Saltby", "Fenholm", "Brill", "Tidewell")
