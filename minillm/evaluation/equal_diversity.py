@@ -22,7 +22,7 @@ from minillm.evaluation.statistics import (
     weighted_means,
 )
 
-# A difference needs a number from at least this share of the resamples.
+# A difference is reported if at least this share of the resamples has a value at the diversity.
 ENOUGH = 0.95
 _CLOSE = 1e-9  # diversities that differ by less are equal
 

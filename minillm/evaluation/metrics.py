@@ -115,7 +115,7 @@ class Unfinished(Metric):
 
 
 class Empty(Metric):
-    """1 for a response of at most one token, which is the EOS, else 0."""
+    """1 for a response that is nothing but the EOS, else 0."""
 
     name = "empty"
     label = "empty"
@@ -125,7 +125,7 @@ class Empty(Metric):
     higher_is_better = False
 
     def score(self, responses: Responses, examples: Sequence[Example]) -> np.ndarray:
-        return (responses.lengths <= 1).astype(np.float64)
+        return ((responses.lengths <= 1) & responses.finished).astype(np.float64)
 
 
 class ReverseKL(Metric):

@@ -1,6 +1,6 @@
 """The result of one model on one data set, and its file.
 
-Only this file uses the keys of a result file. Format 2 is a json object:
+This page lists the keys of a result file. Format 2 is a json object:
 
     format, data, method, model, parameters, inputs, seeds, temperature, wall_seconds
     metrics     by name: null for a metric that could not be computed, or an object with

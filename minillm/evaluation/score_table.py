@@ -25,7 +25,9 @@ def score_text(result: Result, form: str = "simple") -> str:
     ]
     tables = [_table(["metric", "mean", "95% interval", "greedy", "unit"], rows, form)]
     if result.frontier:
-        names = [name for name in (DIVERSITY, ROUGE_L) if result.frontier.points[0].values[name]]
+        names = [
+            name for name in (DIVERSITY, ROUGE_L) if result.frontier.points[0].values.get(name)
+        ]
         labels = [_described(name).label for name in names]
         rows = [_point_row(point, names) for point in result.frontier.points]
         tables.append(_table(["frontier", *labels], rows, form))

@@ -20,12 +20,15 @@ _POINTS_MARKED = 30
 _TEXT_HEIGHT = 11  # points, of one line of small text
 
 
-def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes:
+def metric_figure(groups: Sequence[Group], metric: Metric) -> bytes | None:
     """A metric of each method with its 95% interval, as a PNG; one panel per data set.
 
-    Small open dots under a mean show its training runs. Teachers are vertical lines.
+    Small open dots under a mean show its training runs. Teachers are vertical lines. The result is
+    None if no method has the metric in all of its training runs.
     """
     groups = [group for group in groups if group.score(metric.name) is not None]
+    if not groups:
+        return None
     panels = unique(group.data for group in groups)
     students = [group for group in groups if group.method != TEACHER]
     styles = styles_of(groups)

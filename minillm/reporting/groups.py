@@ -9,6 +9,7 @@ import numpy as np
 from minillm.evaluation.metrics import Metric
 from minillm.evaluation.result import MetricResult, Result
 from minillm.evaluation.statistics import Interval, bootstrap_interval, weighted_mean
+from minillm.reporting.run_settings import have_same_settings
 
 # The methods of results of the teacher and of the model from which the students start: the value of
 # `evaluation.name`, or the role that `roles.py` finds. All other methods are those of students.
@@ -123,14 +124,17 @@ def label_results(results: Sequence[Result]) -> list[str]:
     """The method of each result, with the model or the run if the method is ambiguous.
 
     Results with the same label and data set are grouped as training seeds. So results of different
-    models, and several results with the same training seed, need different labels.
+    models, several results with the same training seed, and results of runs with other settings
+    need different labels.
     """
-    models, seeds = defaultdict(set), Counter()
+    models, seeds, runs = defaultdict(set), Counter(), defaultdict(list)
     for result in results:
         models[result.data, result.method].add(result.model)
         seeds[result.data, result.method, result.model, result.training_seed] += 1
+        runs[result.method, result.model].append(result)
     many_models = {method for (_, method), names in models.items() if len(names) > 1}
     many_runs = {key[1:3] for key, count in seeds.items() if count > 1}
+    many_runs |= {key for key, same in runs.items() if not have_same_settings(same)}
     labels = []
     for result in results:
         method, model = result.method, result.model

@@ -106,7 +106,8 @@ def write_report(
         ],
     )
     groups = group_results(results, reference)
-    figures = dict(zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True))
+    drawn = zip(figure_files, (metric_figure(groups, m) for m in chosen), strict=True)
+    figures = {name: content for name, content in drawn if content}
     training = training_figure(groups, curve_metrics)
     if training:
         figures[TRAINING_FIGURE] = training
@@ -128,7 +129,7 @@ def write_report(
         texts[PAGE] = html_page(title, [Part("scores", "", tables)], shown, origin, samples)
     contents = {name: content.encode() for name, content in texts.items()} | figures
     write_results({output / name: content for name, content in contents.items()})
-    for name in {*earlier, DIFFERENCES, PAGE} - set(contents):
+    for name in {*earlier, *figure_files, DIFFERENCES, PAGE} - set(contents):
         (output / name).unlink(missing_ok=True)
     differences = f"{DIFFERENCES} (one row per comparison), " if DIFFERENCES in contents else ""
     log.info("written to %s: %s (these tables), %s (one row per run), %s%s (all results; a report "

@@ -11,7 +11,7 @@ from statistics import stdev
 from minillm.evaluation.judge_metric import JUDGE
 from minillm.evaluation.metrics import METRICS, Metric
 from minillm.evaluation.result import Result
-from minillm.reporting.groups import TEACHER, Group, unique
+from minillm.reporting.groups import Group, is_student, unique
 from minillm.reporting.judges import judge_text
 from minillm.reporting.markdown import NOTHING, escape, in_words, table
 
@@ -120,7 +120,7 @@ def _score_cells(groups: Sequence[Group], metric: Metric) -> list[str]:
     sign = 1 if metric.higher_is_better else -1
     # Scores are compared as the table shows them, so that equal cells count as equal.
     scores = [
-        None if (score := group.score(metric.name)) is None or group.method == TEACHER
+        None if (score := group.score(metric.name)) is None or not is_student(group)
         else sign * float(format(score, metric.form))
         for group in groups
     ]  # fmt: skip

@@ -237,6 +237,31 @@ def test_curves_and_reference_that_are_named(result, write, tmp_path):
     assert not (output / "training.png").exists()
 
 
+def test_runs_with_other_settings_are_not_seeds_of_one_method(result):
+    def run(seed, lr):
+        content = result("kd", 40, training_seed=seed)
+        content["training"]["config"] = {"method": {}, "training": {"lr": lr}}
+        return content
+
+    assert [group.label for group in grouped(run(1, 5e-4), run(2, 5e-4))] == ["kd"]
+    labels = [group.label for group in grouped(run(1, 5e-4), run(2, 1e-4))]
+    assert labels == ["kd (kd-1)", "kd (kd-2)"]
+
+
+def test_a_metric_that_one_of_two_runs_lacks_has_no_figure(result, write, tmp_path):
+    contents = [result("kd", 40, training_seed=seed) for seed in (1, 2)]
+    del contents[1]["metrics"]["exact_match"]
+    paths = [write(f"{i}.json", content) for i, content in enumerate(contents)]
+    output = tmp_path / "report"
+    write_report(paths, output, metrics=["rougeL", "exact_match"])
+    assert (output / "rouge_l.png").exists() and not (output / "exact_match.png").exists()
+
+
+def test_the_start_is_not_the_best_student(result):
+    table = markdown_table(grouped(result("init", 50), result("kd", 40)), [ROUGE_L])
+    assert "**40.0" in table and "**50.0" not in table
+
+
 def test_a_method_has_one_color(result):
     """The other methods do not matter. If all colours are used, line styles differ."""
     few = styles_of(grouped(*(result(name, 40) for name in ("teacher", "init", "sft", "minillm"))))

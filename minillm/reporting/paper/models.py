@@ -8,17 +8,23 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from minillm.config import TrainingConfig
+from minillm.config import MiniLLMConfig
 from minillm.errors import InputError
 from minillm.evaluation.result import Result
+from minillm.objectives.minillm import VARIANTS, with_variant
 from minillm.reporting.groups import START, TEACHER, Group, unique
 from minillm.reporting.results import rounded
-from minillm.reporting.roles import identity_of, model_of
+from minillm.reporting.roles import model_of
+from minillm.reporting.run_settings import (
+    have_same_settings,
+    identity_of,
+    setting_of,
+    training_of,
+)
 from minillm.reporting.table import size_text
-from minillm.settings.rules import settings_of
 
 # The names of methods in the paper, in the order of its tables. Other methods follow.
 METHODS = {TEACHER: "teacher", "sft": "SFT", "kd": "KD", "seqkd": "SeqKD", "minillm": "MiniLLM"}
@@ -29,6 +35,8 @@ NO_TEACHER_MIXING = "no teacher mixing"
 NO_SINGLE_STEP = "no single-step term"
 NO_PLAIN_TEXT = "without L_PT"
 PAPER_ALPHA = 0.2
+# Settings of the sampling that are named if they differ from those of the paper.
+_SAMPLING = ("inner_epochs", "responses_per_prompt", "temperature")
 _UNITS = {"k": 1e3, "M": 1e6, "B": 1e9}
 
 
@@ -153,7 +161,7 @@ def _models(items: Sequence[tuple[str, Result]]) -> list[Model]:
     largest = _largest_teachers(by_identity)
     models = []
     for result, model in zip(results, plain, strict=True):
-        path = _setting(_training(result), "teacher.path")
+        path = setting_of(training_of(result), "teacher.path")
         identity = path and identity_of(path)
         teacher = by_identity.get(identity) if identity else None
         if teacher is not None:
@@ -176,15 +184,15 @@ def _largest_teachers(by_identity: Mapping[str | None, Model]) -> set[str | None
 
 def _without_teacher(result: Result) -> Model:
     """The model of a result, without the part of its teacher."""
-    config, training = result.config or {}, _training(result)
+    config, training = result.config or {}, training_of(result)
     family, size = (
-        _setting(config, f"student.{name}") or _setting(training, f"student.{name}")
+        setting_of(config, f"student.{name}") or setting_of(training, f"student.{name}")
         for name in ("family", "size")
     )
     key = _method_key(result)
     method = METHODS.get(key, key)
     settings = training.get("method") or {} if method == MINILLM else {}
-    rank = (_setting(training, "student.lora") or {}).get("rank")
+    rank = (setting_of(training, "student.lora") or {}).get("rank")
     lora = (f"LoRA of rank {rank}",) if rank else ()
     return Model(
         family or result.model.split()[0],
@@ -197,24 +205,32 @@ def _without_teacher(result: Result) -> Model:
 
 def _method_key(result: Result) -> str:
     """The role that `evaluation.name` gives, or the method of the training."""
-    name = _setting(result.config or {}, "evaluation.name")
+    name = setting_of(result.config or {}, "evaluation.name")
     if name in (TEACHER, START):
         return name
-    return _setting(_training(result), "method.name") or result.method
+    return setting_of(training_of(result), "method.name") or result.method
 
 
 def _changes(method: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings of MiniLLM that are not those of the paper, in words."""
-    variant, alpha = method.get("variant", "paper"), method.get("alpha", PAPER_ALPHA)
-    changes = {
+    method = {"variant": "paper", "alpha": PAPER_ALPHA, "lm_coef": 1} | {**method}
+    variant, alpha = method["variant"], method["alpha"]
+    objective = with_variant(method)
+    named = {
         f"variant {variant}": variant != "paper",
-        NO_LENGTH_NORMALISATION: method.get("length_normalization") is False,
+        NO_LENGTH_NORMALISATION: objective["length_normalization"] is False and variant == "paper",
         NO_TEACHER_MIXING: alpha == 0,
         f"alpha {alpha:g}": alpha not in (0, PAPER_ALPHA),
-        NO_SINGLE_STEP: method.get("single_step") is False,
-        NO_PLAIN_TEXT: method.get("lm_coef") == 0,
+        NO_SINGLE_STEP: objective["single_step"] is False,
+        NO_PLAIN_TEXT: method["lm_coef"] == 0,
     }
-    return tuple(name for name, applies in changes.items() if applies)
+    usual = asdict(VARIANTS[variant]) | {key: getattr(MiniLLMConfig(), key) for key in _SAMPLING}
+    others = {key for key, value in usual.items() if objective.get(key, value) != value}
+    others -= {"single_step", "length_normalization"}
+    if named[NO_SINGLE_STEP]:  # the return then begins at the token itself
+        others -= {"return_from_next"}
+    changes = [name for name, applies in named.items() if applies]
+    return (*changes, *(f"{key} {objective[key]}" for key in sorted(others)))
 
 
 def _training_runs(
@@ -225,7 +241,7 @@ def _training_runs(
     Runs with the same seed, or with other settings of the training, are told apart by their names.
     """
     seeds = [result.training_seed for _, result in items]
-    if len(set(seeds)) == len(seeds) and _have_same_settings([x for _, x in items]):
+    if len(set(seeds)) == len(seeds) and have_same_settings([x for _, x in items]):
         return [(model, dict(sorted(items, key=lambda item: item[1].training_seed or 0)))]
     by_run = defaultdict(list)
     for where, result in items:
@@ -243,40 +259,3 @@ def _training_runs(
         for name, runs in by_run.items()
         for pair in _training_runs(replace(model, changes=(*model.changes, f"run {name}")), runs)
     ]
-
-
-def _have_same_settings(results: Sequence[Result]) -> bool:
-    """Whether training runs have the same method, teacher and settings of the training.
-
-    Older results have no settings of the training. Then the numbers of steps are compared.
-    """
-    is_stored = all("training" in _training(result) for result in results)
-    return len({_run_settings(result, is_stored) for result in results}) == 1
-
-
-def _run_settings(result: Result, is_stored: bool) -> str:
-    """What training runs with different seeds must have in common, as a text."""
-    config = _training(result)
-    method = dict(config.get("method") or {})
-    method.pop("file", None)  # responses of the teacher, which each seed may have of its own
-    steps = result.training and result.training.steps
-    training = _lasting(config["training"]) if is_stored else {"steps": steps}
-    path = _setting(config, "teacher.path")
-    return json.dumps([method, training, path and identity_of(path)], sort_keys=True)
-
-
-def _lasting(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the training that affect its result, without those that a run may change."""
-    may_change = {each.key for each in settings_of(TrainingConfig()) if each.rules.may_change}
-    return {name: value for name, value in training.items() if name not in may_change}
-
-
-def _training(result: Result) -> dict[str, Any]:
-    """The stored settings of the training; empty if there are none."""
-    return (result.training and result.training.config) or {}
-
-
-def _setting(config: Mapping[str, Any], key: str) -> Any:
-    """A setting by its dotted name; None if it is not stored."""
-    section, _, name = key.partition(".")
-    return (config.get(section) or {}).get(name)

@@ -32,7 +32,9 @@ def figure_1(scored: Sequence[Scored], figures: Figures) -> Chart | None:
     rows = []
     for family in unique(each.model.family for each in chosen):
         rows += _mean_rows([each for each in chosen if each.model.family == family], figures)
-    if not any(row["method"] != "teacher" for row in rows):
+    with_students = {row["family"] for row in rows if row["method"] != "teacher"}
+    rows = [row for row in rows if row["family"] in with_students]
+    if not rows:
         return None
     families = unique(row["family"] for row in rows)
     titles = [f"{family}, {_data_sets(rows, family)}" for family in families]

@@ -6,7 +6,7 @@ from minillm.errors import InputError
 from minillm.evaluation.result import Result
 from minillm.reporting.paper.curves import figure_16
 from minillm.reporting.paper.models import Model, parameters_of, scored_models
-from minillm.reporting.paper.sizes import figure_5
+from minillm.reporting.paper.sizes import figure_1, figure_5
 from minillm.reporting.roles import with_roles
 from tests.reporting.paper.fabricated import result
 
@@ -28,7 +28,8 @@ def test_names_come_from_recorded_settings():
 
 def test_changes_of_minillm_are_variants():
     changes = [{"alpha": 0}, {"alpha": 0.5}, {"single_step": False}, {"lm_coef": 0.0},
-               {"length_normalization": False}, {"variant": "official"}]  # fmt: skip
+               {"length_normalization": False}, {"variant": "official"}, {"gamma": 0.9},
+               {"clip_range": None, "inner_epochs": 1}]  # fmt: skip
     contents = [result("GPT-2", "120M", "minillm", run=f"runs/{i}", changes=change)
                 for i, change in enumerate(changes)]  # fmt: skip
     contents.append(result("GPT-2", "120M", "sft", run="runs/lora", lora=16))
@@ -37,6 +38,7 @@ def test_changes_of_minillm_are_variants():
         "MiniLLM, no teacher mixing": True, "MiniLLM, alpha 0.5": True,
         "MiniLLM, no single-step term": True, "MiniLLM, without L_PT": False,
         "MiniLLM, no length normalisation": True, "MiniLLM, variant official": False,
+        "MiniLLM, gamma 0.9": False, "MiniLLM, clip_range None, inner_epochs 1": False,
         "SFT, LoRA of rank 16": False,
     }  # fmt: skip
 
@@ -92,6 +94,14 @@ def test_a_size_whose_students_share_no_data_set_has_no_figure():
                  for data, size in (("dolly", "340M"), ("vicuna", "1.5B"))]  # fmt: skip
     results = {str(i): Result.from_json(content, "here") for i, content in enumerate(contents)}
     assert figure_5(scored_models(results)) is None
+
+
+def test_a_family_without_students_has_no_panel():
+    contents = [result(family, "1.5B", "teacher", run=f"runs/{family}")
+                for family in ("GPT-2", "OPT")]  # fmt: skip
+    contents.append(result("GPT-2", "120M", "kd", run="runs/kd"))
+    results = {str(i): Result.from_json(content, "here") for i, content in enumerate(contents)}
+    assert {row["family"] for row in figure_1(scored_models(results), {}).rows} == {"GPT-2"}
 
 
 def test_seeds_are_grouped_and_other_runs_are_not():
