@@ -1,8 +1,8 @@
 """`minillm data`: shows a data set as training reads it, and exports it as jsonl."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from minillm.config import Config
 from minillm.data.encoding import Encoded
 from minillm.data.loaders import splits_of
 from minillm.data.records import Record, count_seen
-from minillm.files import check_new_folder, write_results
+from minillm.files import check_new_folder, json_lines, write_results
 
 
 def show_data(config: Config, export: str | None) -> None:
@@ -63,17 +63,16 @@ def write_records(records: dict[str, list[Record]], folder: Path) -> None:
 
 def jsonl(records: Iterable[Record]) -> bytes:
     """Records as the content of a jsonl file, which `data.kind=jsonl` can read."""
-    return "".join(map(_line, records)).encode()
+    return json_lines(map(_row, records)).encode()
 
 
-def _line(record: Record) -> str:
-    """A record as a line of jsonl; a conversation ends with the user's message."""
-    line = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
+def _row(record: Record) -> dict[str, Any]:
+    """A record as a row of jsonl; a conversation ends with the user's message."""
+    row = {"topic": record.topic, "instruction": record.instruction, "input": record.input}
     if record.messages:
         messages = [message._asdict() for message in record.messages]
-        line = {"topic": record.topic, "messages": messages}
-    line["output"] = list(record.references)
+        row = {"topic": record.topic, "messages": messages}
+    row["output"] = list(record.references)
     names = {"prompt": record.prompt or record.unused_prompt,
              "teacher_prompt": record.teacher_prompt, "id": record.id}  # fmt: skip
-    line |= {name: value for name, value in names.items() if value}
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return row | {name: value for name, value in names.items() if value}

@@ -6,7 +6,6 @@ FOLDER/evaluation/DATA.responses.jsonl   every response
 FOLDER/evaluation/DATA/*.json            finished parts, which another evaluation reads
 """
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from minillm.errors import InputError, WriteError, first_line
 from minillm.evaluation.evaluate import Evaluation, evaluate, metric_results, response_rows
 from minillm.evaluation.result import Result, Training, to_text
 from minillm.evaluation.score_table import score_text
-from minillm.files import write_all
+from minillm.files import json_lines, write_all
 from minillm.processes import failing_together, from_main
 from minillm.runs import provenance
 from minillm.runtime import start_processes
@@ -80,9 +79,8 @@ def _evaluate(job: Job) -> None:
     with failing_together(WriteError):
         if PartialState().is_main_process:
             rows = response_rows(evaluation, examples)
-            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             result = make_result(config, scored, evaluation)
-            save({job.file: to_text(result.to_json()), job.responses: "".join(lines)})
+            save({job.file: to_text(result.to_json()), job.responses: json_lines(rows)})
             log.info("\n%s\n\nwritten: %s and %s", score_text(result), job.file, job.responses.name)
     settle()
 

@@ -1,6 +1,5 @@
 """`minillm generate`: prints a model's responses to prompts or to the test split."""
 
-import json
 import logging
 import sys
 from functools import partial
@@ -15,6 +14,7 @@ from minillm.data.encoding import encode
 from minillm.data.records import Record
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
+from minillm.files import json_lines
 from minillm.models.broadcast import make_on_main, replicated
 from minillm.processes import gathered, share
 from minillm.progress import responses_shown
@@ -71,7 +71,7 @@ def generate_responses(folder: str, prompts: list[str], overrides: list[str]) ->
     for i, text in sorted(gathered(responses)):
         line = {"prompt": examples[i].prompt, "response": text}
         if PartialState().is_main_process:
-            print(json.dumps(line, ensure_ascii=False), file=sys.stdout)
+            print(json_lines([line]), end="", file=sys.stdout)
     settle()
 
 

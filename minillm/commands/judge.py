@@ -14,7 +14,7 @@ from typing import Any
 from minillm.config import JudgeConfig
 from minillm.errors import InputError
 from minillm.evaluation.result import FORMAT, to_text
-from minillm.files import check_writable, write_results
+from minillm.files import check_writable, json_lines, write_results
 from minillm.judging.ask import Asking, Verdict
 from minillm.judging.questions import Question
 from minillm.judging.record import Job, how_judged, judged_content, judged_rows
@@ -183,8 +183,7 @@ def estimate_text(asking: Asking, unanswered: int, expected: Usage) -> str:
 def write(job: Job, content: Mapping[str, Any], verdicts: Mapping[Question, Verdict]) -> None:
     """Write the result, and the answers of the judge beside it."""
     file = job.responses.file
-    rows = judged_rows(job, verdicts)
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    lines = json_lines(judged_rows(job, verdicts))
     judged = file.with_suffix(".judge.jsonl")
     write_results({file: to_text(content).encode(), judged: lines.encode()})
     log.info("written: %s and %s", file, judged.name)

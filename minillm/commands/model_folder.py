@@ -65,6 +65,8 @@ def resolve(folder: str, overrides: list[str]) -> tuple[Config, Path, Path]:
     on the path of the model.
     """
     path = Path(folder)
+    if path.name in ("", ".."):  # such as `minillm evaluate .`: results are named after the folder
+        path = path.resolve()
     if names_a_folder(folder) and not path.is_dir():
         raise missing_folder(folder, "the folder of a run, the folder of a model, or a Hub name")
     if (path / CONFIG).is_file():

@@ -15,7 +15,6 @@ takes seconds and always writes its files again. evaluate begins again after an 
 because it measures the time of all answers.
 """
 
-import json
 import logging
 import random
 import time
@@ -41,7 +40,14 @@ from minillm.config import SEED, Config
 from minillm.data.token_ids import encode_prompts
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError
-from minillm.files import check_new_folder, check_writable, read_json, write_json, write_text
+from minillm.files import (
+    check_new_folder,
+    check_writable,
+    json_lines,
+    read_json,
+    write_json,
+    write_text,
+)
 from minillm.folders import expand_home
 from minillm.runs import provenance
 from minillm.servers.access import read_access
@@ -197,8 +203,7 @@ def _write_rows(study: Study, config: Config, kept: list[Kept]) -> int:
     rows = [each.row(read) for each in kept]
     held_out = max(1, round(VALIDATION_SHARE * len(kept)))
     for split, some in ((VALIDATION, rows[:held_out]), (TRAIN, rows[held_out:])):
-        lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in some)
-        write_text(kept_folder(study) / f"{split}.jsonl", "".join(lines))
+        write_text(kept_folder(study) / f"{split}.jsonl", json_lines(some))
     prompts = [row["teacher_prompt"] for row in rows]
     ids = encode_prompts(prompts, tokenizer, config.data, config.data.template)
     return max(map(len, ids))

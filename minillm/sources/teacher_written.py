@@ -25,7 +25,7 @@ from minillm.config import Config
 from minillm.data.encoding import Example
 from minillm.data.token_ids import encode_responses, response_limit
 from minillm.errors import InputError, TrainingError, first_line
-from minillm.files import check_writable, write_text
+from minillm.files import check_writable, json_lines, write_text
 from minillm.models.checksum import weights_checksum
 from minillm.models.language_model import LanguageModel
 from minillm.processes import failing_together, gathered, share
@@ -169,7 +169,7 @@ def _write(
     new_rows = []
     with _writing(path):
         if is_main:
-            write_text(path, "".join(map(_line, [made_with, *rows])))
+            write_text(path, json_lines([made_with, *rows]))
     progress = responses_shown("teacher", len(prompts), done=len(rows), delay=0)
     with setup.teacher.sampler.whole() as teacher, progress:
         for start in range(0, len(batches), setup.world):  # one batch per process
@@ -181,7 +181,7 @@ def _write(
             with _writing(path):
                 if is_main:
                     with path.open("a", encoding="utf-8") as file:
-                        file.writelines(map(_line, added))
+                        file.write(json_lines(added))
     return new_rows
 
 
@@ -214,7 +214,3 @@ def _respond(
         for i, ids, text in zip(some, responses, texts, strict=True):
             rows[i] = {"prompt_ids": prompts[i], "response_ids": ids, "response": text}
     return [rows[i] for i in indices]
-
-
-def _line(row: dict) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"

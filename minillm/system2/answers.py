@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm.errors import InputError, first_line
-from minillm.files import write_text
+from minillm.files import json_lines, write_text
 from minillm.system2.run import Trace
 
 ADVICE = "Give another output=FOLDER, or delete the file to write it again."
@@ -79,14 +79,10 @@ def differences(known: dict[str, Any], now: dict[str, Any]) -> str:
 def begin_answers(path: Path, made_with: dict[str, Any], traces: Iterable[Trace]) -> None:
     """Replace the file by one with these traces."""
     rows = [made_with, *(trace.to_json() for trace in traces)]
-    write_text(path, "".join(map(_line, rows)))
+    write_text(path, json_lines(rows))
 
 
 def append_answers(path: Path, traces: Iterable[Trace]) -> None:
     """Add traces at the end of the file."""
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(_line(trace.to_json()) for trace in traces)
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+        file.write(json_lines(trace.to_json() for trace in traces))

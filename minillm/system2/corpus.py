@@ -5,12 +5,11 @@ row has the prompt of one call as `instruction`, the `output` that a good model 
 as `topic`. `data=jsonl data.template=plain` reads the files.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from minillm.files import write_all
+from minillm.files import json_lines, write_all
 from minillm.system2.filters import universal
 from minillm.system2.programs import PROGRAMS
 from minillm.system2.question import Question
@@ -116,7 +115,6 @@ def write_corpus(folder: Path, seed: int) -> dict[str, int]:
     texts = {}
     for name, rows_of_file in rows.items():
         random.shuffle(rows_of_file)
-        lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows_of_file)
-        texts[folder / f"{name}.jsonl"] = "".join(lines).encode()
+        texts[folder / f"{name}.jsonl"] = json_lines(rows_of_file).encode()
     write_all(texts)
     return {name: len(rows_of_file) for name, rows_of_file in rows.items()}

@@ -1,6 +1,5 @@
 """`Question`: one question of any task, and the jsonl files of questions."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from minillm.data.faults import RowError
 from minillm.data.rows import jsonl_rows
 from minillm.errors import InputError
-from minillm.files import write_text
+from minillm.files import json_lines, write_text
 
 SWAPPED = {"A": "B", "B": "A"}
 SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a character, which no tokenizer reads
@@ -63,10 +62,9 @@ def write_questions(path: Path, questions: Iterable[Question]) -> None:
 
 def to_jsonl(questions: Iterable[Question]) -> str:
     """The content of a file of questions: one JSON object per line, without empty fields."""
-    rows = [
+    return json_lines(
         {name: value for name, value in asdict(question).items() if value} for question in questions
-    ]
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    )
 
 
 def read_questions(path: Path) -> list[Question]:

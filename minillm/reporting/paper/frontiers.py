@@ -59,9 +59,10 @@ def _panels(scored: Sequence[Scored]) -> list[Group]:
     """The models of each size, and the teachers, under the heading of their panel."""
     teachers = [each for each in scored if each.model.is_teacher]
     students = [each for each in scored if not each.model.is_teacher]
+    sizes = {each.model: f" {each.model.size}" for each in teachers} if len(teachers) > 1 else {}
     return [
-        Group(f"{each.model.family} {size} on {DATA_SETS[each.data]}", each.model.name,
-              each.group.results)
+        Group(f"{each.model.family} {size} on {DATA_SETS[each.data]}",
+              f"{each.model.name}{sizes.get(each.model, '')}", each.group.results)
         for size in unique(each.model.size for each in students)
         for each in [*teachers, *(s for s in students if s.model.size == size)]
     ]  # fmt: skip

@@ -5,6 +5,7 @@ model on the same data set are training runs with different seeds, and form a gr
 """
 
 import json
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from minillm.reporting.run_settings import (
     training_of,
 )
 from minillm.reporting.table import size_text
+
+log = logging.getLogger(__name__)
 
 # The names of methods in the paper, in the order of its tables. Other methods follow.
 METHODS = {TEACHER: "teacher", "sft": "SFT", "kd": "KD", "seqkd": "SeqKD", "minillm": "MiniLLM"}
@@ -115,6 +118,7 @@ def scored_models(results: Mapping[str, Result]) -> list[Scored]:
     """Group results by model and data set, in the order of the tables.
 
     Results of phase 1 of MiniLLM (`init`) are left out, because the paper has no scores of them.
+    The last checkpoint of a run is left out if there are results of its best one.
 
     Args:
         results: the results by the name of their file, as `locate_results` returns them.
@@ -122,7 +126,7 @@ def scored_models(results: Mapping[str, Result]) -> list[Scored]:
     Raises:
         InputError: two different results have the same model, data set, training seed and run.
     """
-    items = _distinct(results)
+    items = _without_last(_distinct(results))
     groups = defaultdict(list)
     for (where, result), model in zip(items, _models(items), strict=True):
         if model.method != START:
@@ -151,6 +155,21 @@ def _distinct(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
         content = json.dumps(rounded(result.to_json()), sort_keys=True)
         distinct.setdefault(content, (where, result))
     return list(distinct.values())
+
+
+def _without_last(items: Sequence[tuple[str, Result]]) -> list[tuple[str, Result]]:
+    """The results without those of the last checkpoint of a run whose best one has results."""
+    runs = {(result.data, result.run_name) for _, result in items}
+
+    def is_beside_best(result: Result) -> bool:
+        run, _, checkpoint = (result.run_name or "").rpartition("/")
+        return checkpoint == "last" and (result.data, run) in runs
+
+    kept = [item for item in items if not is_beside_best(item[1])]
+    if len(kept) < len(items):
+        log.info("%d results of last checkpoints are left out, because the best checkpoints of "
+                 "their runs have results, too.", len(items) - len(kept))  # fmt: skip
+    return kept
 
 
 def _models(items: Sequence[tuple[str, Result]]) -> list[Model]:

@@ -115,6 +115,12 @@ def test_seeds_are_grouped_and_other_runs_are_not():
         models_of(*runs, same_name)
 
 
+def test_the_last_checkpoint_of_a_run_is_left_out_beside_the_best():
+    best, last = (result("GPT-2", "120M", "kd", run="runs/kd", score=score) for score in (20, 18))
+    last["run"] = last["run"] | {"name": f"{best['run']['name']}/last"}
+    assert models_of(best, last) == models_of(best) == [(Model("GPT-2", "120M", "KD"), 1)]
+
+
 def test_results_without_recorded_names():
     """Older results, and models of the Hub, have the architecture and the parameters."""
     old = result("x", "y", "kd", run="runs/old")
