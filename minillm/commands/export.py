@@ -8,11 +8,10 @@ OUTPUT/minillm.json  how the model was made, for `minillm evaluate OUTPUT`; `--p
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from minillm.adapter_paths import adapter_base
@@ -20,12 +19,11 @@ from minillm.commands.card import make_card
 from minillm.commands.dry_run import print_lines
 from minillm.commands.loading import completed
 from minillm.commands.model_folder import names_template, resolve, with_chat_template
-from minillm.commands.prune import check_one_process, save
+from minillm.commands.prune import check_one_process, new_model_folder, save
 from minillm.compat import hub
 from minillm.config import Config
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError, WriteError, first_line
-from minillm.files import check_new_folder
 from minillm.models.adapters import has_adapter, merged
 from minillm.models.finite import fault_in_weights
 from minillm.models.language_model import LanguageModel, check_finite, load_model
@@ -60,20 +58,20 @@ def export_model(
         WriteError: the folder could not be written, or the upload has failed.
     """
     config, path, results = resolve(model, list(overrides))
-    check_new_folder(Path(output), output)
+    folder = new_model_folder(output)
     check_one_process("export")
     if repository:
         check_repository(repository)
     config = with_chat_template(config, path, overrides)
     exported = load_exported(config, dtype)
     details = checkpoint_details(path) or {}
-    name = repository or Path(output).absolute().name
+    name = repository or folder.name
     knows_template = config.data.template == "chat" or names_template(path, overrides)
     card = make_card(
         config, path, results, exported, name, license_name, knows_template=knows_template
     )
     record = details | {"exported_from": model}
-    save(exported, Path(output), record, {"README.md": card_text(card)})
+    save(exported, folder, record, {"README.md": card_text(card)})
     print_lines({
         "model": card.model,
         "base": card.metadata.get("base_model", "no model of the Hub"),
@@ -135,9 +133,9 @@ def check_repository(name: str) -> None:
     try:
         api.whoami()
         exists = api.repo_exists(name)
-    except (HfHubHTTPError, LocalTokenNotFoundError) as error:
+    except hub.REQUEST_ERRORS as error:
         raise InputError(
-            f"--push {name} needs a login: {first_line(error)}. Run `hf auth login` with a token "
+            f"--push {name} is not possible: {first_line(error)}. Run `hf auth login` with a token "
             f"that may write. {advice}"
         ) from error
     if exists:
@@ -158,7 +156,7 @@ def push(name: str, folder: str) -> str:
         address = api.create_repo(name, private=True)
         api.upload_folder(repo_id=name, folder_path=folder, ignore_patterns=[DETAILS],
                           commit_message="Exported by minillm")  # fmt: skip
-    except (HfHubHTTPError, OSError) as error:
+    except hub.REQUEST_ERRORS as error:
         raise WriteError(
             f"{folder} is complete, but the upload to {name} has failed: {first_line(error)}. "
             f"Upload it with `hf upload {name} {folder} --exclude {DETAILS}`."

@@ -21,7 +21,7 @@ from minillm.data.encoding import Example
 from minillm.data.tokenizers import tokenizer_of
 from minillm.errors import InputError, WriteError, first_line, unknown_name
 from minillm.evaluation.scoring import reference_batches, reference_means
-from minillm.files import aside_of, check_new_folder
+from minillm.files import aside_of, check_new_folder, check_writable
 from minillm.models.adapters import has_adapter
 from minillm.models.check import check_model
 from minillm.models.checksum import weights_checksum
@@ -63,7 +63,7 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
     settings = pruning_settings(words)
     # No teacher is needed, and the folder of the run's teacher may no longer exist.
     config, path, _ = resolve(model, ["teacher.path=null", *overrides])
-    check_new_folder(Path(output), output)
+    folder = new_model_folder(output)
     check_one_process("prune")
     source = replace(config.student, dtype="auto")
     tokenizer = tokenizer_of(source)
@@ -93,7 +93,7 @@ def prune_model(model: str, output: str, words: Sequence[str], overrides: Sequen
         "comparison": comparison,
         **provenance(),
     }
-    save(smaller, Path(output), record)
+    save(smaller, folder, record)
     print_lines(lines(original, smaller, kept, comparison) | {"written": output})
 
 
@@ -210,6 +210,21 @@ def lines(
             f"{comparison['cross_entropy_of_original']:.3f}"
         )
     return rows
+
+
+def new_model_folder(output: str) -> Path:
+    """The folder of a new model, which `save` writes beside it first. Nothing is created.
+
+    Raises:
+        InputError: the folder is the working folder or holds files, or it or the folder around it
+            cannot be written.
+    """
+    folder = Path(output).resolve()
+    if folder == Path.cwd():  # `save` would replace it by another one
+        raise InputError(f"{output} is the working folder. Give the name of a new folder.")
+    check_new_folder(folder, output)
+    check_writable(folder.parent, output, "Give another folder.")
+    return folder
 
 
 def save(

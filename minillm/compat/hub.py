@@ -16,12 +16,15 @@ from functools import cache
 from pathlib import Path
 
 from huggingface_hub import constants, get_session, is_offline_mode, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
 
 from minillm.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 3.0  # seconds
+# OSError, and the error of the HTTP library, which depends on the version of huggingface_hub.
+REQUEST_ERRORS = HfHubHTTPError.__bases__
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _commits: dict[str, str] = {}  # of the repositories that this process has read
 

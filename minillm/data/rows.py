@@ -8,6 +8,7 @@ Hub; a file of a Hub data set is downloaded and read as a local file.
 import csv
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +120,15 @@ def csv_rows(path: Path) -> Rows:
 
 
 def parquet_rows(path: Path) -> Rows:
-    """A parquet file, row by row, without a copy in the cache of `datasets`."""
-    import datasets  # imported here because the import takes a second
-    import pyarrow.parquet
+    """A parquet file, row by row."""
+    import pyarrow.parquet  # imported here because the import takes time
 
     try:
-        pyarrow.parquet.read_schema(path)  # `datasets` also logs what is wrong with a file
-        rows = datasets.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
-        for number, row in enumerate(rows, 1):
-            yield f"{path}, row {number}", row
-    except (pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches())
+            for number, row in enumerate(rows, 1):
+                yield f"{path}, row {number}", row
+    except pyarrow.ArrowException as error:
         raise InputError(
             f"{path} is not a valid parquet file: {first_line(error)}. Give another file."
         ) from error

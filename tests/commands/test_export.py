@@ -195,6 +195,15 @@ def api(monkeypatch):
     return Api
 
 
+def test_the_working_folder_is_refused(command, teacher, tmp_path, monkeypatch):
+    source = Path(teacher).absolute()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    outcome = command("export", str(source), ".")
+    assert outcome.status == 2 and ". is the working folder" in outcome.err
+    assert list(Path.cwd().iterdir()) == []
+
+
 def test_push_uploads_to_a_new_private_repository(command, teacher, api):
     outcome = command("export", teacher, "out", "--push", "owner/small")
     assert outcome.status == 0 and "https://huggingface.co/owner/small (private)" in outcome.out
@@ -212,7 +221,7 @@ def test_push_overwrites_nothing_and_a_failed_upload_keeps_the_folder(
     assert outcome.status == 2 and "nothing is overwritten" in outcome.err
     assert not Path("out").exists() and api.calls == []
     monkeypatch.setattr(api, "exists", False)
-    monkeypatch.setattr(api, "fault", OSError("the connection was lost"))
+    monkeypatch.setattr(api, "fault", hub.REQUEST_ERRORS[0]("the connection was lost"))
     outcome = command("export", teacher, "out", "--push", "owner/small")
     assert outcome.status == 74 and "hf upload owner/small out" in outcome.err
     assert Path("out/model.safetensors").is_file()
