@@ -5,7 +5,14 @@ from random import Random
 import pytest
 
 from minillm.data.embedded.families import FAMILIES
-from studies.answer_plans import PLANS, Answer, classifier, difference, draw_answers
+from studies.answer_plans import (
+    PLANS,
+    Answer,
+    classifier,
+    difference,
+    draw_answers,
+    families_with_one_plan,
+)
 
 
 def test_plans_of_new_answers_are_recognised():
@@ -40,3 +47,9 @@ def test_both_parts_sum_to_the_difference_of_the_means():
     first = answers("sort", 0, 80, 70) + answers("route", 2, 60, 20)
     other = answers("sort", 1, 50) + answers("route", 0, 30) + answers("route", 2, 90, 40)
     assert sum(difference(other, first)) == pytest.approx(52.5 - 57.5)
+
+
+def test_families_with_one_plan_are_counted():
+    sampled = answers("sort", 0, *[80] * 9) + answers("sort", 1, 60)
+    sampled += answers("route", 2, *[60] * 8) + answers("route", 0, 20, 20)
+    assert families_with_one_plan(sampled) == 1
