@@ -7,7 +7,7 @@ from functools import partial
 from accelerate import PartialState
 
 from minillm.commands.loading import make_model
-from minillm.commands.model_folder import load_scored_model, resolve
+from minillm.commands.model_folder import load_scored_model, resolve, with_chat_template
 from minillm.compat.gloo import settle
 from minillm.config import Config
 from minillm.data.encoding import encode
@@ -28,11 +28,13 @@ log = logging.getLogger(__name__)
 def generate_responses(folder: str, prompts: list[str], overrides: list[str]) -> None:
     """Print one JSON line for each prompt, or for each input of the test split without prompts.
 
-    The first of `evaluation.seeds` is used; `evaluation.temperature=0` is greedy decoding.
+    The first of `evaluation.seeds` is used; `evaluation.temperature=0` is greedy decoding. Prompts
+    for a model that no run has trained have the chat template of its tokenizer, if there is one.
     """
     # No teacher is needed, and the folder of the run's teacher may no longer exist.
     config, path, _ = resolve(folder, ["teacher.path=null", *overrides])
     if prompts:
+        config = with_chat_template(config, path, overrides)
         device = start_accelerator(config).device
         tokenizer = tokenizer_of(config.student)
         made = make_on_main(partial(make_model, config, config.student, tokenizer))

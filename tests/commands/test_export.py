@@ -93,6 +93,10 @@ def test_a_chat_template_ends_responses_with_its_own_token(command, teacher, tmp
     card = Path("out/README.md").read_text()
     assert "apply_chat_template" in card and f"user: {INSTRUCTION}<end>assistant:" in card
     assert "`minillm evaluate" in card and "## Training" not in card
+    generated = command("generate", folder, "--prompt", "Hello", "data.max_prompt_length=30",
+                        "data.max_response_length=2")  # fmt: skip
+    assert generated.status == 0, generated.err
+    assert json.loads(generated.out)["prompt"] == "user: Hello<end>assistant: "
     plain = command("export", folder, "plain", "data.template=plain")
     assert plain.status == 0 and "template `plain`" in Path("plain/README.md").read_text()
 
