@@ -222,7 +222,7 @@ def new_model_folder(output: str) -> Path:
     folder = Path(output).resolve()
     if folder == Path.cwd():  # `save` would replace it by another one
         raise InputError(f"{output} is the working folder. Give the name of a new folder.")
-    check_new_folder(folder, output)
+    check_new_folder(Path(output), output)
     check_writable(folder.parent, output, "Give another folder.")
     return folder
 

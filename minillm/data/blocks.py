@@ -181,9 +181,6 @@ def _write(
                         next_save = time.monotonic() + STATE_SECONDS
                     yield
             _finish(file, reader.dtype, blocks, state)
-        except RowError:  # with --drop-malformed, the same command can go on
-            _save(state, file, state_file)
-            raise
         except InputError:
             part.unlink()
             state_file.unlink(missing_ok=True)

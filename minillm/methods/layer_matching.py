@@ -61,11 +61,14 @@ class LayerMatching:
             for of_student, of_teacher in pairs
         )
         widths = [x.module.config.get_text_config().hidden_size for x in (student, teacher)]
+        projections = nn.ModuleList()
         with seeded(seed):
-            projections = nn.ModuleList(
-                nn.Linear(*widths, bias=False, dtype=student.module.dtype) for _ in numbers
-            )
-        return LayerMatching(numbers, projections.to(student.device), distance, weight)
+            for _ in numbers:
+                layer = nn.Linear(*widths, bias=False, dtype=student.module.dtype)
+                # `layer.to(device)` fails for tensors without memory, as `minillm plan` has them.
+                layer.weight = nn.Parameter(layer.weight.detach().to(student.device))
+                projections.append(layer)
+        return LayerMatching(numbers, projections, distance, weight)
 
     @property
     def teacher_layers(self) -> tuple[int, ...]:
