@@ -6,7 +6,7 @@
 #   bash scripts/system2/run.sh TASK...    only these tasks, such as coin_flip
 # Finished steps are not repeated, and interrupted steps continue. MODEL=FOLDER uses another model
 # instead of the base model. JOBS=2 runs two tasks at a time, each on one core. RUNS=FOLDER,
-# RESULTS=FOLDER, QUESTIONS=2000 and METHODS="sft gkd minillm" are variables, too.
+# RESULTS=FOLDER (of the report), QUESTIONS=2000 and METHODS="sft gkd minillm" are variables, too.
 # SMOKE=1 makes every step very small.
 set -euo pipefail
 script=$(realpath "$0")

@@ -224,7 +224,7 @@ def _without_teacher(result: Result) -> Model:
 
 def _method_key(result: Result) -> str:
     """The role that `evaluation.name` gives, or the method of the training."""
-    name = setting_of(result.config or {}, "evaluation.name")
+    name = setting_of(result.config, "evaluation.name")
     if name in (TEACHER, START):
         return name
     return setting_of(training_of(result), "method.name") or result.method
@@ -237,7 +237,8 @@ def _changes(method: Mapping[str, Any]) -> tuple[str, ...]:
     objective = with_variant(method)
     named = {
         f"variant {variant}": variant != "paper",
-        NO_LENGTH_NORMALISATION: objective["length_normalization"] is False and variant == "paper",
+        NO_LENGTH_NORMALISATION: VARIANTS[variant].length_normalization
+        and not objective["length_normalization"],
         NO_TEACHER_MIXING: alpha == 0,
         f"alpha {alpha:g}": alpha not in (0, PAPER_ALPHA),
         NO_SINGLE_STEP: objective["single_step"] is False,
@@ -245,9 +246,10 @@ def _changes(method: Mapping[str, Any]) -> tuple[str, ...]:
     }
     usual = asdict(VARIANTS[variant]) | {key: getattr(MiniLLMConfig(), key) for key in _SAMPLING}
     others = {key for key, value in usual.items() if objective.get(key, value) != value}
-    others -= {"single_step", "length_normalization"}
+    if named[NO_LENGTH_NORMALISATION]:
+        others -= {"length_normalization"}
     if named[NO_SINGLE_STEP]:  # the return then begins at the token itself
-        others -= {"return_from_next"}
+        others -= {"single_step", "return_from_next"}
     changes = [name for name, applies in named.items() if applies]
     return (*changes, *(f"{key} {objective[key]}" for key in sorted(others)))
 

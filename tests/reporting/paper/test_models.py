@@ -29,7 +29,9 @@ def test_names_come_from_recorded_settings():
 def test_changes_of_minillm_are_variants():
     changes = [{"alpha": 0}, {"alpha": 0.5}, {"single_step": False}, {"lm_coef": 0.0},
                {"length_normalization": False}, {"variant": "official"}, {"gamma": 0.9},
-               {"clip_range": None, "inner_epochs": 1}]  # fmt: skip
+               {"clip_range": None, "inner_epochs": 1},
+               {"variant": "official", "length_normalization": False},
+               {"variant": "average_reward", "length_normalization": True}]  # fmt: skip
     contents = [result("GPT-2", "120M", "minillm", run=f"runs/{i}", changes=change)
                 for i, change in enumerate(changes)]  # fmt: skip
     contents.append(result("GPT-2", "120M", "sft", run="runs/lora", lora=16))
@@ -39,6 +41,8 @@ def test_changes_of_minillm_are_variants():
         "MiniLLM, no single-step term": True, "MiniLLM, without L_PT": False,
         "MiniLLM, no length normalisation": True, "MiniLLM, variant official": False,
         "MiniLLM, gamma 0.9": False, "MiniLLM, clip_range None, inner_epochs 1": False,
+        "MiniLLM, variant official, no length normalisation": True,
+        "MiniLLM, variant average_reward, length_normalization True": False,
         "SFT, LoRA of rank 16": False,
     }  # fmt: skip
 
